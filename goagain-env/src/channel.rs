@@ -1,0 +1,190 @@
+//! The socket between predecessor and successor.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+
+use nix::errno::Errno;
+
+use crate::sys::{self, Frame, Frames};
+use crate::{Message, MessageError};
+
+/// One end of the channel: SOCK_SEQPACKET on Linux, lines over SOCK_STREAM elsewhere.
+///
+/// Close-on-exec in every process; only the copy that the successor gets is not, until the successor adopts it. So the end
+/// of file says that the other side's last holder is gone.
+#[derive(Debug)]
+pub struct Channel {
+    fd: OwnedFd,
+    frames: Frames,
+}
+
+impl Channel {
+    /// A new channel, by `socketpair(2)`: both ends close-on-exec and non-blocking. Both name this process as their peer.
+    ///
+    /// # Errors
+    /// Those of `socketpair`: EMFILE, ENFILE, ENOMEM.
+    pub fn pair() -> io::Result<(Channel, Channel)> {
+        let (ours, theirs) = sys::pair()?;
+        Ok((ours.into(), theirs.into()))
+    }
+
+    /// The process that made the pair, by SO_PEERCRED; `None` on a system that does not say. After an own exec it is this
+    /// very process, and 0 where it is in another namespace of pids.
+    ///
+    /// # Errors
+    /// Those of `getsockopt(2)`.
+    pub fn peer_pid(&self) -> io::Result<Option<i32>> {
+        sys::peer_pid(self.fd.as_fd())
+    }
+
+    /// Sends a message, by `send(2)` with MSG_NOSIGNAL; EINTR is retried.
+    ///
+    /// # Errors
+    /// - EPIPE: the other end is closed. There may still be messages of it to receive. (ECONNRESET, which Linux tells once if
+    ///   the peer died with messages of ours unread, is told as EPIPE too.)
+    /// - EAGAIN: the other side has not read for very long.
+    pub fn send(&self, message: &Message) -> io::Result<()> {
+        let packet = message.encode();
+        loop {
+            match sys::send_frame(self.fd.as_fd(), &packet) {
+                Err(Errno::EINTR) => {}
+                Err(Errno::ECONNRESET) => return Err(Errno::EPIPE.into()),
+                answer => return Ok(answer?),
+            }
+        }
+    }
+
+    /// Receives what is queued, by `recv(2)`, and never blocks. When the descriptor is readable, call this until it gives
+    /// [`Received::Nothing`] or [`Received::End`].
+    ///
+    /// Only a read of 0 is the end. ECONNRESET (the peer died with messages of ours unread) comes *before* the messages
+    /// that it sent us, and is passed over. An empty packet would read as 0 too; none is ever sent.
+    ///
+    /// # Errors
+    /// Those of `recv`, but for EINTR, EAGAIN and ECONNRESET.
+    pub fn receive(&mut self) -> io::Result<Received> {
+        Ok(match self.frames.next(self.fd.as_fd())? {
+            Frame::Packet(packet) => match Message::decode(&packet) {
+                Ok(message) => Received::Message(message),
+                Err(error) => Received::Unknown(error),
+            },
+            Frame::TooLong => Received::Unknown(MessageError::TooLong),
+            Frame::Nothing => Received::Nothing,
+            Frame::End => Received::End,
+        })
+    }
+}
+
+impl AsFd for Channel {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+impl AsRawFd for Channel {
+    fn as_raw_fd(&self) -> RawFd {
+        self.fd.as_raw_fd()
+    }
+}
+
+/// Takes over one end of a pair. It should be non-blocking; what is read from it is read without blocking anyway.
+impl From<OwnedFd> for Channel {
+    fn from(fd: OwnedFd) -> Channel {
+        Channel { fd, frames: Frames::default() }
+    }
+}
+
+/// What [`Channel::receive`] found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Received {
+    /// A message.
+    Message(Message),
+    /// What is no message of this version: abort an uncommitted peer for it, ignore it from a committed one.
+    Unknown(MessageError),
+    /// Nothing is queued now.
+    Nothing,
+    /// The last holder of the other end has closed it, or died, and all that it sent is received.
+    End,
+}
+
+#[cfg(test)]
+mod tests {
+    use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
+    use nix::sys::socket::{MsgFlags, send};
+
+    use super::*;
+
+    #[test]
+    fn messages_arrive_one_by_one_and_then_the_end() {
+        let (mut one, two) = Channel::pair().unwrap();
+        assert_eq!(one.receive().unwrap(), Received::Nothing);
+        two.send(&Message::Ready).unwrap();
+        two.send(&Message::Failed("no\nport".into())).unwrap();
+        drop(two);
+        assert_eq!(one.receive().unwrap(), Received::Message(Message::Ready));
+        assert_eq!(one.receive().unwrap(), Received::Message(Message::Failed("no port".into())));
+        assert_eq!(one.receive().unwrap(), Received::End);
+        assert_eq!(one.receive().unwrap(), Received::End);
+    }
+
+    #[test]
+    fn a_reset_is_not_the_end() {
+        let (mut one, two) = Channel::pair().unwrap();
+        one.send(&Message::Commit { again: false }).unwrap();
+        two.send(&Message::Leaving).unwrap();
+        drop(two);
+        assert_eq!(one.receive().unwrap(), Received::Message(Message::Leaving));
+        assert_eq!(one.receive().unwrap(), Received::End);
+    }
+
+    #[test]
+    fn a_closed_end_is_told_to_the_sender_and_hides_no_message() {
+        let (mut one, two) = Channel::pair().unwrap();
+        one.send(&Message::Commit { again: false }).unwrap();
+        two.send(&Message::Leaving).unwrap();
+        drop(two);
+        for _ in 0..2 {
+            assert_eq!(one.send(&Message::Dismiss).unwrap_err().raw_os_error(), Some(libc::EPIPE));
+        }
+        assert_eq!(one.receive().unwrap(), Received::Message(Message::Leaving));
+        assert_eq!(one.receive().unwrap(), Received::End);
+    }
+
+    #[test]
+    fn a_handler_can_say_leaving() {
+        let (mut one, two) = Channel::pair().unwrap();
+        send(two.as_raw_fd(), Message::LEAVING, MsgFlags::empty()).unwrap();
+        assert_eq!(one.receive().unwrap(), Received::Message(Message::Leaving));
+    }
+
+    #[test]
+    fn what_is_no_message_is_told_and_does_not_hide_the_next() {
+        let (mut one, two) = Channel::pair().unwrap();
+        sys::send_frame(two.as_fd(), b"goagain/9 WHAT").unwrap();
+        sys::send_frame(two.as_fd(), &[b'x'; 3 * sys::LONGEST_FRAME]).unwrap();
+        two.send(&Message::Serving).unwrap();
+        assert_eq!(one.receive().unwrap(), Received::Unknown(MessageError::Version("goagain/9".into())));
+        assert_eq!(one.receive().unwrap(), Received::Unknown(MessageError::TooLong));
+        assert_eq!(one.receive().unwrap(), Received::Message(Message::Serving));
+    }
+
+    #[test]
+    fn both_ends_are_close_on_exec_and_non_blocking() {
+        let (one, two) = Channel::pair().unwrap();
+        for end in [&one, &two] {
+            let flags = FdFlag::from_bits_retain(fcntl(end, FcntlArg::F_GETFD).unwrap());
+            assert!(flags.contains(FdFlag::FD_CLOEXEC));
+            let flags = OFlag::from_bits_retain(fcntl(end, FcntlArg::F_GETFL).unwrap());
+            assert!(flags.contains(OFlag::O_NONBLOCK));
+        }
+    }
+
+    #[test]
+    fn the_maker_is_known_where_the_system_says_it() {
+        let (one, two) = Channel::pair().unwrap();
+        for end in [&one, &two] {
+            let maker = end.peer_pid().unwrap();
+            assert!(maker.is_none_or(|pid| pid == crate::Pid::current().as_raw()));
+        }
+    }
+}

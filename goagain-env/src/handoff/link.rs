@@ -1,0 +1,136 @@
+//! GOAGAIN_CHANNEL: "1 fd=5 attempt=3 generation=2 ready_within=60000". The version first; times in milliseconds.
+
+use std::collections::HashMap;
+use std::fmt::Write;
+use std::str::FromStr;
+use std::time::Duration;
+
+use super::{CHANNEL, HandoffError, Link, number, shortened};
+use crate::Pid;
+
+const VERSION: &str = "1";
+
+pub(super) fn encode(link: &Link) -> String {
+    let mut text = format!(
+        "{VERSION} fd={} attempt={} generation={} ready_within={}",
+        link.fd,
+        link.attempt,
+        link.generation,
+        milliseconds(link.ready_within)
+    );
+    // Writing to a String does not fail.
+    if let Some(time) = link.release_within {
+        let _ = write!(text, " release_within={}", milliseconds(time));
+    }
+    if let Some(signals) = link.signals {
+        let _ = write!(text, " signals={signals}");
+    }
+    if link.seed {
+        text.push_str(" seed=1");
+    }
+    if !link.leaving.is_empty() {
+        let pids: Vec<_> = link.leaving.iter().map(Pid::to_string).collect();
+        let _ = write!(text, " leaving={}", pids.join(","));
+    }
+    text
+}
+
+/// Keys that this version does not know are passed over: a later image may say more to one that is rolled back to.
+pub(super) fn decode(text: &str) -> Result<Link, HandoffError> {
+    let (version, rest) = text.split_once(' ').unwrap_or((text, ""));
+    if version != VERSION {
+        let reason = format!(
+            "expected version {VERSION}, found `{}`: the predecessor's goagain is another version, \
+             so stop the service and start it once, or build this image with the same version",
+            shortened(version)
+        );
+        return Err(HandoffError::new(CHANNEL, reason));
+    }
+    let mut pairs = HashMap::new();
+    for pair in rest.split(' ').filter(|pair| !pair.is_empty()) {
+        let (key, value) = pair.split_once('=').ok_or_else(|| expected("key=value", pair))?;
+        if pairs.insert(key, value).is_some() {
+            return Err(expected("each key once", pair));
+        }
+    }
+    let pairs = Pairs(pairs);
+    let leaving = pairs.0.get("leaving").map_or(Ok(Vec::new()), |pids| {
+        let pids = pids.split(',').map(|pid| number(pid).and_then(Pid::new));
+        pids.collect::<Option<Vec<Pid>>>().ok_or_else(|| expected("leaving=<process ids>", text))
+    })?;
+    Ok(Link {
+        fd: pairs.required("fd")?,
+        signals: pairs.optional("signals")?,
+        attempt: pairs.required("attempt")?,
+        generation: pairs.required("generation")?,
+        ready_within: Duration::from_millis(pairs.required("ready_within")?),
+        release_within: pairs.optional("release_within")?.map(Duration::from_millis),
+        seed: pairs.optional::<u8>("seed")?.is_some_and(|seed| seed != 0),
+        leaving,
+    })
+}
+
+struct Pairs<'text>(HashMap<&'text str, &'text str>);
+
+impl Pairs<'_> {
+    fn optional<T: FromStr>(&self, key: &str) -> Result<Option<T>, HandoffError> {
+        let Some(value) = self.0.get(key) else {
+            return Ok(None);
+        };
+        number(value).map(Some).ok_or_else(|| expected(&format!("{key}=<number>"), &format!("{key}={value}")))
+    }
+
+    fn required<T: FromStr>(&self, key: &str) -> Result<T, HandoffError> {
+        let value = self.optional(key)?;
+        value.ok_or_else(|| HandoffError::new(CHANNEL, format!("expected {key}=<number>, found none")))
+    }
+}
+
+fn expected(what: &str, found: &str) -> HandoffError {
+    HandoffError::new(CHANNEL, format!("expected {what}, found `{}`", shortened(found)))
+}
+
+/// Rounded up: a time of less than a millisecond is not none at all.
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_text_is_short_and_readable() {
+        let link = Link {
+            fd: 5,
+            signals: Some(6),
+            attempt: 3,
+            generation: 2,
+            ready_within: Duration::from_micros(59_999_001),
+            release_within: Some(Duration::from_secs(1)),
+            seed: true,
+            leaving: vec![Pid::new(12).unwrap(), Pid::new(13).unwrap()],
+        };
+        let text = "1 fd=5 attempt=3 generation=2 ready_within=60000 release_within=1000 signals=6 seed=1 leaving=12,13";
+        assert_eq!(encode(&link), text);
+        let rounded = Link { ready_within: Duration::from_secs(60), ..link };
+        assert_eq!(decode(text), Ok(rounded.clone()));
+        assert_eq!(decode(&format!("{text} colour=blue")), Ok(rounded));
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        for (text, reason) in [
+            ("", "expected version 1, found ``"),
+            ("2 fd=5", "expected version 1, found `2`: the predecessor's goagain is another version"),
+            ("1 fd", "expected key=value, found `fd`"),
+            ("1 fd=5 fd=6", "expected each key once, found `fd=6`"),
+            ("1 fd=-5 attempt=1", "expected fd=<number>, found `fd=-5`"),
+            ("1 fd=5", "expected attempt=<number>, found none"),
+            ("1 fd=5 attempt=1 generation=2 ready_within=1 leaving=1", "expected leaving=<process ids>"),
+        ] {
+            let error = decode(text).unwrap_err();
+            assert!(error.reason().starts_with(reason), "{error}");
+        }
+    }
+}

@@ -1,0 +1,259 @@
+//! The codec as a whole, through a look-up closure: no test touches the real environment.
+
+use std::collections::HashMap;
+use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn decode(variables: &[(&str, &str)]) -> Result<Option<Handoff>, HandoffError> {
+    let variables: HashMap<_, _> =
+        variables.iter().map(|(name, value)| (*name, OsString::from(value))).collect();
+    Handoff::decode(|name| variables.get(name).cloned())
+}
+
+fn pid(raw: i32) -> Pid {
+    Pid::new(raw).unwrap()
+}
+
+fn seed(variables: &[(&str, &str)]) -> Result<Option<Handoff>, HandoffError> {
+    let five = [(FD, "3"), (NAME, "tcp:127.0.0.1:80->"), (PID, ""), (PPID, "77"), (SIGNAL, "3")];
+    decode(&[&five, variables].concat())
+}
+
+const OURS: [(&str, &str); 2] = [
+    (CHANNEL, "1 fd=5 attempt=3 generation=2 ready_within=60000"),
+    (DESCRIPTORS, "4,http,tcp,127.0.0.1:81;6,dns,udp,[::1]:53"),
+];
+
+#[test]
+fn absence_is_none() {
+    assert_eq!(decode(&[]), Ok(None));
+    assert_eq!(decode(&[(PPID, "x"), (PID, ""), (SIGNAL, "9"), (NAME, "")]), Ok(None));
+}
+
+#[test]
+fn a_seed_hands_over_one_listener_under_its_label() {
+    let handoff = seed(&[(PID, "78"), (SIGNAL, &libc::SIGUSR2.to_string())]).unwrap().unwrap();
+    let listener = Described {
+        fd: 3,
+        name: "tcp:127.0.0.1:80".into(),
+        address: Address::Tcp("127.0.0.1:80".parse().unwrap()),
+    };
+    assert_eq!(handoff.descriptors, [listener.clone()]);
+    assert_eq!(handoff.seed_listener, Some(listener));
+    assert_eq!((handoff.predecessor, handoff.successor), (pid(77), Some(pid(78))));
+    assert_eq!((handoff.signal, handoff.channel), (SeedSignal::Usr2, None));
+}
+
+#[test]
+fn ours_are_authoritative_and_the_seeds_are_kept() {
+    let handoff = seed(&OURS).unwrap().unwrap();
+    assert_eq!(handoff.descriptors.iter().map(|each| each.fd).collect::<Vec<_>>(), [4, 6]);
+    assert_eq!(handoff.seed_listener.unwrap().fd, 3);
+    assert_eq!(handoff.channel.unwrap().fd, 5);
+}
+
+#[test]
+fn a_handoff_without_a_listener_needs_no_seed_variables() {
+    let handoff = decode(&[(PPID, "1"), OURS[0], (DESCRIPTORS, "6,dns,udp,[::1]:53")]).unwrap().unwrap();
+    assert_eq!(handoff.predecessor.as_raw(), 1);
+    assert_eq!(handoff.seed_listener, None);
+}
+
+#[test]
+fn numbers_are_decimal_digits() {
+    for bad in ["", "-1", "+3", " 3", "3 ", "0x10", "12x", "2147483648", "٣", "99999999999999999999"] {
+        let error = seed(&[(FD, bad)]).unwrap_err();
+        assert_eq!(error.to_string(), format!("GOAGAIN_FD: expected a descriptor number, found `{bad}`"));
+        assert_eq!(seed(&[(PPID, bad)]).unwrap_err().variable(), PPID);
+        if !bad.is_empty() {
+            assert_eq!(seed(&[(PID, bad)]).unwrap_err().variable(), PID);
+            assert_eq!(seed(&[(SIGNAL, bad)]).unwrap_err().variable(), SIGNAL);
+        }
+    }
+    assert_eq!(seed(&[(FD, "0")]).unwrap().unwrap().descriptors[0].fd, 0);
+}
+
+#[test]
+fn only_one_process_can_be_meant() {
+    for bad in ["0", "1"] {
+        let reason = format!("GOAGAIN_PID: expected nothing, or a process id above 1, found `{bad}`");
+        assert_eq!(seed(&[(PID, bad)]).unwrap_err().to_string(), reason);
+    }
+    assert_eq!(
+        seed(&[(PPID, "0")]).unwrap_err().to_string(),
+        "GOAGAIN_PPID: expected a process id, found `0`"
+    );
+    assert_eq!(seed(&[(PPID, "1")]).unwrap().unwrap().predecessor.as_raw(), 1);
+}
+
+#[test]
+fn a_missing_variable_is_named_with_its_remedy() {
+    let error = decode(&[(FD, "3"), (NAME, "tcp:127.0.0.1:80->")]).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "GOAGAIN_PPID: expected it beside GOAGAIN_FD, found it missing: set both, or unset GOAGAIN_FD to start afresh"
+    );
+    assert_eq!(decode(&[(FD, "3"), (PPID, "77")]).unwrap_err().variable(), NAME);
+    assert_eq!(decode(&[OURS[0], (PPID, "77")]).unwrap_err().variable(), DESCRIPTORS);
+    assert_eq!(decode(&[OURS[1], (PPID, "77")]).unwrap_err().variable(), CHANNEL);
+}
+
+#[test]
+fn each_descriptor_is_handed_over_once() {
+    for (descriptors, reason) in [
+        ("4,a,tcp,1.2.3.4:5;4,b,tcp,1.2.3.4:6", "expected each descriptor once, found 4 twice"),
+        ("5,a,tcp,1.2.3.4:5", "expected each descriptor once, found 5 twice"),
+        ("4,a,tcp,1.2.3.4:5;6,a,tcp,1.2.3.4:6", "expected each name once, found `a` twice"),
+        ("4,,tcp,1.2.3.4:5", "expected a name, found none for descriptor 4"),
+    ] {
+        let error = seed(&[OURS[0], (DESCRIPTORS, descriptors)]).unwrap_err();
+        assert_eq!(error.variable(), DESCRIPTORS);
+        assert!(error.reason().starts_with(reason), "{error}");
+    }
+}
+
+fn of_names(names: impl Iterator<Item = String>) -> Handoff {
+    let link = seed(&OURS).unwrap().unwrap().channel;
+    let described = |(fd, name)| Described { fd, name, address: Address::Other };
+    Handoff {
+        descriptors: (10..).zip(names).map(described).collect(),
+        successor: None,
+        predecessor: pid(77),
+        signal: SeedSignal::Quit,
+        channel: link,
+        seed_listener: None,
+    }
+}
+
+#[test]
+fn what_does_not_fit_is_an_error_before_anything_is_spawned() {
+    let fits = LONGEST_STRING - DESCRIPTORS.len() - "=10,,fd,".len();
+    assert!(of_names(["x".repeat(fits)].into_iter()).encode().is_ok());
+    let error = of_names(["x".repeat(fits + 1)].into_iter()).encode().unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "GOAGAIN_DESCRIPTORS: expected at most 131071 bytes with its name, found 131072: \
+         hand over fewer descriptors, or give them shorter names"
+    );
+    let error = of_names((0..10_001).map(|each| each.to_string())).encode().unwrap_err();
+    assert_eq!(error.reason(), "expected at most 10000 descriptors, found 10001: hand over fewer");
+}
+
+#[test]
+fn without_a_channel_only_one_listener_can_be_handed_over() {
+    let mut handoff = seed(&OURS).unwrap().unwrap();
+    handoff.channel = None;
+    assert_eq!(handoff.encode().unwrap_err().variable(), CHANNEL);
+    let handoff = seed(&[]).unwrap().unwrap();
+    let variables: HashMap<_, _> = handoff.encode().unwrap().into_iter().collect();
+    assert_eq!(variables.len(), 5);
+    assert_eq!(variables[NAME], "tcp:127.0.0.1:80->");
+    assert_eq!(variables[PID], "");
+}
+
+#[test]
+fn an_error_shows_a_part_of_a_long_value() {
+    let error = seed(&[(FD, &"x".repeat(100_000))]).unwrap_err();
+    assert!(error.to_string().len() < 200, "{error}");
+}
+
+fn any_address() -> impl Strategy<Value = Address> {
+    let path = proptest::collection::vec(any::<u8>(), 1..60)
+        .prop_map(|bytes| PathBuf::from(OsString::from_vec(bytes)));
+    let internet = || any::<std::net::SocketAddr>().prop_map(without_flow);
+    prop_oneof![
+        internet().prop_map(Address::Tcp),
+        internet().prop_map(Address::Udp),
+        path.clone().prop_map(Address::Unix),
+        path.clone().prop_map(Address::UnixDatagram),
+        path.prop_map(Address::UnixSeqpacket),
+        Just(Address::Other),
+    ]
+}
+
+/// The text of an address has no flow, and no listener has one.
+fn without_flow(mut address: std::net::SocketAddr) -> std::net::SocketAddr {
+    if let std::net::SocketAddr::V6(address) = &mut address {
+        address.set_flowinfo(0);
+    }
+    address
+}
+
+fn any_pid() -> impl Strategy<Value = Pid> {
+    (2..=i32::MAX).prop_map(pid)
+}
+
+fn any_time() -> impl Strategy<Value = Duration> {
+    any::<u64>().prop_map(Duration::from_millis)
+}
+
+fn any_link() -> impl Strategy<Value = Link> {
+    let first = (any::<u64>(), any::<u64>(), any_time(), proptest::option::of(any_time()));
+    let second = (any::<bool>(), any::<bool>(), proptest::collection::vec(any_pid(), 0..4));
+    (first, second).prop_map(
+        |((attempt, generation, ready_within, release_within), (signals, seed, leaving))| Link {
+            fd: i32::MAX,
+            signals: signals.then_some(i32::MAX - 1),
+            attempt,
+            generation,
+            ready_within,
+            release_within,
+            seed,
+            leaving,
+        },
+    )
+}
+
+fn any_handoff() -> impl Strategy<Value = Handoff> {
+    let names = proptest::collection::hash_map(
+        any::<String>().prop_filter("named", |name| !name.is_empty()),
+        any_address(),
+        0..8,
+    );
+    (names, proptest::option::of(any_pid()), 1..=i32::MAX, any::<bool>(), any_link()).prop_map(
+        |(names, successor, predecessor, quit, link)| Handoff {
+            descriptors: (0..)
+                .zip(names)
+                .map(|(fd, (name, address))| Described { fd, name, address })
+                .collect(),
+            successor,
+            predecessor: Pid::new_or_init(predecessor).unwrap(),
+            signal: if quit { SeedSignal::Quit } else { SeedSignal::Usr2 },
+            channel: Some(link),
+            seed_listener: None,
+        },
+    )
+}
+
+proptest! {
+    #[test]
+    fn what_is_encoded_is_decoded(handoff in any_handoff()) {
+        let variables: HashMap<_, _> = handoff.encode().unwrap().into_iter().collect();
+        // A path of a NUL alone has a label without a path; the kernel has no such name either.
+        let nul = |each: &Described| each.address.host().into_vec().contains(&0);
+        prop_assume!(!handoff.descriptors.iter().any(nul));
+        let mut decoded = Handoff::decode(|name| variables.get(name).cloned()).unwrap().unwrap();
+        let listener = handoff.descriptors.iter().find(|each| each.address.is_seed_listener());
+        prop_assert_eq!(decoded.seed_listener.take().map(|each| each.fd), listener.map(|each| each.fd));
+        prop_assert_eq!(decoded, handoff);
+    }
+
+    #[test]
+    fn any_variables_have_an_answer(values in proptest::collection::vec(
+        proptest::option::of(proptest::collection::vec(any::<u8>(), 0..40)), VARIABLES.len())) {
+        let variables: HashMap<_, _> = VARIABLES.iter().zip(values).collect();
+        let _ = Handoff::decode(|name| variables.get(&name)?.clone().map(OsString::from_vec));
+    }
+
+    #[test]
+    fn any_text_near_the_format_has_an_answer(
+        channel in "1( (fd|attempt|generation|ready_within|leaving|seed|signals)=[0-9,x]{0,12}){0,8}",
+        descriptors in "([0-9]{0,3},[a-c%0-9]{0,4},(tcp|udp|unix|fd),[0-9./:%a]{0,20};?){0,4}",
+        label in "(tcp|unix|udp)?:?[0-9a-z./:\\[\\]%]{0,20}(->)?") {
+        let _ = seed(&[(CHANNEL, &channel), (DESCRIPTORS, &descriptors), (NAME, &label)]);
+    }
+}

@@ -1,0 +1,131 @@
+//! Which file is run: found anew, so that a deploy is picked up.
+
+use std::env;
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{self, Path, PathBuf};
+
+/// The path of the image to run, absolute.
+///
+/// Symbolic links in it are left as they are: each exec follows them anew, so that a deploy which turns `current` to another
+/// release is picked up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Image {
+    path: PathBuf,
+}
+
+impl Image {
+    /// The file that this process was started by: `argv[0]`, through PATH if it has no slash, from the directory of now. To
+    /// be asked early, before the program changes its directory.
+    ///
+    /// Where `argv[0]` names no executable file (it is free to say anything), the file that the system knows
+    /// ([`std::env::current_exe`]).
+    ///
+    /// # Errors
+    /// Those of `getcwd(3)` and of `current_exe`, where these are needed.
+    pub fn current() -> io::Result<Image> {
+        let argv0 = env::args_os().next().unwrap_or_default();
+        let path = env::var_os("PATH").unwrap_or_default();
+        let found = env::current_dir().ok().and_then(|cwd| find(&argv0, &path, &cwd, is_executable));
+        match found {
+            Some(path) => Ok(Image { path }),
+            None => Ok(Image { path: undeleted(env::current_exe()?, Path::exists) }),
+        }
+    }
+
+    /// The file at a path, made absolute from the directory of now. Whether it is there is not asked before it is run.
+    ///
+    /// # Errors
+    /// The path is empty, or `getcwd(3)` fails.
+    pub fn at(path: impl AsRef<Path>) -> io::Result<Image> {
+        Ok(Image { path: path::absolute(path)? })
+    }
+
+    /// The path.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+/// As `execvp(3)` finds a file: a name with a slash is a path, another is looked for along PATH.
+fn find(argv0: &OsStr, path: &OsStr, cwd: &Path, is_executable: impl Fn(&Path) -> bool) -> Option<PathBuf> {
+    if argv0.is_empty() {
+        return None;
+    }
+    if argv0.as_bytes().contains(&b'/') {
+        return Some(cwd.join(argv0)).filter(|file| is_executable(file));
+    }
+    // An empty folder in PATH is the directory of now; `join` of an empty path gives that.
+    env::split_paths(path).map(|folder| cwd.join(folder).join(argv0)).find(|file| is_executable(file))
+}
+
+fn is_executable(file: &Path) -> bool {
+    file.metadata().is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
+}
+
+/// Linux calls the running file "x (deleted)" once a deploy has put another in its place, which is the one to run.
+fn undeleted(path: PathBuf, exists: impl Fn(&Path) -> bool) -> PathBuf {
+    match path.as_os_str().as_bytes().strip_suffix(b" (deleted)") {
+        Some(before) if !exists(&path) => PathBuf::from(OsString::from_vec(before.to_vec())),
+        _ => path,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(argv0: &str, path: &str, files: &[&str]) -> Option<String> {
+        let file = find(argv0.as_ref(), path.as_ref(), "/cwd".as_ref(), |file| {
+            files.iter().any(|each| file == Path::new(each))
+        });
+        file.map(|file| file.to_str().unwrap().to_owned())
+    }
+
+    #[test]
+    fn a_name_with_a_slash_is_a_path() {
+        assert_eq!(
+            found("./server", "/bin", &["/cwd/server", "/bin/server"]).as_deref(),
+            Some("/cwd/./server")
+        );
+        assert_eq!(
+            found("/srv/current/server", "", &["/srv/current/server"]).as_deref(),
+            Some("/srv/current/server")
+        );
+        assert_eq!(found("../server", "/bin", &["/bin/server"]), None);
+    }
+
+    #[test]
+    fn another_name_is_looked_for_along_path() {
+        assert_eq!(found("server", "/a:/b:/c", &["/b/server", "/c/server"]).as_deref(), Some("/b/server"));
+        assert_eq!(found("server", "rel:/b", &["/cwd/rel/server"]).as_deref(), Some("/cwd/rel/server"));
+        assert_eq!(found("server", "/a::/b", &["/cwd/server"]).as_deref(), Some("/cwd/server"));
+        assert_eq!(found("server", "/a", &["/cwd/server"]), None);
+        assert_eq!(found("-sh", "/bin", &["/bin/sh"]), None);
+        assert_eq!(found("", "/bin", &["/bin/", "/cwd/"]), None);
+    }
+
+    #[test]
+    fn the_file_that_took_the_place_of_a_deleted_one_is_meant() {
+        assert_eq!(undeleted("/a/x (deleted)".into(), |_| false), Path::new("/a/x"));
+        assert_eq!(undeleted("/a/x (deleted)".into(), |_| true), Path::new("/a/x (deleted)"));
+        assert_eq!(undeleted("/a/x".into(), |_| true), Path::new("/a/x"));
+    }
+
+    #[test]
+    fn links_are_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let link = folder.path().join("current");
+        std::os::unix::fs::symlink("/bin", &link).unwrap();
+        assert_eq!(Image::at(link.join("sh")).unwrap().path(), link.join("sh"));
+    }
+
+    #[test]
+    fn this_process_has_an_image() {
+        assert!(Image::current().unwrap().path().is_absolute());
+        assert!(Image::at("x").unwrap().path().is_absolute());
+        assert!(Image::at("").is_err());
+    }
+}

@@ -1,0 +1,354 @@
+//! Whether a handoff is meant for this process, and if so, what it brings.
+
+mod check;
+mod inherited;
+
+use std::fmt;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use nix::sys::socket::{getsockopt, sockopt};
+use nix::unistd::getppid;
+
+pub use self::inherited::{Inherited, InheritedDescriptor};
+use crate::handoff::{CHANNEL, DESCRIPTORS, FD, PID, PPID};
+use crate::sys::raw::{NotInherited, Unowned};
+use crate::{Address, Channel, Described, Handoff, Kin, Link, Pid, Process, SeedSignal, sys};
+
+/// A seed has no generations: one that hands over counts as the first.
+const AFTER_A_SEED: u64 = 2;
+
+/// Asks the system whether a handoff is meant for this process, and takes it over.
+///
+/// Nothing in the environment is believed. With a channel: its descriptor is open, came across exec, is a socket of the
+/// channel's kind, and SO_PEERCRED says that GOAGAIN_PPID made it (where the system says). GOAGAIN_PID empty: we were spawned,
+/// and our parent is the predecessor if it is that process. GOAGAIN_PID a number: we were exec'd in place, GOAGAIN_PPID is this
+/// process, and that number its child. Where the channel is not ours, the seed's five variables are asked, for a seed
+/// passes on what it does not know: there the parent, or the child, must be verified, or else it is not ours. A seed with
+/// pid 1 is not believed in: to be an orphan's parent is no proof.
+///
+/// Then each descriptor is looked at: a socket, of the type, family and port that it should have, listening if it is of a
+/// stream. Only when all are as they should be are they owned, and made close-on-exec. A number that is close-on-exec
+/// already belongs to this process, and is not taken from it: so nothing can be inherited twice.
+///
+/// # Errors
+/// It is meant for us, but a descriptor is not what it should be, or the system fails (EMFILE, a Linux without pidfds). Then
+/// no descriptor is owned, and all are as they were.
+pub fn inherit(handoff: Handoff) -> Result<Inherit, InheritError> {
+    // Between the look at a number and its adoption no other call may adopt it.
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+
+    let mut warnings = Vec::new();
+    if let Some(link) = &handoff.channel {
+        match peer(&handoff, link)? {
+            Ok(peer) => return adopt_from_peer(&handoff.descriptors, link, peer).map(Inherit::Ours),
+            Err(not_ours) => warnings.push(not_ours),
+        }
+    }
+    let listener = match &handoff.channel {
+        Some(_) => handoff.seed_listener.as_ref(),
+        None => handoff.seed_listener.as_ref().or(handoff.descriptors.first()),
+    };
+    let not_ours = match listener {
+        None => NotOurs::new(FD, "there is no listener of a seed"),
+        Some(listener) => match seed(&handoff, listener)? {
+            Ok((process, descriptor)) => {
+                let descriptors = adopt_from_seed(listener, descriptor)?;
+                return Ok(Inherit::Ours(Inheritance {
+                    descriptors,
+                    predecessor: Predecessor::Seed { process, signal: handoff.signal },
+                    generation: AFTER_A_SEED,
+                    attempt: 0,
+                    ready_within: None,
+                    release_within: None,
+                    signals: None,
+                    leaving: Vec::new(),
+                    warnings,
+                }));
+            }
+            Err(not_ours) => not_ours,
+        },
+    };
+    // The channel says more than the five that any process down the line may see.
+    Ok(Inherit::NotOurs(warnings.pop().unwrap_or(not_ours)))
+}
+
+/// The channel and who is behind it, if they are what they say.
+fn peer(handoff: &Handoff, link: &Link) -> Result<Result<Peer, NotOurs>, InheritError> {
+    let channel = match Unowned::probe(link.fd) {
+        Ok(channel) => channel,
+        Err(why) => return Ok(Err(NotOurs::descriptor(CHANNEL, link.fd, &why))),
+    };
+    let not_ours = |variable, reason: String| Ok(Err(NotOurs::new(variable, reason)));
+    let network = crate::address::socket(channel.as_fd()).ok().flatten().map(|(network, _)| network);
+    if network != Some(sys::CHANNEL_NETWORK) || getsockopt(&channel, sockopt::AcceptConn) != Ok(false) {
+        return not_ours(CHANNEL, format!("descriptor {} is no channel, so it is not ours", link.fd));
+    }
+    let (own, predecessor) = (Pid::current(), handoff.predecessor);
+    match sys::peer_pid(channel.as_fd())
+        .map_err(|error| InheritError::system(CHANNEL, "the channel's peer", &error))?
+    {
+        Some(maker) if maker != predecessor.as_raw() => {
+            return not_ours(
+                CHANNEL,
+                format!("process {maker} made the channel, not GOAGAIN_PPID={predecessor}"),
+            );
+        }
+        _ => {}
+    }
+    let (kin, process) = match handoff.successor {
+        None if predecessor == own => return not_ours(PPID, itself_without_successor()),
+        None => (Kin::Parent, parent(predecessor)?),
+        Some(_) if predecessor != own => return not_ours(PPID, not_itself(predecessor)),
+        Some(successor) => (Kin::Child, child(PID, successor)?),
+    };
+    Ok(Ok(Peer { channel, kin, process, signal: handoff.signal }))
+}
+
+/// The listener of a seed and who hands it over, if they are what they say.
+fn seed(
+    handoff: &Handoff,
+    listener: &Described,
+) -> Result<Result<(Process, Unowned), NotOurs>, InheritError> {
+    let descriptor = match Unowned::probe(listener.fd) {
+        Ok(descriptor) => descriptor,
+        Err(why) => return Ok(Err(NotOurs::descriptor(FD, listener.fd, &why))),
+    };
+    let predecessor = handoff.predecessor;
+    let (process, variable, reason) = match handoff.successor {
+        None if predecessor.is_init() => {
+            (None, PPID, "init is every orphan's parent, so it proves nothing".to_owned())
+        }
+        None => (parent(predecessor)?, PPID, format!("process {predecessor} is not our parent")),
+        Some(_) if predecessor != Pid::current() => (None, PPID, not_itself(predecessor)),
+        Some(successor) => (child(PID, successor)?, PID, format!("process {successor} is not our child")),
+    };
+    Ok(process.map(|process| (process, descriptor)).ok_or_else(|| NotOurs::new(variable, reason)))
+}
+
+fn itself_without_successor() -> String {
+    "it is this process itself, and GOAGAIN_PID is empty".to_owned()
+}
+
+fn not_itself(predecessor: Pid) -> String {
+    format!("GOAGAIN_PID is set, so it should be this process ({}), found {predecessor}", Pid::current())
+}
+
+/// Our parent, if it is this process; `None` if another is.
+fn parent(pid: Pid) -> Result<Option<Process>, InheritError> {
+    if getppid().as_raw() != pid.as_raw() {
+        return Ok(None);
+    }
+    match Process::parent(pid) {
+        Ok(process) => Ok(Some(process)),
+        Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Ok(None),
+        Err(error) => Err(InheritError::system(PPID, &format!("process {pid}"), &error)),
+    }
+}
+
+/// That child of ours; `None` if it is none, or reaped.
+fn child(variable: &'static str, pid: Pid) -> Result<Option<Process>, InheritError> {
+    match Process::child(pid) {
+        Ok(process) => Ok(Some(process)),
+        Err(error) if error.raw_os_error() == Some(libc::ECHILD) => Ok(None),
+        Err(error) => Err(InheritError::system(variable, &format!("process {pid}"), &error)),
+    }
+}
+
+struct Peer {
+    channel: Unowned,
+    kin: Kin,
+    process: Option<Process>,
+    signal: SeedSignal,
+}
+
+/// Everything is looked at first; below `Predecessor` nothing fails any more.
+fn adopt_from_peer(descriptors: &[Described], link: &Link, peer: Peer) -> Result<Inheritance, InheritError> {
+    let mut checked = Vec::with_capacity(descriptors.len());
+    for described in descriptors {
+        let descriptor = probe(DESCRIPTORS, described)?;
+        check::check(DESCRIPTORS, described, descriptor.as_fd())?;
+        checked.push((described.clone(), descriptor));
+    }
+    let signals = link.signals.map(|signals| {
+        Unowned::probe(signals)
+            .map_err(|why| InheritError::new(CHANNEL, format!("signals={signals}: the descriptor {why}")))
+    });
+    let signals = signals.transpose()?;
+    let leaving: Vec<_> = link.leaving.iter().map(|pid| child(CHANNEL, *pid)).collect::<Result<_, _>>()?;
+    // A seed that is gone has no channel whose end would tell, and its end may have leaked: one that has ended stands in.
+    let ended = match (link.seed && peer.kin == Kin::Child, &peer.process) {
+        (true, None) => {
+            let (end, _) =
+                Channel::pair().map_err(|error| InheritError::system(CHANNEL, "a channel", &error))?;
+            Some(end)
+        }
+        _ => None,
+    };
+
+    let Peer { channel, kin, process, signal } = peer;
+    let channel = Channel::from(channel.adopt());
+    let predecessor = match (link.seed && kin == Kin::Child, process) {
+        (true, Some(process)) => Predecessor::Seed { process, signal },
+        (_, process) => Predecessor::Peer { channel: ended.unwrap_or(channel), process, kin },
+    };
+    let adopted = checked.into_iter().map(|(Described { name, address, .. }, descriptor)| {
+        InheritedDescriptor { name, address, fd: descriptor.adopt() }
+    });
+    Ok(Inheritance {
+        descriptors: Inherited::new(adopted.collect(), false),
+        predecessor,
+        generation: link.generation,
+        attempt: link.attempt,
+        ready_within: Some(link.ready_within),
+        release_within: link.release_within,
+        signals: signals.map(Unowned::adopt),
+        leaving: leaving.into_iter().flatten().collect(),
+        warnings: Vec::new(),
+    })
+}
+
+/// A seed says where its socket was bound once; the socket knows where it is. But a path may have been renamed since.
+fn adopt_from_seed(listener: &Described, descriptor: Unowned) -> Result<Inherited, InheritError> {
+    check::check(FD, listener, descriptor.as_fd())?;
+    let address = match &listener.address {
+        Address::Tcp(_) => Address::of(descriptor.as_fd())
+            .map_err(|error| InheritError::system(FD, "the listener", &error))?,
+        as_labelled => as_labelled.clone(),
+    };
+    let adopted = InheritedDescriptor { name: listener.name.clone(), address, fd: descriptor.adopt() };
+    Ok(Inherited::new(vec![adopted], true))
+}
+
+fn probe(variable: &'static str, Described { fd, name, .. }: &Described) -> Result<Unowned, InheritError> {
+    Unowned::probe(*fd)
+        .map_err(|why| InheritError::new(variable, format!("descriptor {fd} (`{name}`) {why}")))
+}
+
+/// What became of a handoff.
+#[derive(Debug)]
+pub enum Inherit {
+    /// It was not meant for this process, as variables leak to helpers: start as if there were none, and report it.
+    NotOurs(NotOurs),
+    /// This process is a successor.
+    Ours(Inheritance),
+}
+
+/// What a successor has from its predecessor.
+#[derive(Debug)]
+pub struct Inheritance {
+    /// The descriptors.
+    pub descriptors: Inherited,
+    /// Who handed over.
+    pub predecessor: Predecessor,
+    /// Which generation this image is; after a seed, 2.
+    pub generation: u64,
+    /// The number of the attempt; a seed's have none, and this is 0.
+    pub attempt: u64,
+    /// How long this image may take to be ready, if the predecessor said.
+    pub ready_within: Option<Duration>,
+    /// After how long the predecessor is sure to have released, if it is bound to.
+    pub release_within: Option<Duration>,
+    /// After an own exec: signals that came before it and are not served yet.
+    pub signals: Option<OwnedFd>,
+    /// After an own exec: children that are on their way out, to be reaped. Those that are no longer ours are left out.
+    pub leaving: Vec<Process>,
+    /// What was not as it should be, but does no harm.
+    pub warnings: Vec<NotOurs>,
+}
+
+/// Who handed over.
+#[derive(Debug)]
+pub enum Predecessor {
+    /// A process that runs this library.
+    Peer {
+        /// The channel to it.
+        channel: Channel,
+        /// The process, verified. `None`: it is not our parent, or not our child, any longer, so it is never signalled.
+        process: Option<Process>,
+        /// `Parent`: it spawned us. `Child`: we were exec'd in place, and it serves since.
+        kin: Kin,
+    },
+    /// A seed: there is no channel, and signals say it all. One that is gone already (possible after an own exec only) is a
+    /// `Peer` without a process, whose channel has ended.
+    Seed {
+        /// Our parent, if we were spawned; our child, if we were exec'd in place.
+        process: Process,
+        /// What it is sent when we serve.
+        signal: SeedSignal,
+    },
+}
+
+/// Why a handoff is not meant for this process: a variable, and what it does not agree with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotOurs {
+    variable: &'static str,
+    reason: String,
+}
+
+impl NotOurs {
+    fn new(variable: &'static str, reason: impl Into<String>) -> NotOurs {
+        NotOurs { variable, reason: reason.into() }
+    }
+
+    fn descriptor(variable: &'static str, fd: i32, why: &NotInherited) -> NotOurs {
+        NotOurs::new(variable, format!("descriptor {fd} {why}, so it is not ours"))
+    }
+
+    /// The variable.
+    pub fn variable(&self) -> &'static str {
+        self.variable
+    }
+
+    /// What it does not agree with.
+    pub fn reason(&self) -> &str {
+        &self.reason
+    }
+}
+
+impl fmt::Display for NotOurs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.variable, self.reason)
+    }
+}
+
+/// Why a handoff that is meant for this process cannot be taken over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InheritError {
+    variable: &'static str,
+    reason: String,
+}
+
+impl InheritError {
+    fn new(variable: &'static str, reason: impl Into<String>) -> InheritError {
+        InheritError { variable, reason: reason.into() }
+    }
+
+    fn system(variable: &'static str, what: &str, error: &io::Error) -> InheritError {
+        InheritError::new(variable, format!("the system does not give {what}: {error}"))
+    }
+
+    /// The variable that names what is wrong.
+    pub fn variable(&self) -> &'static str {
+        self.variable
+    }
+
+    /// What was expected, and what was found.
+    pub fn reason(&self) -> &str {
+        &self.reason
+    }
+}
+
+impl fmt::Display for InheritError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.variable, self.reason)
+    }
+}
+
+impl std::error::Error for InheritError {}
+
+#[cfg(test)]
+mod tests;

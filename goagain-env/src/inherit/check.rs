@@ -1,0 +1,112 @@
+//! Whether a descriptor is what its description says, before anybody owns it.
+
+use std::os::fd::BorrowedFd;
+
+use nix::sys::socket::{getsockopt, sockopt};
+
+use super::InheritError;
+use crate::address::socket;
+use crate::{Address, Described};
+
+/// A socket, by SO_TYPE and `getsockname(2)`, of the same family and port; by SO_ACCEPTCONN a listener, if it is of a
+/// stream or of packets in order. A Unix path is not compared, as a socket may be bound to another and renamed.
+pub(super) fn check(
+    variable: &'static str,
+    Described { fd: number, name, address }: &Described,
+    fd: BorrowedFd<'_>,
+) -> Result<(), InheritError> {
+    let wrong = |found: String| {
+        let what = if listens(address) { "a listener on" } else { "a socket on" };
+        let reason = format!("expected descriptor {number} (`{name}`) to be {what} {address}, found {found}");
+        Err(InheritError::new(variable, reason))
+    };
+    if *address == Address::Other {
+        return Ok(());
+    }
+    let network = match socket(fd) {
+        Ok(Some((network, _))) => network,
+        Ok(None) => return wrong("another kind of descriptor".into()),
+        Err(error) => return wrong(format!("a descriptor that cannot be looked at: {error}")),
+    };
+    if network != address.network() {
+        return wrong(format!("a socket of {network}"));
+    }
+    if listens(address) && getsockopt(&fd, sockopt::AcceptConn) != Ok(true) {
+        return wrong(format!("a socket of {network} that does not listen"));
+    }
+    let bound = match Address::of(fd) {
+        Ok(bound) => bound,
+        Err(error) => return wrong(format!("a socket that cannot be looked at: {error}")),
+    };
+    match (address.internet(), bound.internet()) {
+        (Some(expected), Some(found))
+            if expected.is_ipv4() != found.is_ipv4() || expected.port() != found.port() =>
+        {
+            wrong(format!("{bound}"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn listens(address: &Address) -> bool {
+    matches!(address, Address::Tcp(_) | Address::Unix(_) | Address::UnixSeqpacket(_))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{TcpListener, TcpStream, UdpSocket};
+    use std::os::fd::{AsFd, AsRawFd};
+    use std::os::unix::net::UnixListener;
+
+    use super::*;
+
+    fn found(fd: impl AsFd, address: &str) -> Result<(), String> {
+        let address = Address::parse_seed_label(address.as_ref()).unwrap();
+        let described = Described { fd: fd.as_fd().as_raw_fd(), name: "http".into(), address };
+        check("GOAGAIN_FD", &described, fd.as_fd()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_listener_is_what_it_says() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        assert_eq!(found(&listener, &format!("tcp:127.0.0.1:{port}")), Ok(()));
+        let other = if port == 80 { 81 } else { 80 };
+        let error = found(&listener, &format!("tcp:127.0.0.1:{other}")).unwrap_err();
+        let number = listener.as_raw_fd();
+        assert_eq!(
+            error,
+            format!(
+                "GOAGAIN_FD: expected descriptor {number} (`http`) to be a listener on tcp:127.0.0.1:{other}, \
+                 found tcp:127.0.0.1:{port}"
+            )
+        );
+        assert!(found(&listener, &format!("tcp:[::1]:{port}")).is_err());
+        let error = found(&listener, "unix:/x").unwrap_err();
+        assert!(error.ends_with("to be a listener on unix:/x, found a socket of tcp"), "{error}");
+    }
+
+    #[test]
+    fn a_connected_socket_is_no_listener() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let connected = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let address = format!("tcp:{}", connected.local_addr().unwrap());
+        let error = found(&connected, &address).unwrap_err();
+        assert!(error.ends_with("found a socket of tcp that does not listen"), "{error}");
+    }
+
+    #[test]
+    fn other_kinds_are_told_apart() {
+        let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
+        assert_eq!(found(&udp, &format!("udp:{}", udp.local_addr().unwrap())), Ok(()));
+        let file = tempfile::tempfile().unwrap();
+        let error = found(&file, "udp:127.0.0.1:1").unwrap_err();
+        assert!(
+            error.ends_with("to be a socket on udp:127.0.0.1:1, found another kind of descriptor"),
+            "{error}"
+        );
+        let folder = tempfile::tempdir().unwrap();
+        let renamed = UnixListener::bind(folder.path().join("temporary")).unwrap();
+        assert_eq!(found(&renamed, "unix:/run/x.sock"), Ok(()));
+    }
+}

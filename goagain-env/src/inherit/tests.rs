@@ -1,0 +1,274 @@
+//! What can be decided within one process. The other half, with real parents and execs, is in `tests/exec`.
+
+use std::io::Read;
+use std::net::TcpListener;
+use std::os::fd::{AsRawFd, IntoRawFd, RawFd};
+use std::process::{Child, Command, Stdio};
+
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+use nix::unistd::dup;
+
+use super::*;
+use crate::{Message, Received};
+
+/// No process of a test has so many descriptors.
+const NEVER_OPEN: RawFd = 1_000_000_000;
+
+/// As if it came across exec: open, not close-on-exec, without an owner.
+fn as_inherited(fd: impl AsFd) -> RawFd {
+    dup(fd).unwrap().into_raw_fd()
+}
+
+fn is_close_on_exec(fd: impl AsFd) -> bool {
+    FdFlag::from_bits_retain(fcntl(fd, FcntlArg::F_GETFD).unwrap()).contains(FdFlag::FD_CLOEXEC)
+}
+
+/// A child that ends with this value.
+struct Cat(Child);
+
+impl Cat {
+    fn start() -> Cat {
+        Cat(Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap())
+    }
+
+    fn pid(&self) -> Pid {
+        Pid::new(self.0.id().try_into().unwrap()).unwrap()
+    }
+
+    /// Ends and reaps it, so that its number is nobody's.
+    fn end(mut self) -> Pid {
+        drop(self.0.stdin.take());
+        self.0.wait().unwrap();
+        self.pid()
+    }
+}
+
+impl Drop for Cat {
+    fn drop(&mut self) {
+        drop(self.0.stdin.take());
+        let _ = self.0.stdout.take().map(|mut out| out.read_to_end(&mut Vec::new()));
+        let _ = self.0.wait();
+    }
+}
+
+/// One listener, and a channel whose other end is kept, in a process that exec'd itself while `successor` serves.
+fn after_exec(successor: Pid) -> (Handoff, Channel, TcpListener) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (ours, theirs) = Channel::pair().unwrap();
+    let described = Described {
+        fd: as_inherited(&listener),
+        name: "http".into(),
+        address: Address::Tcp(listener.local_addr().unwrap()),
+    };
+    let link = Link {
+        fd: as_inherited(&ours),
+        signals: None,
+        attempt: 7,
+        generation: 3,
+        ready_within: Duration::from_secs(60),
+        release_within: None,
+        seed: false,
+        leaving: Vec::new(),
+    };
+    let handoff = Handoff {
+        descriptors: vec![described],
+        successor: Some(successor),
+        predecessor: Pid::current(),
+        signal: SeedSignal::Quit,
+        channel: Some(link),
+        seed_listener: None,
+    };
+    (handoff, theirs, listener)
+}
+
+fn ours(handoff: Handoff) -> Inheritance {
+    match inherit(handoff).unwrap() {
+        Inherit::Ours(inheritance) => inheritance,
+        Inherit::NotOurs(not_ours) => panic!("{not_ours}"),
+    }
+}
+
+fn not_ours(handoff: Handoff) -> String {
+    match inherit(handoff).unwrap() {
+        Inherit::Ours(inheritance) => panic!("{inheritance:?}"),
+        Inherit::NotOurs(not_ours) => not_ours.to_string(),
+    }
+}
+
+#[test]
+fn an_exec_in_place_has_its_child_for_a_predecessor() {
+    let cat = Cat::start();
+    let (handoff, theirs, _listener) = after_exec(cat.pid());
+    let inheritance = ours(handoff);
+    let Predecessor::Peer { mut channel, process: Some(process), kin: Kin::Child } = inheritance.predecessor
+    else {
+        panic!("{:?}", inheritance.predecessor)
+    };
+    assert_eq!(process.pid(), cat.pid());
+    assert_eq!((inheritance.attempt, inheritance.generation), (7, 3));
+    theirs.send(&Message::Commit { again: false }).unwrap();
+    assert_eq!(channel.receive().unwrap(), Received::Message(Message::Commit { again: false }));
+    assert!(is_close_on_exec(&channel));
+    assert!(inheritance.descriptors.into_iter().all(|each| is_close_on_exec(&each.fd)));
+}
+
+#[test]
+fn a_child_that_is_gone_is_no_process_to_signal() {
+    let (handoff, _theirs, _listener) = after_exec(Cat::start().end());
+    let Predecessor::Peer { process: None, kin: Kin::Child, .. } = ours(handoff).predecessor else {
+        panic!()
+    };
+}
+
+#[test]
+fn a_seed_behind_an_own_exec_is_spoken_to_by_signals() {
+    let cat = Cat::start();
+    let (mut handoff, _theirs, _listener) = after_exec(cat.pid());
+    handoff.channel.as_mut().unwrap().seed = true;
+    let Predecessor::Seed { process, signal: SeedSignal::Quit } = ours(handoff).predecessor else { panic!() };
+    assert_eq!((process.pid(), process.kin()), (cat.pid(), Kin::Child));
+}
+
+#[test]
+fn a_seed_that_is_gone_behind_an_own_exec_is_a_channel_at_its_end() {
+    let (mut handoff, _theirs, _listener) = after_exec(Cat::start().end());
+    handoff.channel.as_mut().unwrap().seed = true;
+    let Predecessor::Peer { mut channel, process: None, .. } = ours(handoff).predecessor else { panic!() };
+    assert_eq!(channel.receive().unwrap(), Received::End);
+}
+
+#[test]
+fn children_that_leave_are_carried_on() {
+    let (serves, leaves) = (Cat::start(), Cat::start());
+    let (mut handoff, _theirs, _listener) = after_exec(serves.pid());
+    handoff.channel.as_mut().unwrap().leaving = vec![leaves.pid(), Cat::start().end()];
+    let leaving: Vec<_> = ours(handoff).leaving.iter().map(Process::pid).collect();
+    assert_eq!(leaving, [leaves.pid()]);
+}
+
+#[test]
+fn nothing_is_inherited_twice() {
+    let cat = Cat::start();
+    let (handoff, _theirs, _listener) = after_exec(cat.pid());
+    let _held = ours(handoff.clone());
+    let fd = handoff.channel.as_ref().unwrap().fd;
+    let reason = format!(
+        "GOAGAIN_CHANNEL: descriptor {fd} is close-on-exec, so it did not come across exec, so it is not ours"
+    );
+    assert_eq!(not_ours(handoff), reason);
+}
+
+#[test]
+fn a_channel_that_is_none_is_not_ours() {
+    let cat = Cat::start();
+    let (mut handoff, _theirs, listener) = after_exec(cat.pid());
+    let number = as_inherited(&listener);
+    handoff.channel.as_mut().unwrap().fd = number;
+    assert_eq!(
+        not_ours(handoff.clone()),
+        format!("GOAGAIN_CHANNEL: descriptor {number} is no channel, so it is not ours")
+    );
+    handoff.channel.as_mut().unwrap().fd = NEVER_OPEN;
+    assert!(not_ours(handoff).contains("is not open"));
+}
+
+#[test]
+fn an_exec_in_place_must_be_our_own() {
+    let cat = Cat::start();
+    let (mut handoff, _theirs, _listener) = after_exec(cat.pid());
+    handoff.predecessor = cat.pid();
+    let reason = not_ours(handoff);
+    assert!(
+        reason.starts_with("GOAGAIN_CHANNEL: process ") || reason.starts_with("GOAGAIN_PPID: "),
+        "{reason}"
+    );
+    let (mut handoff, _theirs, _listener) = after_exec(cat.pid());
+    handoff.successor = None;
+    assert_eq!(not_ours(handoff), "GOAGAIN_PPID: it is this process itself, and GOAGAIN_PID is empty");
+}
+
+#[test]
+fn one_wrong_descriptor_and_none_is_owned() {
+    let cat = Cat::start();
+    let (mut handoff, _theirs, _listener) = after_exec(cat.pid());
+    let first = handoff.descriptors[0].fd;
+    let address = Address::Udp("127.0.0.1:9".parse().unwrap());
+    handoff.descriptors.push(Described { fd: NEVER_OPEN, name: "dns".into(), address });
+    let error = inherit(handoff.clone()).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        format!("GOAGAIN_DESCRIPTORS: descriptor {NEVER_OPEN} (`dns`) is not open")
+    );
+    assert_eq!(error.variable(), "GOAGAIN_DESCRIPTORS");
+    // It is still as it came, and can be inherited when the rest is right.
+    assert!(Unowned::probe(first).is_ok() && Unowned::probe(handoff.channel.as_ref().unwrap().fd).is_ok());
+    handoff.descriptors.pop();
+    assert_eq!(ours(handoff).descriptors.len(), 1);
+}
+
+fn of_seed(successor: Option<Pid>, predecessor: Pid) -> (Handoff, TcpListener) {
+    let (mut handoff, _, listener) = after_exec(Pid::new(2).unwrap());
+    let mut described = handoff.descriptors[0].clone();
+    described.name = described.address.to_string();
+    handoff.seed_listener = Some(described);
+    (Handoff { successor, predecessor, channel: None, ..handoff }, listener)
+}
+
+#[test]
+fn a_seed_that_serves_as_our_child_is_verified() {
+    let cat = Cat::start();
+    let (handoff, listener) = of_seed(Some(cat.pid()), Pid::current());
+    let mut inheritance = ours(handoff);
+    let Predecessor::Seed { process, .. } = inheritance.predecessor else { panic!() };
+    assert_eq!((process.pid(), process.kin()), (cat.pid(), Kin::Child));
+    let address = Address::Tcp(listener.local_addr().unwrap());
+    assert_eq!(inheritance.descriptors.take_address(&address).unwrap().name, address.to_string());
+    assert_eq!((inheritance.generation, inheritance.attempt), (2, 0));
+}
+
+#[test]
+fn strangers_are_not_believed() {
+    let cat = Cat::start();
+    let (handoff, _listener) = of_seed(None, cat.pid());
+    assert_eq!(not_ours(handoff), format!("GOAGAIN_PPID: process {} is not our parent", cat.pid()));
+    let (handoff, _listener) = of_seed(Some(cat.pid()), cat.pid());
+    assert!(not_ours(handoff).starts_with("GOAGAIN_PPID: GOAGAIN_PID is set, so it should be this process"));
+    let gone = Cat::start().end();
+    let (handoff, _listener) = of_seed(Some(gone), Pid::current());
+    assert_eq!(not_ours(handoff), format!("GOAGAIN_PID: process {gone} is not our child"));
+    let (handoff, _listener) = of_seed(None, Pid::new_or_init(1).unwrap());
+    assert_eq!(not_ours(handoff), "GOAGAIN_PPID: init is every orphan's parent, so it proves nothing");
+}
+
+#[test]
+fn a_stale_channel_that_a_seed_passed_on_gives_way_to_the_seed() {
+    let cat = Cat::start();
+    let (mut handoff, listener) = of_seed(Some(cat.pid()), Pid::current());
+    let (stale, _theirs, _other) = after_exec(cat.pid());
+    handoff.channel = stale.channel;
+    handoff.channel.as_mut().unwrap().fd = NEVER_OPEN;
+    handoff.descriptors = vec![Described { fd: NEVER_OPEN, name: "old".into(), address: Address::Other }];
+    let inheritance = ours(handoff);
+    assert_eq!(inheritance.warnings[0].variable(), "GOAGAIN_CHANNEL");
+    let label = format!("tcp:{}", listener.local_addr().unwrap());
+    assert_eq!(inheritance.descriptors.names().collect::<Vec<_>>(), [label]);
+    assert!(matches!(inheritance.predecessor, Predecessor::Seed { .. }));
+}
+
+#[test]
+fn the_numbers_of_a_seed_must_be_open() {
+    let (mut handoff, _listener) = of_seed(None, Pid::current());
+    handoff.seed_listener.as_mut().unwrap().fd = NEVER_OPEN;
+    assert_eq!(
+        not_ours(handoff),
+        format!("GOAGAIN_FD: descriptor {NEVER_OPEN} is not open, so it is not ours")
+    );
+}
+
+#[test]
+fn own_descriptors_are_not_taken_away() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (mut handoff, _listener) = of_seed(None, Pid::current());
+    handoff.seed_listener.as_mut().unwrap().fd = listener.as_raw_fd();
+    assert!(not_ours(handoff).contains("did not come across exec"));
+}

@@ -1,0 +1,129 @@
+//! Why an image could not be started, and what to do about it.
+
+use std::error::Error;
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::HandoffError;
+
+/// Why an image could not be started.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum LaunchError {
+    /// The handoff makes no variables.
+    Handoff(HandoffError),
+    /// The image's path, an argument or a variable holds a NUL, and no string of the system can.
+    Nul(String),
+    /// The descriptors are not those whose numbers the handoff has.
+    Descriptors(String),
+    /// `posix_spawn(3)` failed.
+    Spawn {
+        /// The image.
+        image: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// `execve(2)` failed, or what goes before it.
+    Exec {
+        /// The image.
+        image: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A strategy did not want to.
+    Refused(String),
+}
+
+impl LaunchError {
+    /// For a strategy that does not want to start the image.
+    pub fn refused(reason: impl Into<String>) -> LaunchError {
+        LaunchError::Refused(reason.into())
+    }
+
+    /// Whether the image's file is open for writing (ETXTBSY): a deploy is on its way, and another try will do.
+    pub fn is_busy(&self) -> bool {
+        match self {
+            LaunchError::Spawn { source, .. } | LaunchError::Exec { source, .. } => {
+                source.raw_os_error() == Some(libc::ETXTBSY)
+            }
+            _ => false,
+        }
+    }
+}
+
+impl From<HandoffError> for LaunchError {
+    fn from(error: HandoffError) -> LaunchError {
+        LaunchError::Handoff(error)
+    }
+}
+
+impl fmt::Display for LaunchError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut failed = |verb: &str, image: &Path, source: &io::Error| {
+            write!(f, "cannot {verb} {}: {source}", image.display())?;
+            match remedy(source) {
+                Some(remedy) => write!(f, ": {remedy}"),
+                None => Ok(()),
+            }
+        };
+        match self {
+            LaunchError::Spawn { image, source } => failed("spawn", image, source),
+            LaunchError::Exec { image, source } => failed("exec", image, source),
+            LaunchError::Handoff(error) => error.fmt(f),
+            LaunchError::Nul(what) | LaunchError::Descriptors(what) | LaunchError::Refused(what) => {
+                f.write_str(what)
+            }
+        }
+    }
+}
+
+fn remedy(error: &io::Error) -> Option<&'static str> {
+    Some(match error.raw_os_error()? {
+        libc::ENOENT => "deploy the file, and the interpreter or loader that it names",
+        libc::EACCES => "make it executable, for this user, on a file system that allows it",
+        libc::EPERM => "this user may not run it",
+        libc::ENOEXEC => "it is no program of this machine: deploy one, or begin a script with `#!`",
+        libc::ETXTBSY => "it is being written: rename a finished file over it instead",
+        libc::E2BIG => "arguments and environment are too big together: give it less of them",
+        libc::ENOMEM => "there is no memory left for it",
+        libc::EAGAIN => "the user has too many processes: raise the limit (ulimit -u, TasksMax)",
+        libc::EMFILE => "this process has too many descriptors: raise the limit (ulimit -n, LimitNOFILE)",
+        libc::ENFILE => "the system has too many descriptors",
+        libc::ENOTDIR | libc::ELOOP | libc::ENAMETOOLONG => "give a path that leads to a file",
+        libc::ENOSYS => "a Linux of 5.4 or newer is needed, without a filter on pidfd_open",
+        _ => return None,
+    })
+}
+
+impl Error for LaunchError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            LaunchError::Handoff(error) => error.source(),
+            LaunchError::Spawn { source, .. } | LaunchError::Exec { source, .. } => source.source(),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_names_the_image_and_the_remedy() {
+        let spawn = |errno| LaunchError::Spawn {
+            image: "/srv/x".into(),
+            source: io::Error::from_raw_os_error(errno),
+        };
+        assert_eq!(
+            spawn(libc::ENOENT).to_string(),
+            "cannot spawn /srv/x: No such file or directory (os error 2): \
+             deploy the file, and the interpreter or loader that it names"
+        );
+        assert!(spawn(libc::ETXTBSY).is_busy() && !spawn(libc::ENOENT).is_busy());
+        assert_eq!(spawn(libc::EIO).to_string(), "cannot spawn /srv/x: Input/output error (os error 5)");
+        assert_eq!(LaunchError::refused("not now").to_string(), "not now");
+        assert!(!LaunchError::refused("not now").is_busy());
+    }
+}

@@ -1,0 +1,113 @@
+//! Spawn and exec themselves: what is changed around them, and put back.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+use nix::spawn::{PosixSpawnAttr, PosixSpawnFileActions, PosixSpawnFlags, posix_spawn};
+use nix::sys::signal::{self, Signal};
+use nix::sys::wait::waitpid;
+use nix::unistd;
+
+use super::{Launch, LaunchError, Launched, Strings};
+use crate::sys::raw::SigPipe;
+use crate::{Pid, Process, mask};
+
+pub(super) fn spawn(launch: Launch<'_>) -> Result<Launched, LaunchError> {
+    let strings = launch.strings()?;
+    match spawn_and_hold(&strings, &launch.descriptors) {
+        Ok(process) => Ok(Launched { process }),
+        Err(source) => Err(LaunchError::Spawn { image: launch.image, source }),
+    }
+}
+
+fn spawn_and_hold(strings: &Strings, descriptors: &[BorrowedFd<'_>]) -> io::Result<Process> {
+    let mut actions = PosixSpawnFileActions::init()?;
+    for descriptor in descriptors {
+        // Onto itself: in the child alone this clears close-on-exec (glibc 2.29, musl 1.1.22, POSIX 2024).
+        actions.add_dup2(descriptor.as_raw_fd(), descriptor.as_raw_fd())?;
+    }
+    let mut attributes = PosixSpawnAttr::init()?;
+    attributes.set_flags(PosixSpawnFlags::POSIX_SPAWN_SETSIGMASK | PosixSpawnFlags::POSIX_SPAWN_SETSIGDEF)?;
+    attributes.set_sigmask(&mask::for_spawn()?)?;
+    attributes.set_sigdefault(&mask::set([Signal::SIGPIPE]))?;
+    let child =
+        posix_spawn(strings.image.as_c_str(), &actions, &attributes, &strings.argv, &strings.environment)?;
+    hold(child)
+}
+
+/// A child that cannot be held must not run on.
+fn hold(child: unistd::Pid) -> io::Result<Process> {
+    let held = Pid::new(child.as_raw())
+        .ok_or_else(|| io::Error::from_raw_os_error(libc::ECHILD))
+        .and_then(Process::child);
+    if held.is_err() {
+        // It is a child that we have not reaped, so its number is its own; it dies of this at once.
+        let _ = signal::kill(child, Signal::SIGKILL);
+        let _ = waitpid(child, None);
+    }
+    held
+}
+
+pub(super) fn exec(launch: Launch<'_>) -> LaunchError {
+    let strings = match launch.strings() {
+        Ok(strings) => strings,
+        Err(error) => return error,
+    };
+    let Err(source) = become_image(&strings, &launch.descriptors);
+    LaunchError::Exec { image: launch.image, source }
+}
+
+/// What is changed is undone in reverse order, by drop.
+fn become_image(strings: &Strings, descriptors: &[BorrowedFd<'_>]) -> io::Result<std::convert::Infallible> {
+    let _mask = mask::block_control()?;
+    let mut undo = Undo::default();
+    for descriptor in descriptors {
+        undo.inheritable(*descriptor)?;
+    }
+    // Last, as it holds for other threads too.
+    undo.sigpipe = Some(SigPipe::set_default()?);
+    Ok(unistd::execve(&strings.image, &strings.argv, &strings.environment)?)
+}
+
+#[derive(Default)]
+struct Undo<'fd> {
+    flags: Vec<(BorrowedFd<'fd>, FdFlag)>,
+    sigpipe: Option<SigPipe>,
+}
+
+impl<'fd> Undo<'fd> {
+    fn inheritable(&mut self, descriptor: BorrowedFd<'fd>) -> io::Result<()> {
+        let flags = FdFlag::from_bits_retain(fcntl(descriptor, FcntlArg::F_GETFD)?);
+        fcntl(descriptor, FcntlArg::F_SETFD(flags - FdFlag::FD_CLOEXEC))?;
+        self.flags.push((descriptor, flags));
+        Ok(())
+    }
+}
+
+impl Drop for Undo<'_> {
+    fn drop(&mut self) {
+        if let Some(before) = &self.sigpipe {
+            before.restore();
+        }
+        for (descriptor, flags) in &self.flags {
+            // The descriptor is borrowed, so open, and F_SETFD fails for no other reason.
+            let _ = fcntl(descriptor, FcntlArg::F_SETFD(*flags));
+        }
+    }
+}
+
+impl Launch<'_> {
+    /// What the handoff names and is not handed over would be an error in the new image; what is handed over without a
+    /// name would leak there.
+    pub(super) fn check_descriptors(&self) -> Result<(), LaunchError> {
+        let named: BTreeSet<_> = self.handoff.numbers().collect();
+        let handed_over: BTreeSet<_> = self.descriptors.iter().map(AsRawFd::as_raw_fd).collect();
+        if named == handed_over {
+            return Ok(());
+        }
+        let reason = format!("expected the descriptors of the handoff, {named:?}, found {handed_over:?}");
+        Err(LaunchError::Descriptors(reason))
+    }
+}

@@ -1,0 +1,130 @@
+//! Linux: pidfds (5.4 or newer) and SOCK_SEQPACKET.
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::{
+    AddressFamily, MsgFlags, SockFlag, SockType, UnixAddr, getsockopt, recv, send, socketpair, sockopt,
+};
+use nix::unistd::getppid;
+
+use super::{Frame, LONGEST_FRAME, raw};
+use crate::{Exit, Kin, Pid};
+
+/// What a process is held by: a pidfd, which names it and no later one of the same number.
+#[derive(Debug)]
+pub(crate) struct Handle(OwnedFd);
+
+impl Handle {
+    /// `pidfd_open`, then `waitid(P_PIDFD, WNOHANG | WNOWAIT)`, which fails if that very process is no child of ours.
+    pub(crate) fn child(pid: Pid) -> io::Result<Handle> {
+        let handle = Handle(raw::pidfd_open(pid.as_raw()).map_err(no_such_child)?);
+        handle.wait(false)?;
+        Ok(handle)
+    }
+
+    /// `pidfd_open` between two looks at `getppid`: a parent that was ours before and after is the one that is held.
+    pub(crate) fn parent(pid: Pid) -> io::Result<Handle> {
+        let is_parent = || getppid().as_raw() == pid.as_raw();
+        if !is_parent() {
+            return Err(Errno::ESRCH.into());
+        }
+        let handle = Handle(raw::pidfd_open(pid.as_raw())?);
+        if is_parent() { Ok(handle) } else { Err(Errno::ESRCH.into()) }
+    }
+
+    /// Reaps a child that has ended.
+    pub(crate) fn reap(&self, _: Pid) -> io::Result<Option<Exit>> {
+        self.wait(true)
+    }
+
+    /// Whether a parent has ended: its pidfd is readable then.
+    pub(crate) fn is_gone(&self, _: Pid) -> io::Result<bool> {
+        let mut descriptors = [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)];
+        loop {
+            match poll(&mut descriptors, PollTimeout::ZERO) {
+                Ok(ready) => return Ok(ready > 0),
+                Err(Errno::EINTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// `pidfd_send_signal`.
+    pub(crate) fn signal(&self, _: Pid, _: Kin, signal: i32) -> io::Result<()> {
+        raw::pidfd_send_signal(self.0.as_fd(), signal)
+    }
+
+    /// The pidfd.
+    pub(crate) fn as_fd(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.0.as_fd())
+    }
+
+    fn wait(&self, reap: bool) -> io::Result<Option<Exit>> {
+        raw::wait(libc::P_PIDFD, self.0.as_raw_fd() as libc::id_t, reap)
+    }
+}
+
+/// A number that no process has is no child either.
+fn no_such_child(error: io::Error) -> io::Error {
+    if error.raw_os_error() == Some(libc::ESRCH) { Errno::ECHILD.into() } else { error }
+}
+
+/// The channel's kind of socket.
+pub(crate) const CHANNEL_TYPE: SockType = SockType::SeqPacket;
+
+/// The same, as `Address` names it.
+pub(crate) const CHANNEL_NETWORK: &str = "unixpacket";
+
+/// LEAVING as a signal handler writes it.
+pub(crate) const LEAVING: &[u8] = b"goagain/1 LEAVING";
+
+/// `socketpair(2)`, both ends close-on-exec and non-blocking.
+pub(crate) fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    Ok(socketpair(AddressFamily::Unix, CHANNEL_TYPE, None, flags)?)
+}
+
+/// SO_PEERCRED: the process that made the pair.
+pub(crate) fn peer_pid(channel: BorrowedFd<'_>) -> io::Result<Option<i32>> {
+    Ok(Some(getsockopt(&channel, sockopt::PeerCredentials)?.pid()))
+}
+
+/// The name of an abstract socket, without its leading NUL.
+pub(crate) fn abstract_name(address: &UnixAddr) -> Option<&OsStr> {
+    address.as_abstract().map(OsStr::from_bytes)
+}
+
+/// Sends one packet.
+pub(crate) fn send_frame(channel: BorrowedFd<'_>, packet: &[u8]) -> nix::Result<()> {
+    send(channel.as_raw_fd(), packet, MsgFlags::MSG_NOSIGNAL).map(drop)
+}
+
+/// Reads packets. The kernel keeps their bounds, so nothing is kept here.
+#[derive(Debug, Default)]
+pub(crate) struct Frames;
+
+impl Frames {
+    pub(crate) fn next(&mut self, channel: BorrowedFd<'_>) -> io::Result<Frame> {
+        let mut buffer = [0; LONGEST_FRAME];
+        loop {
+            // MSG_TRUNC: the result is the packet's whole length, even where the buffer was too short.
+            return match recv(channel.as_raw_fd(), &mut buffer, MsgFlags::MSG_TRUNC | MsgFlags::MSG_DONTWAIT)
+            {
+                // An empty packet reads like the end. We never send one.
+                Ok(0) => Ok(Frame::End),
+                Ok(length) => {
+                    Ok(buffer.get(..length).map_or(Frame::TooLong, |packet| Frame::Packet(packet.into())))
+                }
+                // The peer died with packets of ours unread: told once, before the packets that it sent us.
+                Err(Errno::EINTR | Errno::ECONNRESET) => continue,
+                Err(Errno::EAGAIN) => Ok(Frame::Nothing),
+                Err(error) => Err(error.into()),
+            };
+        }
+    }
+}

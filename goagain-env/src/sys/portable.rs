@@ -1,0 +1,162 @@
+//! Any Unix: `waitid` and `kill` by number, and lines over SOCK_STREAM.
+//!
+//! A child's number is not given to another process before it is reaped, and only we reap it; a parent's is checked with
+//! `getppid` just before it is used. What is lost against Linux: no descriptor tells of a death (SIGCHLD, and the end of
+//! the channel, must), a parent that dies between check and `kill` can in theory be taken for a later process, and the
+//! channel does not say who made it where the system has no credentials for a pair of sockets.
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
+use nix::sys::signal::kill;
+use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, UnixAddr, recv, send, socketpair};
+use nix::unistd::getppid;
+
+use super::{Frame, LONGEST_FRAME, raw};
+use crate::{Exit, Kin, Pid};
+
+/// What a process is held by: nothing but its number.
+#[derive(Debug)]
+pub(crate) struct Handle;
+
+impl Handle {
+    /// `waitid(P_PID, WNOHANG | WNOWAIT)`.
+    pub(crate) fn child(pid: Pid) -> io::Result<Handle> {
+        wait(pid, false).map(|_| Handle)
+    }
+
+    /// `getppid`.
+    pub(crate) fn parent(pid: Pid) -> io::Result<Handle> {
+        if is_parent(pid) { Ok(Handle) } else { Err(Errno::ESRCH.into()) }
+    }
+
+    /// Reaps a child that has ended.
+    pub(crate) fn reap(&self, pid: Pid) -> io::Result<Option<Exit>> {
+        wait(pid, true)
+    }
+
+    /// Whether a parent has ended: somebody else is our parent then.
+    pub(crate) fn is_gone(&self, pid: Pid) -> io::Result<bool> {
+        Ok(!is_parent(pid))
+    }
+
+    /// `kill`, after a look that the process is still kin.
+    pub(crate) fn signal(&self, pid: Pid, kin: Kin, signal: i32) -> io::Result<()> {
+        let is_kin = match kin {
+            Kin::Child => wait(pid, false).is_ok(),
+            Kin::Parent => is_parent(pid),
+        };
+        if !is_kin {
+            return Err(Errno::ESRCH.into());
+        }
+        let pid = nix::unistd::Pid::from_raw(pid.as_raw());
+        let signal = nix::sys::signal::Signal::try_from(signal)?;
+        Ok(kill(pid, signal)?)
+    }
+
+    /// No descriptor tells of a death.
+    pub(crate) fn as_fd(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+}
+
+fn wait(pid: Pid, reap: bool) -> io::Result<Option<Exit>> {
+    raw::wait(libc::P_PID, pid.as_raw() as libc::id_t, reap)
+}
+
+fn is_parent(pid: Pid) -> bool {
+    getppid().as_raw() == pid.as_raw()
+}
+
+/// The channel's kind of socket.
+pub(crate) const CHANNEL_TYPE: SockType = SockType::Stream;
+
+/// The same, as `Address` names it.
+pub(crate) const CHANNEL_NETWORK: &str = "unix";
+
+/// LEAVING as a signal handler writes it: with the end of its line.
+pub(crate) const LEAVING: &[u8] = b"goagain/1 LEAVING\n";
+
+/// `socketpair(2)`, then both ends made close-on-exec and non-blocking: not every system can do it in one step.
+pub(crate) fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
+    let (ours, theirs) = socketpair(AddressFamily::Unix, CHANNEL_TYPE, None, SockFlag::empty())?;
+    for end in [&ours, &theirs] {
+        fcntl(end, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))?;
+        fcntl(end, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+        #[cfg(target_vendor = "apple")]
+        raw::no_sigpipe(end)?;
+    }
+    Ok((ours, theirs))
+}
+
+/// Nobody says who made the pair.
+pub(crate) fn peer_pid(_: BorrowedFd<'_>) -> io::Result<Option<i32>> {
+    Ok(None)
+}
+
+/// There are no abstract sockets.
+pub(crate) fn abstract_name(_: &UnixAddr) -> Option<&OsStr> {
+    None
+}
+
+cfg_if::cfg_if! {
+    if #[cfg(target_vendor = "apple")] {
+        /// SO_NOSIGPIPE on the socket does it here.
+        const SEND: MsgFlags = MsgFlags::empty();
+    } else {
+        const SEND: MsgFlags = MsgFlags::MSG_NOSIGNAL;
+    }
+}
+
+/// Sends one line. A message is far shorter than any socket's buffer, so it is taken whole or not at all.
+pub(crate) fn send_frame(channel: BorrowedFd<'_>, packet: &[u8]) -> nix::Result<()> {
+    let line = [packet, b"\n"].concat();
+    match send(channel.as_raw_fd(), &line, SEND)? {
+        sent if sent == line.len() => Ok(()),
+        _ => Err(Errno::EMSGSIZE),
+    }
+}
+
+/// Reads lines, and keeps what came of the next one.
+#[derive(Debug, Default)]
+pub(crate) struct Frames {
+    read: Vec<u8>,
+    /// In a line that is too long: it is discarded up to its end.
+    skipping: bool,
+}
+
+impl Frames {
+    pub(crate) fn next(&mut self, channel: BorrowedFd<'_>) -> io::Result<Frame> {
+        loop {
+            if let Some(frame) = self.line() {
+                return Ok(frame);
+            }
+            let mut buffer = [0; LONGEST_FRAME];
+            match recv(channel.as_raw_fd(), &mut buffer, MsgFlags::MSG_DONTWAIT) {
+                Ok(0) => return Ok(Frame::End),
+                Ok(length) => self.read.extend_from_slice(&buffer[..length]),
+                // The peer died with bytes of ours unread: told once, before the bytes that it sent us.
+                Err(Errno::EINTR | Errno::ECONNRESET) => {}
+                Err(Errno::EAGAIN) => return Ok(Frame::Nothing),
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    fn line(&mut self) -> Option<Frame> {
+        let Some(end) = self.read.iter().position(|byte| *byte == b'\n') else {
+            if self.read.len() > LONGEST_FRAME {
+                self.read.clear();
+                self.skipping = true;
+            }
+            return None;
+        };
+        let mut line: Vec<u8> = self.read.drain(..=end).collect();
+        line.pop();
+        let too_long = std::mem::take(&mut self.skipping) || line.len() > LONGEST_FRAME;
+        Some(if too_long { Frame::TooLong } else { Frame::Packet(line) })
+    }
+}

@@ -1,0 +1,342 @@
+//! The cases, each in a process that starts the others and looks at what they saw.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+use goagain_env::{Channel, Exit, Handoff, Image, Launch, LaunchError, Message, Pid, Process, Received};
+use nix::sys::wait::waitpid;
+use nix::unistd::dup;
+use tempfile::TempDir;
+
+use crate::roles::{ROLE, command, described, handoff, next};
+use crate::seen::{self, Seen, bit, descriptors, is_close_on_exec};
+
+pub(crate) const ALL: &[(&str, fn())] = &[
+    ("spawn_carries_descriptors_and_no_more", spawn_carries_descriptors_and_no_more),
+    ("spawn_shelters_the_new_image", spawn_shelters_the_new_image),
+    ("a_helper_inherits_nothing", a_helper_inherits_nothing),
+    ("exec_keeps_pid_and_descriptors", exec_keeps_pid_and_descriptors),
+    ("exec_beside_a_seed_speaks_by_signals", exec_beside_a_seed_speaks_by_signals),
+    ("a_failed_exec_changes_nothing", a_failed_exec_changes_nothing),
+    ("a_failed_spawn_changes_nothing", a_failed_spawn_changes_nothing),
+    ("an_image_that_is_written_is_busy", an_image_that_is_written_is_busy),
+    ("an_orphan_has_no_predecessor_to_signal", an_orphan_has_no_predecessor_to_signal),
+    ("a_forged_predecessor_is_not_believed", a_forged_predecessor_is_not_believed),
+    ("a_seed_parent_hands_over", a_seed_parent_hands_over),
+    ("a_connected_socket_is_refused", a_connected_socket_is_refused),
+    ("descriptor_zero_works", descriptor_zero_works),
+];
+
+/// A child that is killed and reaped, whatever becomes of the case.
+struct Guard(Process);
+
+impl Guard {
+    /// Waits for its end; the channel or a file has said that it is near.
+    fn end(&mut self) -> Exit {
+        let mut pidfd = [nix::poll::PollFd::new(
+            match self.0.as_fd() {
+                Some(pidfd) => pidfd,
+                None => return self.reap(),
+            },
+            nix::poll::PollFlags::POLLIN,
+        )];
+        assert!(nix::poll::poll(&mut pidfd, 30_000_u16).unwrap() > 0, "{:?} does not end", self.0);
+        self.0.try_wait().unwrap().unwrap()
+    }
+
+    fn reap(&mut self) -> Exit {
+        let pid = nix::unistd::Pid::from_raw(self.0.pid().as_raw());
+        match waitpid(pid, None).unwrap() {
+            nix::sys::wait::WaitStatus::Exited(_, status) => Exit::exited(status),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if self.0.kill().is_ok() {
+            let _ = waitpid(nix::unistd::Pid::from_raw(self.0.pid().as_raw()), None);
+        }
+    }
+}
+
+/// A process that has nothing to do with any handoff, and ends with this value.
+struct Victim(Child);
+
+impl Victim {
+    fn start() -> Victim {
+        Victim(Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap())
+    }
+
+    /// It ends of itself with its input: no signal has reached it.
+    fn ends_well(mut self) {
+        drop(self.0.stdin.take());
+        assert!(self.0.wait().unwrap().success());
+    }
+}
+
+impl Drop for Victim {
+    fn drop(&mut self) {
+        drop(self.0.stdin.take());
+        let _ = self.0.wait();
+    }
+}
+
+fn folder() -> TempDir {
+    tempfile::tempdir().unwrap()
+}
+
+fn own_image() -> Image {
+    Image::at(std::env::current_exe().unwrap()).unwrap()
+}
+
+fn numbers(list: &str) -> Vec<i32> {
+    list.split(|each: char| !each.is_ascii_digit()).filter_map(|number| number.parse().ok()).collect()
+}
+
+fn spawn_carries_descriptors_and_no_more() {
+    let folder = folder();
+    let report = folder.path().join("seen");
+    let http = TcpListener::bind("127.0.0.1:0").unwrap();
+    let path = folder.path().join("admin.sock");
+    let admin = UnixListener::bind(&path).unwrap();
+    let (mut ours, theirs) = Channel::pair().unwrap();
+    let handoff = handoff(vec![described("http", http.as_fd()), described("admin", admin.as_fd())], &theirs);
+    let not_utf_8 = std::ffi::OsString::from_vec(b"a\xffb".to_vec());
+    let args = vec![ROLE.into(), "successor".into(), report.clone().into(), not_utf_8.clone()];
+    let mut launch =
+        Launch::new(&own_image(), args, handoff, vec![http.as_fd(), admin.as_fd(), theirs.as_fd()]);
+    launch.env("NOT_UTF_8", not_utf_8);
+    let before = descriptors();
+    let blocked_before = seen::own_signals("SigBlk");
+    let mut child = Guard(launch.spawn().unwrap().into_process());
+    drop(theirs);
+    assert_eq!(next(&mut ours), Received::Message(Message::Ready));
+
+    let seen = Seen::read(&report);
+    let mut expected = seen::inheritable();
+    let handed_over: Vec<_> = before
+        .keys()
+        .copied()
+        .filter(|number| {
+            [http.as_raw_fd(), admin.as_raw_fd()].contains(number) || !descriptors().contains_key(number)
+        })
+        .collect();
+    assert_eq!(handed_over.len(), 3);
+    expected.extend(&handed_over);
+    expected.sort_unstable();
+    assert_eq!(numbers(seen.get("before")), expected, "the same numbers, and no others");
+    assert_eq!(numbers(seen.get("left")), seen::inheritable(), "close-on-exec again once inherited");
+    assert_eq!(numbers(seen.get("helper")), seen::inheritable(), "none for a helper of the successor");
+    assert_eq!(seen.get("name-http"), format!("tcp:{}", http.local_addr().unwrap()));
+    assert_eq!(seen.get("name-admin"), format!("unix:{}", path.display()));
+    assert_eq!(seen.get("predecessor"), format!("peer Parent Some({})", Pid::current()));
+    assert_eq!((seen.get("arg"), seen.get("variable")), (r"a\xffb", r"a\xffb"));
+    let sheltered = blocked_before | bit(libc::SIGHUP) | bit(libc::SIGUSR1) | bit(libc::SIGUSR2);
+    assert_eq!(seen.get("blocked"), sheltered.to_string());
+    assert_eq!(seen.get("unblocked"), (blocked_before & !(sheltered ^ blocked_before)).to_string());
+    assert_eq!(seen::own_signals("SigBlk"), blocked_before);
+    for number in [http.as_raw_fd(), admin.as_raw_fd()] {
+        assert_eq!(is_close_on_exec(number), Some(true), "close-on-exec here at all times");
+    }
+
+    ours.send(&Message::Commit { again: false }).unwrap();
+    let mut answer = String::new();
+    TcpStream::connect(http.local_addr().unwrap()).unwrap().read_to_string(&mut answer).unwrap();
+    assert_eq!(answer, child.0.pid().to_string());
+    assert_eq!(next(&mut ours), Received::End);
+    assert_eq!(child.end(), Exit::exited(0));
+}
+
+/// A shell is no Rust program, so it tells the dispositions that it was started with.
+fn shell(script: &str) -> (Launch<'static>, Channel) {
+    let (ours, theirs) = Channel::pair().unwrap();
+    let theirs: &'static Channel = Box::leak(Box::new(theirs));
+    let args = vec!["-c".into(), script.into()];
+    let image = Image::at("/bin/sh").unwrap();
+    (Launch::new(&image, args, handoff(Vec::new(), theirs), vec![theirs.as_fd()]), ours)
+}
+
+fn spawn_shelters_the_new_image() {
+    let folder = folder();
+    let report = folder.path().join("status");
+    let (launch, _ours) = shell(&format!("exec cat /proc/self/status > {}", report.display()));
+    assert_eq!(Guard(launch.spawn().unwrap().into_process()).end(), Exit::exited(0));
+    let status = fs::read_to_string(report).unwrap();
+    let ignored = seen::signals(&status, "SigIgn");
+    assert_eq!(ignored & bit(libc::SIGPIPE), 0, "SIGPIPE has its default action");
+    assert_ne!(seen::own_signals("SigIgn") & bit(libc::SIGPIPE), 0, "and is ignored here as before");
+    let blocked = seen::signals(&status, "SigBlk");
+    let expected = bit(libc::SIGHUP) | bit(libc::SIGUSR1) | bit(libc::SIGUSR2);
+    assert_eq!(blocked & expected, expected);
+}
+
+fn a_helper_inherits_nothing() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (launch, mut ours) = shell("read line");
+    let _child = Guard(launch.spawn().unwrap().into_process());
+    let inheritable = seen::inheritable();
+    assert!(!inheritable.contains(&listener.as_raw_fd()) && !inheritable.contains(&ours.as_raw_fd()));
+    assert_eq!(seen::of_helper(), inheritable);
+    let variables = Command::new("env").output().unwrap().stdout;
+    assert!(!String::from_utf8_lossy(&variables).contains("GOAGAIN_"));
+    assert_eq!(ours.receive().unwrap(), Received::Nothing);
+}
+
+/// Runs the role that execs in place; what it saw before and after.
+fn exec_in_place(beside: &str) -> (Seen, Seen) {
+    let folder = folder();
+    let (after, before) = (folder.path().join("after"), folder.path().join("before"));
+    let status = command("execs", &after).arg(beside).arg(&before).status().unwrap();
+    assert!(status.success());
+    (Seen::read(&before), Seen::read(&after))
+}
+
+fn exec_keeps_pid_and_descriptors() {
+    let (before, after) = exec_in_place("peer");
+    assert_eq!(before.get("pid"), after.get("pid"));
+    assert_eq!(after.get("predecessor"), format!("peer Child Some({})", before.get("child")));
+    let mut expected = seen::inheritable();
+    expected.extend(["listener", "channel"].map(|key| before.get(key).parse::<i32>().unwrap()));
+    expected.sort_unstable();
+    assert_eq!(numbers(after.get("inheritable")), expected);
+    assert_eq!(numbers(after.get("left")), seen::inheritable());
+    let control = [libc::SIGHUP, libc::SIGUSR1, libc::SIGUSR2, libc::SIGINT, libc::SIGTERM, libc::SIGQUIT];
+    let control = control.map(bit).into_iter().fold(0, |all, signal| all | signal);
+    assert_eq!(after.get("after-blocked").parse::<u64>().unwrap() & control, control);
+}
+
+fn exec_beside_a_seed_speaks_by_signals() {
+    let (before, after) = exec_in_place("seed");
+    assert_eq!(after.get("predecessor"), format!("seed Child {} Quit", before.get("child")));
+}
+
+fn a_failed_exec_changes_nothing() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (_ours, theirs) = Channel::pair().unwrap();
+    let handoff = handoff(vec![described("http", listener.as_fd())], &theirs);
+    let folder = folder();
+    let no_program = folder.path().join("no-program");
+    fs::write(&no_program, "not a program").unwrap();
+    fs::set_permissions(&no_program, fs::Permissions::from_mode(0o755)).unwrap();
+    let state = || (descriptors(), seen::own_signals("SigBlk"), seen::own_signals("SigIgn"));
+    let before = state();
+    for (image, errno) in [(PathBuf::from("/no/such/image"), libc::ENOENT), (no_program, libc::ENOEXEC)] {
+        let image = Image::at(image).unwrap();
+        let launch = Launch::new(&image, Vec::new(), handoff.clone(), vec![listener.as_fd(), theirs.as_fd()]);
+        match launch.exec() {
+            LaunchError::Exec { source, .. } => assert_eq!(source.raw_os_error(), Some(errno)),
+            other => panic!("{other}"),
+        }
+        assert_eq!(state(), before);
+    }
+}
+
+fn a_failed_spawn_changes_nothing() {
+    let (mut launch, _ours) = shell("exit 0");
+    launch.set_image("/etc/hostname-that-is-not-there");
+    let before = (descriptors(), seen::own_signals("SigBlk"), seen::own_signals("SigIgn"));
+    assert!(matches!(launch.spawn(), Err(LaunchError::Spawn { .. })));
+    assert_eq!((descriptors(), seen::own_signals("SigBlk"), seen::own_signals("SigIgn")), before);
+    let none = waitpid(None, Some(nix::sys::wait::WaitPidFlag::WNOHANG));
+    assert_eq!(none, Err(nix::errno::Errno::ECHILD), "and leaves no zombie");
+}
+
+fn an_image_that_is_written_is_busy() {
+    let folder = folder();
+    let image = folder.path().join("image");
+    fs::copy("/bin/sh", &image).unwrap();
+    let writer = fs::OpenOptions::new().append(true).open(&image).unwrap();
+    let (mut launch, _ours) = shell("exit 0");
+    launch.set_image(&image);
+    let error = launch.spawn().unwrap_err();
+    assert!(error.is_busy(), "{error}");
+    drop(writer);
+    let (mut launch, _ours) = shell("exit 0");
+    launch.set_image(&image);
+    assert_eq!(Guard(launch.spawn().unwrap().into_process()).end(), Exit::exited(0));
+}
+
+fn an_orphan_has_no_predecessor_to_signal() {
+    let folder = folder();
+    let report = folder.path().join("seen");
+    // The orphan has its output from the middle process, so the output's end is the orphan's.
+    let output = command("middle", &report).output().unwrap();
+    assert!(output.status.success());
+    let seen = Seen::read(&report);
+    assert_eq!(seen.get("predecessor"), "peer Parent None");
+    assert_eq!(seen.get("channel"), "End");
+}
+
+/// A descriptor that a child of `Command` inherits.
+fn leaked(fd: impl AsFd) -> OwnedFd {
+    dup(fd).unwrap()
+}
+
+/// Runs the role `inherits` beneath this process, as a Go program would start it.
+fn as_seed(listener: &OwnedFd, variables: &[(&str, &str)]) -> Seen {
+    let folder = folder();
+    let report = folder.path().join("seen");
+    let label = goagain_env::Address::of(listener.as_fd()).unwrap().seed_label();
+    let mut command = command("inherits", &report);
+    command.env("GOAGAIN_FD", listener.as_raw_fd().to_string()).env("GOAGAIN_NAME", label);
+    command.env("GOAGAIN_PID", "").env("GOAGAIN_PPID", Pid::current().to_string()).env("GOAGAIN_SIGNAL", "3");
+    assert!(command.envs(variables.iter().copied()).status().unwrap().success());
+    Seen::read(&report)
+}
+
+fn a_forged_predecessor_is_not_believed() {
+    let listener = leaked(TcpListener::bind("127.0.0.1:0").unwrap());
+    let victim = Victim::start();
+    let pid = victim.0.id().to_string();
+    let forged = as_seed(&listener, &[("GOAGAIN_PPID", &pid)]);
+    assert_eq!(forged.get("not-ours"), format!("GOAGAIN_PPID: process {pid} is not our parent"));
+    let forged = as_seed(&listener, &[("GOAGAIN_PPID", "self"), ("GOAGAIN_PID", &pid)]);
+    assert_eq!(forged.get("not-ours"), format!("GOAGAIN_PID: process {pid} is not our child"));
+    for (variable, value) in
+        [("GOAGAIN_PPID", "-1"), ("GOAGAIN_PPID", "0"), ("GOAGAIN_PID", "-1"), ("GOAGAIN_FD", "0x10")]
+    {
+        let forged = as_seed(&listener, &[(variable, value)]);
+        assert!(forged.get("error").starts_with(&format!("{variable}: expected ")), "{forged:?}");
+    }
+    victim.ends_well();
+}
+
+fn a_seed_parent_hands_over() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let seen = as_seed(&leaked(&listener), &[]);
+    assert_eq!(seen.get("predecessor"), format!("seed Parent {} Quit", Pid::current()));
+    assert_eq!(seen.get(&format!("name-tcp:{address}")), format!("tcp:{address}"));
+}
+
+fn a_connected_socket_is_refused() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut connected = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let refused = as_seed(&leaked(&connected), &[]);
+    let error = refused.get("error");
+    assert!(error.starts_with("GOAGAIN_FD: expected descriptor "), "{error}");
+    assert!(error.ends_with("found a socket of tcp that does not listen"), "{error}");
+    connected.write_all(b"x").unwrap();
+}
+
+fn descriptor_zero_works() {
+    let folder = folder();
+    let report = folder.path().join("seen");
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let label = goagain_env::Address::of(listener.as_fd()).unwrap().seed_label();
+    let mut command = command("inherits", &report);
+    command.stdin(OwnedFd::from(listener)).env("GOAGAIN_FD", "0").env("GOAGAIN_NAME", label);
+    command.env("GOAGAIN_PPID", Pid::current().to_string());
+    assert!(command.status().unwrap().success());
+    assert!(Seen::read(&report).get("predecessor").starts_with("seed Parent"));
+    assert!(Handoff::decode(|_| None).unwrap().is_none());
+}

@@ -1,0 +1,39 @@
+//! Real processes: what crosses spawn and exec, and what does not.
+//!
+//! The test runs its own binary again in the roles of `roles.rs`. What a role sees of itself it writes into a file, one
+//! "key value" a line. So it needs a `main` of its own, and a small harness: all cases in turn, or those whose name contains
+//! the argument.
+
+#[cfg(target_os = "linux")]
+mod cases;
+#[cfg(target_os = "linux")]
+mod roles;
+#[cfg(target_os = "linux")]
+mod seen;
+
+/// /proc tells what a process has, on Linux alone.
+#[cfg(not(target_os = "linux"))]
+fn main() {}
+
+#[cfg(target_os = "linux")]
+fn main() {
+    let args: Vec<_> = std::env::args_os().skip(1).collect();
+    if args.first().is_some_and(|first| first == roles::ROLE) {
+        return roles::play(&args[1], &args[2..]);
+    }
+    let is_listing = args.iter().any(|arg| arg == "--list");
+    let filters: Vec<_> =
+        args.iter().filter_map(|arg| arg.to_str()).filter(|arg| !arg.starts_with('-')).collect();
+    for (name, case) in cases::ALL {
+        if !filters.is_empty() && !filters.iter().any(|filter| name.contains(filter)) {
+            continue;
+        }
+        if is_listing {
+            println!("{name}: test");
+            continue;
+        }
+        // A panic ends the run with its message; what the case started is ended by its guards.
+        case();
+        println!("test {name} ... ok");
+    }
+}

@@ -1,0 +1,70 @@
+//! Why a loop cannot start.
+
+use goagain_env::{HandoffError, InheritError};
+use std::{error, fmt, io};
+
+/// Why a loop cannot start. The process that handed over goes on.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum StartError {
+    /// This process has a loop, or had one: signals have one reader.
+    AlreadyStarted,
+    /// A variable of the handoff is broken.
+    Handoff(HandoffError),
+    /// A descriptor of the handoff is not what it should be.
+    Inherit(InheritError),
+    /// The strategy's `next` panicked.
+    Strategy(String),
+    /// A system call failed.
+    System {
+        /// What was to be done.
+        what: &'static str,
+        /// The system's answer.
+        source: io::Error,
+    },
+}
+
+impl StartError {
+    pub(crate) fn system(what: &'static str) -> impl FnOnce(io::Error) -> StartError {
+        move |source| StartError::System { what, source }
+    }
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StartError::AlreadyStarted => {
+                f.write_str("this process has started goagain already: start it once, and share its handle")
+            }
+            StartError::Handoff(error) => error.fmt(f),
+            StartError::Inherit(error) => error.fmt(f),
+            StartError::Strategy(name) => {
+                write!(f, "the strategy `{name}` panicked when asked for its decisions")
+            }
+            StartError::System { what, source } => write!(f, "cannot {what}: {source}"),
+        }
+    }
+}
+
+impl error::Error for StartError {
+    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
+        match self {
+            StartError::System { source, .. } => Some(source),
+            StartError::Handoff(error) => Some(error),
+            StartError::Inherit(error) => Some(error),
+            StartError::AlreadyStarted | StartError::Strategy(_) => None,
+        }
+    }
+}
+
+impl From<HandoffError> for StartError {
+    fn from(error: HandoffError) -> StartError {
+        StartError::Handoff(error)
+    }
+}
+
+impl From<InheritError> for StartError {
+    fn from(error: InheritError) -> StartError {
+        StartError::Inherit(error)
+    }
+}

@@ -1,0 +1,116 @@
+//! What the state machine is told, and what it answers.
+
+use crate::{Report, Stop};
+use goagain_env::Message;
+
+/// What the machine is told. An event that does not fit the state is ignored, whatever it is.
+///
+/// `u64` is the attempt that a peer belongs to: a process has one peer an attempt, so that its number names the peer.
+/// Events of an attempt that is over name no peer and fall to the ground.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Event {
+    /// The application can serve.
+    Ready,
+    /// The application cannot serve, and says why.
+    Fail(String),
+    /// The application waits for its turn to end: it accepts by now.
+    Waiting,
+    /// Nothing is in flight any longer, and the application has nothing more to do.
+    Drained,
+    /// A restart was asked for.
+    Restart,
+    /// A stop was asked for.
+    Stop(Stop),
+    /// The operator or the application needs its net no longer.
+    Dismiss,
+    /// The successor of this attempt runs.
+    Spawned(u64),
+    /// It could not be started.
+    SpawnFailed(u64, String),
+    /// RELEASED is on its way to the successor.
+    ReleaseSent(u64),
+    /// It could not be sent: the successor's end is closed.
+    ReleaseFailed(u64),
+    /// Exec came back: this is still the old image.
+    ExecFailed(String),
+    /// A peer said something.
+    Message(u64, Message),
+    /// A peer said something that cannot be read.
+    Unknown(u64, String),
+    /// A seed's process signalled that it serves.
+    SeedReady(u64),
+    /// The end of a peer's channel, everything before it having been read.
+    End(u64),
+    /// A peer is dead, its channel having been read to the end; with how it ended.
+    Dead(u64, String),
+    /// A deadline passed, the channels having been read.
+    Deadline(Deadline),
+}
+
+/// What can be waited for under a deadline. The machine arms and disarms; the loop knows how long each is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Deadline {
+    /// Until READY: of the successor (in the owner), or of this image (in an orphan).
+    Ready,
+    /// Until the owner answers READY (in the successor).
+    Answer,
+    /// The least time for which a predecessor stays the net; and the most until SERVING.
+    Probation,
+    /// The most time for a drain.
+    Drain,
+    /// The first phase of a drain.
+    IdleGrace,
+    /// What an aborted or ended image is given before SIGKILL.
+    Grace,
+    /// Until a predecessor that released in order to exec is ready again.
+    Back,
+    /// Until a predecessor releases.
+    Release,
+    /// Until a released child of ours has drained and left.
+    Leave(u64),
+}
+
+/// What the machine answers: to be done in this order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Start the new image; answer with [`Event::Spawned`] or [`Event::SpawnFailed`], at once or later.
+    Spawn(u64),
+    /// Give up a start that has not been answered yet.
+    CancelSpawn(u64),
+    /// Say it on the channel. Failing to is no event: the end is read from the channel.
+    Send(u64, Message),
+    /// Send RELEASED; answer with [`Event::ReleaseSent`] or [`Event::ReleaseFailed`] before anything else.
+    Release {
+        /// The successor's attempt.
+        attempt: u64,
+        /// Whether an exec follows.
+        exec: bool,
+        /// A restart that was asked for meanwhile.
+        again: bool,
+    },
+    /// Send the seed's signal to a verified parent or child.
+    SignalSeed(u64),
+    /// SIGKILL to a verified parent or child.
+    Kill(u64),
+    /// Close the channel; the process is still watched and reaped.
+    Close(u64),
+    /// Start this deadline, anew if it runs.
+    Arm(Deadline),
+    /// Stop it.
+    Disarm(Deadline),
+    /// A term begins: acceptors may accept.
+    Accept,
+    /// The term ends: acceptors end; the listeners are kept.
+    StopAccepting,
+    /// The second phase of the drain: tell the idle to go.
+    CloseIdle,
+    /// Let the listeners go.
+    CloseListeners {
+        /// Whether nobody else has them, so that the paths of Unix sockets go too.
+        unlink: bool,
+    },
+    /// Exec the image in place. If it comes back, that is [`Event::ExecFailed`].
+    Exec,
+    /// Tell the observer.
+    Report(u64, Report),
+}

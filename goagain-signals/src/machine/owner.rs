@@ -1,0 +1,164 @@
+//! The owner's part: it accepts, starts attempts, and stops.
+
+use super::{Machine, Peer, Phase};
+use crate::{Action, Deadline, Report, Stop};
+use goagain_env::{Kin, Message};
+
+impl Machine {
+    /// This process accepts from here on.
+    pub(super) fn own(&mut self, actions: &mut Vec<Action>) {
+        self.phase = Phase::Owner;
+        self.stop = None;
+        let over =
+            [Deadline::Answer, Deadline::Ready, Deadline::Probation, Deadline::Drain, Deadline::IdleGrace];
+        actions.extend(over.map(Action::Disarm));
+        actions.push(Action::Accept);
+        for peer in self.leaving.iter().filter(|peer| peer.kin == Kin::Child) {
+            actions.push(Action::Arm(Deadline::Leave(peer.attempt)));
+        }
+        self.start_if_asked(actions);
+    }
+
+    pub(super) fn restart(&mut self, actions: &mut Vec<Action>) {
+        let attempt = self.attempt + 1;
+        let refusal = match self.phase {
+            Phase::Released => "this process has handed over and released: ask the owner",
+            Phase::Stopping | Phase::Dead => "this process is stopping",
+            _ => {
+                self.again = true;
+                actions.push(Action::Report(attempt, Report::Requested));
+                // A restart that the operator asks for now does not wait for the grace of a failed one.
+                if let (Phase::Owner, Some(peer)) = (self.phase, &self.aborted) {
+                    actions.push(Action::Kill(peer.attempt));
+                }
+                return self.start_if_asked(actions);
+            }
+        };
+        actions.push(Action::Report(attempt, Report::Refused { reason: refusal.into() }));
+    }
+
+    /// Begins the attempt that was asked for, unless somebody could still take the service back (there would be two
+    /// owners), or the image of the last attempt still lives.
+    pub(super) fn start_if_asked(&mut self, actions: &mut Vec<Action>) {
+        if self.phase != Phase::Owner || !self.again {
+            return;
+        }
+        if self.predecessor.is_some() {
+            // Its probation is not cut short by this; a strategy that stays for longer lets go.
+            self.dismiss(actions);
+        } else if self.aborted.is_none() {
+            self.again = false;
+            self.attempt += 1;
+            self.phase = Phase::Starting;
+            actions.push(Action::Spawn(self.attempt));
+        }
+    }
+
+    /// A restart that was noted will not be done: whoever asked is told.
+    pub(super) fn refuse_what_was_asked(&mut self, reason: &str, actions: &mut Vec<Action>) {
+        if std::mem::take(&mut self.again) {
+            actions.push(Action::Report(self.attempt + 1, Report::Refused { reason: reason.into() }));
+        }
+    }
+
+    /// The net is needed no longer: the owner says so to it, and the net itself can be told.
+    pub(super) fn dismiss(&mut self, actions: &mut Vec<Action>) {
+        if self.phase == Phase::Draining {
+            self.dismissed = true;
+            return self.decide(actions);
+        }
+        if let (Phase::Owner, Some(peer)) = (self.phase, &self.predecessor) {
+            if !peer.mark && !self.dismissed {
+                self.dismissed = true;
+                actions.push(Action::Send(peer.attempt, Message::Dismiss));
+                if !self.bounded {
+                    actions.push(Action::Arm(Deadline::Release));
+                }
+            }
+        }
+    }
+
+    pub(super) fn spawned(&mut self, attempt: u64, actions: &mut Vec<Action>) {
+        if self.phase == Phase::Starting && self.attempt == attempt && self.successor.is_none() {
+            self.successor = Some(Peer::new(attempt, Kin::Child, false));
+            actions.push(Action::Arm(Deadline::Ready));
+        } else {
+            actions.push(Action::Kill(attempt));
+        }
+    }
+
+    pub(super) fn spawn_failed(&mut self, attempt: u64, reason: String, actions: &mut Vec<Action>) {
+        if self.phase == Phase::Starting && self.attempt == attempt && self.successor.is_none() {
+            self.failed(attempt, reason, actions);
+        }
+    }
+
+    /// The attempt is over and the owner goes on.
+    pub(super) fn failed(&mut self, attempt: u64, reason: String, actions: &mut Vec<Action>) {
+        self.phase = Phase::Owner;
+        actions.extend([
+            Action::Disarm(Deadline::Ready),
+            Action::Report(attempt, Report::Failed { reason }),
+        ]);
+        self.start_if_asked(actions);
+    }
+
+    /// Gives up the successor of the attempt under way: ABORT and a grace, or SIGKILL at once.
+    pub(super) fn abort(&mut self, reason: &str, now: bool, actions: &mut Vec<Action>) {
+        if let Some(peer) = self.successor.take() {
+            let attempt = peer.attempt;
+            actions.push(Action::Disarm(Deadline::Ready));
+            if now {
+                actions.push(Action::Kill(attempt));
+            } else {
+                actions.push(Action::Send(attempt, Message::Abort(reason.into())));
+                actions.push(Action::Arm(Deadline::Grace));
+            }
+            self.aborted = Some(peer);
+        } else {
+            actions.push(Action::CancelSpawn(self.attempt));
+        }
+    }
+
+    pub(super) fn attempt_failed(&mut self, reason: String, kill: bool, actions: &mut Vec<Action>) {
+        self.abort(&reason, kill, actions);
+        self.failed(self.attempt, reason, actions);
+    }
+
+    /// The owner stops, and with it every successor that is not committed, and a predecessor that is the net.
+    pub(super) fn stop_as_owner(&mut self, stop: Stop, actions: &mut Vec<Action>) {
+        let now = matches!(stop, Stop::Now(_));
+        match self.phase {
+            Phase::Starting => self.abort("the owner is stopping", now, actions),
+            // SIGKILL is on its way already.
+            Phase::Killing => self.aborted = self.successor.take(),
+            Phase::Owner => {}
+            _ => return,
+        }
+        if let Some(peer) = self.predecessor.take() {
+            // No crash: do not take over.
+            actions.push(Action::Send(peer.attempt, Message::Leaving));
+            self.leaving.push(peer);
+        }
+        self.refuse_what_was_asked("this process is stopping", actions);
+        self.stop = Some(stop);
+        self.stopping = true;
+        self.phase = if now { Phase::Dead } else { Phase::Stopping };
+        actions.extend([
+            Action::StopAccepting,
+            Action::CloseListeners { unlink: stop != Stop::HandedOver },
+            Action::Report(self.attempt, Report::Draining { stop }),
+        ]);
+        if !now {
+            actions.extend([Action::Arm(Deadline::IdleGrace), Action::Arm(Deadline::Drain)]);
+        }
+    }
+
+    /// The last released predecessor has gone.
+    pub(super) fn settled(&mut self, attempt: u64, actions: &mut Vec<Action>) {
+        let owner = matches!(self.phase, Phase::Owner | Phase::Starting);
+        if owner && self.predecessor.is_none() && self.leaving.is_empty() {
+            actions.push(Action::Report(attempt, Report::Settled));
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! What a process does about its successor: it commits, is the net, rolls back, releases.
+
+use super::{Machine, Phase};
+use crate::{Action, Deadline, Report, Stop};
+use goagain_env::{Message, Next, View};
+
+impl Machine {
+    pub(super) fn successor_says(&mut self, message: Message, actions: &mut Vec<Action>) {
+        match (self.phase, message) {
+            (Phase::Starting, Message::Ready) => self.commit(actions),
+            (Phase::Starting, Message::Failed(reason)) => self.attempt_failed(reason, false, actions),
+            (Phase::Draining, Message::Serving) => {
+                if let Some(peer) = &mut self.successor {
+                    peer.mark = true;
+                    actions.push(Action::Report(peer.attempt, Report::Serving));
+                }
+                self.decide(actions);
+            }
+            (Phase::Draining, Message::Dismiss) => {
+                self.dismissed = true;
+                self.decide(actions);
+            }
+            (Phase::Draining | Phase::Killing, Message::Leaving) => self.successor_leaves(actions),
+            (_, message) => self.unexpected(self.attempt, format!("unexpected message {message:?}"), actions),
+        }
+    }
+
+    /// Final: the successor owns. The acceptors end; a restart asked for meanwhile is passed on.
+    pub(super) fn commit(&mut self, actions: &mut Vec<Action>) {
+        let Some(attempt) = self.successor() else { return };
+        actions.push(Action::Send(attempt, Message::Commit { again: self.again }));
+        self.passed = std::mem::take(&mut self.again);
+        self.begin_draining(attempt, actions);
+        actions.push(Action::Arm(Deadline::Probation));
+    }
+
+    fn begin_draining(&mut self, attempt: u64, actions: &mut Vec<Action>) {
+        self.phase = Phase::Draining;
+        self.stop = Some(Stop::HandedOver);
+        (self.drained, self.probation, self.dismissed, self.stopping) = (false, false, false, false);
+        actions.extend([
+            Action::Disarm(Deadline::Ready),
+            Action::StopAccepting,
+            Action::Report(attempt, Report::Ready),
+            Action::Report(attempt, Report::Committed),
+            Action::Report(attempt, Report::Draining { stop: Stop::HandedOver }),
+            Action::Arm(Deadline::IdleGrace),
+            Action::Arm(Deadline::Drain),
+        ]);
+    }
+
+    /// A seed's process serves as soon as it signals, and knows of no net: there is no probation.
+    pub(super) fn seed_ready(&mut self, attempt: u64, actions: &mut Vec<Action>) {
+        let back = self.phase == Phase::Owner && self.predecessor() == Some((attempt, true));
+        if back {
+            self.successor = self.predecessor.take();
+            actions.push(Action::Disarm(Deadline::Back));
+        } else if self.phase != Phase::Starting || self.successor() != Some(attempt) {
+            return;
+        }
+        if let Some(peer) = &mut self.successor {
+            (peer.seed, peer.mark) = (true, true);
+            self.begin_draining(attempt, actions);
+            self.probation = true;
+            self.decide(actions);
+        }
+    }
+
+    /// Asks the strategy, once the successor serves and probation is over.
+    pub(super) fn decide(&mut self, actions: &mut Vec<Action>) {
+        let (Some(peer), Some(exec)) = (&self.successor, self.may_release()) else { return };
+        if peer.seed {
+            self.release(exec, actions);
+        } else {
+            actions.push(Action::Release { attempt: peer.attempt, exec, again: self.again });
+        }
+    }
+
+    /// Whether the net can end now, and whether an exec follows.
+    fn may_release(&self) -> Option<bool> {
+        let peer = self.successor.as_ref().filter(|peer| peer.mark && !peer.ended)?;
+        if self.phase != Phase::Draining || !self.probation {
+            return None;
+        }
+        let view = View {
+            successor: peer.kin,
+            drained: self.drained,
+            probation: self.probation,
+            dismissed: self.dismissed,
+        };
+        match self.decisions.next(view) {
+            Next::Exit => Some(false),
+            // No child but the successor outlives the exec unseen.
+            Next::Exec if self.drained && self.aborted.is_none() => Some(true),
+            Next::Exec | Next::Stay => None,
+        }
+    }
+
+    pub(super) fn release_sent(&mut self, attempt: u64, actions: &mut Vec<Action>) {
+        if let (true, Some(exec)) = (self.successor() == Some(attempt), self.may_release()) {
+            self.again = false;
+            self.release(exec, actions);
+        }
+    }
+
+    fn release(&mut self, exec: bool, actions: &mut Vec<Action>) {
+        actions.push(Action::Report(self.attempt, Report::Released));
+        if exec {
+            actions.push(Action::Exec);
+            return;
+        }
+        self.let_the_successor_go(actions);
+    }
+
+    /// This process is no net any longer, drains on, and leaves.
+    fn let_the_successor_go(&mut self, actions: &mut Vec<Action>) {
+        self.refuse_what_was_asked("the successor cannot be told of it", actions);
+        self.phase = Phase::Released;
+        actions.extend([
+            Action::Disarm(Deadline::Probation),
+            Action::Disarm(Deadline::Grace),
+            Action::CloseListeners { unlink: false },
+        ]);
+        if let Some(attempt) = self.successor() {
+            actions.push(Action::Close(attempt));
+        }
+        if self.drained {
+            self.phase = Phase::Dead;
+        }
+    }
+
+    pub(super) fn probation_over(&mut self, actions: &mut Vec<Action>) {
+        if self.successor.as_ref().is_some_and(|peer| peer.mark) {
+            self.probation = true;
+            self.decide(actions);
+        } else {
+            // Committed and not serving in all this time: it hangs.
+            self.kill_successor(actions);
+        }
+    }
+
+    pub(super) fn kill_successor(&mut self, actions: &mut Vec<Action>) {
+        if let Some(attempt) = self.successor() {
+            self.phase = Phase::Killing;
+            actions.push(Action::Kill(attempt));
+        }
+    }
+
+    /// The end alone proves no death, and the death comes soon: it is waited for, and then helped.
+    pub(super) fn successor_ended(&mut self, actions: &mut Vec<Action>) {
+        if matches!(self.phase, Phase::Starting | Phase::Draining) {
+            if let Some(peer) = self.successor.as_mut().filter(|peer| !peer.seed) {
+                peer.ended = true;
+                actions.push(Action::Close(peer.attempt));
+                actions.push(Action::Arm(Deadline::Grace));
+            }
+        }
+    }
+
+    pub(super) fn successor_dead(&mut self, how: String, actions: &mut Vec<Action>) {
+        let Some(peer) = self.successor.take() else { return };
+        actions.push(Action::Disarm(Deadline::Grace));
+        match self.phase {
+            Phase::Starting => self.failed(peer.attempt, format!("it {how} before it was ready"), actions),
+            Phase::Draining | Phase::Killing => {
+                // What COMMIT passed on was not done.
+                self.again |= std::mem::take(&mut self.passed);
+                let reason = format!("the successor {how}");
+                actions.push(Action::Report(peer.attempt, Report::RolledBack { reason }));
+                self.own(actions);
+            }
+            _ => {}
+        }
+    }
+
+    /// The successor was told to stop: that is no crash.
+    fn successor_leaves(&mut self, actions: &mut Vec<Action>) {
+        let Some(peer) = &self.successor else { return };
+        if self.decisions.may_exec(peer.kin) {
+            // This pid is the service's, and the service stops.
+            self.stop_draining(Stop::Gracefully, actions);
+        } else {
+            self.let_the_successor_go(actions);
+        }
+    }
+
+    pub(super) fn stop_as_predecessor(&mut self, stop: Stop, actions: &mut Vec<Action>) {
+        let Some(peer) = &self.successor else { return };
+        let (attempt, seed, kin) = (peer.attempt, peer.seed, peer.kin);
+        if self.decisions.may_exec(kin) {
+            // The stop is for the service: the owner stops too.
+            actions.push(match seed {
+                true => Action::SignalSeed(attempt),
+                false => Action::Send(attempt, Message::Leaving),
+            });
+            self.stop_draining(stop, actions);
+        } else {
+            let again = std::mem::take(&mut self.again);
+            actions.push(Action::Send(attempt, Message::Released { exec: false, again }));
+            self.let_the_successor_go(actions);
+            if matches!(stop, Stop::Now(_)) {
+                self.phase = Phase::Dead;
+            }
+        }
+        self.stopping = true;
+    }
+
+    fn stop_draining(&mut self, stop: Stop, actions: &mut Vec<Action>) {
+        self.stop = Some(stop);
+        self.let_the_successor_go(actions);
+        self.phase = match stop {
+            Stop::Now(_) => Phase::Dead,
+            _ if self.drained => Phase::Dead,
+            _ => Phase::Stopping,
+        };
+    }
+}
+

@@ -1,0 +1,161 @@
+//! What a process does about its predecessor: as the successor that is not committed, and as the owner over a net.
+
+use super::{Machine, Peer, Phase};
+use crate::{Action, Deadline, Report, Stop};
+use goagain_env::{Kin, Message};
+
+impl Machine {
+    pub(super) fn ready(&mut self, actions: &mut Vec<Action>) {
+        if self.phase != Phase::Init {
+            return;
+        }
+        match self.predecessor.take() {
+            None => self.own(actions),
+            Some(peer) if peer.seed => {
+                // Its signal is all that a seed understands; it has no net to give, and it asks for no answer.
+                actions.push(Action::SignalSeed(peer.attempt));
+                if peer.kin == Kin::Child {
+                    self.leaving.push(peer);
+                }
+                self.own(actions);
+            }
+            Some(peer) => {
+                actions.push(Action::Send(peer.attempt, Message::Ready));
+                actions.push(Action::Arm(Deadline::Answer));
+                self.predecessor = Some(peer);
+                self.phase = Phase::Wait;
+            }
+        }
+    }
+
+    pub(super) fn cannot_serve(&mut self, reason: String, actions: &mut Vec<Action>) {
+        if matches!(self.phase, Phase::Init | Phase::Wait) {
+            if let Some(peer) = self.predecessor.as_ref().filter(|peer| !peer.seed) {
+                actions.push(Action::Send(peer.attempt, Message::Failed(reason)));
+            }
+            self.phase = Phase::Dead;
+        }
+    }
+
+    pub(super) fn stop_uncommitted(&mut self, stop: Stop, actions: &mut Vec<Action>) {
+        if let Some(peer) = &self.predecessor {
+            let attempt = peer.attempt;
+            actions.push(match (peer.kin, peer.seed) {
+                // This pid is the service's: the owner stops too.
+                (Kin::Child, true) => Action::SignalSeed(attempt),
+                (Kin::Child, false) => Action::Send(attempt, Message::Leaving),
+                (Kin::Parent, true) => Action::Disarm(Deadline::Ready),
+                (Kin::Parent, false) => Action::Send(attempt, Message::Failed(stop.to_string())),
+            });
+        }
+        self.stop = Some(stop);
+        self.phase = Phase::Dead;
+    }
+
+    pub(super) fn predecessor_says(&mut self, message: Message, actions: &mut Vec<Action>) {
+        let Some(peer) = &self.predecessor else { return };
+        let (attempt, baton) = (peer.attempt, peer.mark);
+        match (self.phase, message) {
+            (Phase::Wait, Message::Commit { again }) => {
+                self.again |= again;
+                self.owes_serving = true;
+                self.dismissed = false;
+                if self.bounded {
+                    actions.push(Action::Arm(Deadline::Release));
+                }
+                actions.push(Action::Report(attempt, Report::Committed));
+                self.own(actions);
+            }
+            (Phase::Init | Phase::Wait, Message::Abort(_) | Message::Leaving) => self.phase = Phase::Dead,
+            (Phase::Owner, Message::Released { exec, again }) if !baton => {
+                self.again |= again;
+                actions.push(Action::Disarm(Deadline::Release));
+                actions.push(Action::Report(attempt, Report::Released));
+                if exec {
+                    // It is still the predecessor, but from here on it is this side that may give the other up.
+                    self.predecessor.as_mut().into_iter().for_each(|peer| peer.mark = true);
+                    actions.push(Action::Arm(Deadline::Back));
+                } else {
+                    self.let_go(actions);
+                    self.start_if_asked(actions);
+                }
+            }
+            (Phase::Owner, Message::Leaving) => self.stop_as_owner(Stop::Gracefully, actions),
+            (Phase::Owner, Message::Ready) if baton => {
+                self.successor = self.predecessor.take();
+                actions.push(Action::Disarm(Deadline::Back));
+                self.commit(actions);
+            }
+            // It leaves: its end follows, and then this process is the only one.
+            (Phase::Owner, Message::Failed(reason)) if baton => {
+                actions.push(Action::Report(attempt, Report::Failed { reason }));
+            }
+            (_, message) => self.unexpected(attempt, format!("unexpected message {message:?}"), actions),
+        }
+    }
+
+    /// The predecessor's end or death, without ABORT or LEAVING.
+    pub(super) fn predecessor_gone(&mut self, dead: bool, actions: &mut Vec<Action>) {
+        let Some(attempt) = self.predecessor.as_ref().map(|peer| peer.attempt) else { return };
+        actions.push(Action::Disarm(Deadline::Release));
+        actions.push(Action::Disarm(Deadline::Back));
+        self.let_go(actions);
+        match self.phase {
+            Phase::Init => actions.push(Action::Arm(Deadline::Ready)),
+            Phase::Wait => self.own(actions),
+            _ => {}
+        }
+        if dead {
+            self.leaving.retain(|peer| peer.attempt != attempt);
+            actions.push(Action::Disarm(Deadline::Leave(attempt)));
+            self.settled(attempt, actions);
+        }
+        self.start_if_asked(actions);
+    }
+
+    /// The predecessor is no net any longer: it is only waited for.
+    fn let_go(&mut self, actions: &mut Vec<Action>) {
+        if let Some(peer) = self.predecessor.take() {
+            actions.push(Action::Close(peer.attempt));
+            if peer.kin == Kin::Child && self.phase == Phase::Owner {
+                actions.push(Action::Arm(Deadline::Leave(peer.attempt)));
+            }
+            self.leaving.push(peer);
+        }
+    }
+
+    /// It released in order to exec, and has not come back in time.
+    pub(super) fn not_back(&mut self, actions: &mut Vec<Action>) {
+        if !self.predecessor.as_ref().is_some_and(|peer| peer.mark) {
+            return;
+        }
+        if let Some(peer) = self.predecessor.take() {
+            let reason = "it was not back within its deadline";
+            actions.extend([
+                Action::Send(peer.attempt, Message::Abort(reason.into())),
+                Action::Arm(Deadline::Grace),
+                Action::Report(peer.attempt, Report::Failed { reason: reason.into() }),
+            ]);
+            self.aborted = Some(peer);
+        }
+    }
+
+    pub(super) fn waiting(&mut self, actions: &mut Vec<Action>) {
+        if let (true, Phase::Owner, Some(peer)) = (self.owes_serving, self.phase, &self.predecessor) {
+            self.owes_serving = false;
+            actions.push(Action::Send(peer.attempt, Message::Serving));
+        }
+    }
+
+    /// Exec came back. The successor is the owner and knows that it may give this process up: so it is asked for the
+    /// service as the new image would have asked.
+    pub(super) fn exec_failed(&mut self, reason: String, actions: &mut Vec<Action>) {
+        let Some(peer) = self.successor.take() else { return };
+        let attempt = peer.attempt;
+        actions.push(Action::Report(attempt, Report::Failed { reason }));
+        self.predecessor = Some(Peer { mark: false, ..peer });
+        self.bounded = true;
+        self.phase = Phase::Init;
+        self.ready(actions);
+    }
+}

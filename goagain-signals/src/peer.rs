@@ -1,0 +1,31 @@
+//! The process on the other side of an attempt: its channel, and the process itself.
+
+use goagain_env::{Channel, Process, SeedSignal};
+use std::os::fd::{AsFd, BorrowedFd};
+
+#[derive(Debug)]
+pub(crate) struct Peer {
+    pub(crate) attempt: u64,
+    /// `None` once it is dead.
+    pub(crate) process: Option<Process>,
+    /// `None` once it has ended, or was closed.
+    pub(crate) channel: Option<Channel>,
+    /// What a seed's process expects to be sent.
+    pub(crate) signal: SeedSignal,
+}
+
+impl Peer {
+    pub(crate) fn fds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        let channel = self.channel.as_ref().map(AsFd::as_fd);
+        let process = self.process.as_ref().and_then(Process::as_fd);
+        channel.into_iter().chain(process)
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.process.is_none() && self.channel.is_none()
+    }
+
+    pub(crate) fn has_pid(&self, pid: i32) -> bool {
+        self.process.as_ref().is_some_and(|process| process.pid().as_raw() == pid)
+    }
+}

@@ -1,0 +1,236 @@
+//! Doing what the machine answers.
+
+use super::Loop;
+use crate::peer::Peer;
+use crate::{Action, Deadline, Event, Report, Server};
+use goagain_env::{
+    Channel, Described, Handoff, Launch, LaunchError, Launched, Link, Message, Pid, Process, SeedSignal,
+};
+use std::collections::VecDeque;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
+
+/// A deploy that is writing the image lets go of it soon: the waits double from 10 ms, 2.5 s in all.
+const BUSY_TRIES: u32 = 8;
+
+impl Loop {
+    pub(super) fn feed(&mut self, event: Event, server: &mut dyn Server) {
+        let mut events = VecDeque::from([event]);
+        while let Some(event) = events.pop_front() {
+            let mut actions = Vec::new();
+            self.machine.handle(event, &mut actions);
+            for action in actions {
+                events.extend(self.act(action, server));
+            }
+        }
+    }
+
+    /// Does one thing. Some are answered with an event.
+    fn act(&mut self, action: Action, server: &mut dyn Server) -> Option<Event> {
+        match action {
+            Action::Spawn(attempt) => self.spawn_answer(attempt, 0, server),
+            Action::CancelSpawn(attempt) => {
+                self.busy.take_if(|busy| busy.0 == attempt);
+                None
+            }
+            Action::Send(attempt, message) => {
+                // Whatever keeps a message from going out ends the channel, and its end is read.
+                let _ = self.send(attempt, &message);
+                None
+            }
+            Action::Release { attempt, exec, again } => {
+                Some(match self.send(attempt, &Message::Released { exec, again }) {
+                    Ok(()) => Event::ReleaseSent(attempt),
+                    Err(_) => Event::ReleaseFailed(attempt),
+                })
+            }
+            Action::SignalSeed(attempt) => {
+                if let Some(peer) = self.peers.iter().find(|peer| peer.attempt == attempt) {
+                    // It may have died just now: its death is told by itself.
+                    let _ = peer.process.as_ref().map(|process| process.signal(peer.signal.number()));
+                }
+                None
+            }
+            Action::Kill(attempt) => {
+                let process = self.peer(attempt).and_then(|peer| peer.process.as_ref());
+                let _ = process.map(Process::kill);
+                None
+            }
+            Action::Close(attempt) => {
+                if let Some(peer) = self.peer(attempt) {
+                    peer.channel = None;
+                }
+                None
+            }
+            Action::Arm(deadline) => {
+                self.deadlines.insert(deadline, Instant::now() + self.length(deadline));
+                None
+            }
+            Action::Disarm(deadline) => {
+                self.deadlines.remove(&deadline);
+                None
+            }
+            Action::Accept => {
+                server.accept();
+                None
+            }
+            Action::StopAccepting => {
+                server.stop_accepting();
+                None
+            }
+            Action::CloseIdle => {
+                server.close_idle();
+                None
+            }
+            Action::CloseListeners { unlink } => {
+                server.close_listeners(unlink);
+                None
+            }
+            Action::Exec => Some(Event::ExecFailed(self.exec(server))),
+            Action::Report(attempt, report) => {
+                self.report(attempt, report, server);
+                None
+            }
+        }
+    }
+
+    fn length(&self, deadline: Deadline) -> Duration {
+        let settings = &self.settings;
+        match deadline {
+            // An orphan has what its predecessor would have given it.
+            Deadline::Ready if self.machine.successor().is_none() => self.ready_within,
+            Deadline::Ready => settings.ready_within,
+            Deadline::Answer => self.ready_within,
+            Deadline::Probation => settings.probation,
+            Deadline::Drain => settings.drain_within,
+            Deadline::IdleGrace => settings.idle_grace.min(settings.drain_within),
+            Deadline::Grace => settings.grace,
+            Deadline::Back => settings.back_within,
+            Deadline::Release => self.release_within.unwrap_or(settings.drain_within + settings.grace),
+            Deadline::Leave(_) => settings.drain_within + settings.grace,
+        }
+    }
+
+    fn send(&self, attempt: u64, message: &Message) -> std::io::Result<()> {
+        match self.peers.iter().find(|peer| peer.attempt == attempt).and_then(|peer| peer.channel.as_ref()) {
+            Some(channel) => channel.send(message),
+            None => Err(std::io::ErrorKind::BrokenPipe.into()),
+        }
+    }
+
+    /// Tries once more to start an image that was busy.
+    pub(super) fn spawn(&mut self, attempt: u64, tries: u32, server: &mut dyn Server) {
+        if let Some(event) = self.spawn_answer(attempt, tries, server) {
+            self.feed(event, server);
+        }
+    }
+
+    fn spawn_answer(&mut self, attempt: u64, tries: u32, server: &mut dyn Server) -> Option<Event> {
+        self.requests.set_attempt(attempt);
+        match self.launch(attempt, server) {
+            Ok((process, channel)) => {
+                let pid = process.pid();
+                let signal = SeedSignal::Quit;
+                let (process, channel) = (Some(process), Some(channel));
+                self.peers.push(Peer { attempt, process, channel, signal });
+                self.report(attempt, Report::Spawned { pid }, server);
+                Some(Event::Spawned(attempt))
+            }
+            Err(error) if error.is_busy() && tries < BUSY_TRIES => {
+                self.busy = Some((attempt, tries + 1, Instant::now() + Duration::from_millis(10 << tries)));
+                None
+            }
+            Err(error) => Some(Event::SpawnFailed(attempt, error.to_string())),
+        }
+    }
+
+    fn launch(&mut self, attempt: u64, server: &dyn Server) -> Result<(Process, Channel), LaunchError> {
+        let (ours, theirs) =
+            Channel::pair().map_err(|error| LaunchError::refused(format!("cannot make a channel: {error}")))?;
+        let link = self.link(&theirs, attempt, self.generation + 1);
+        let launch = self.handoff(None, link, theirs.as_fd(), None, server);
+        let strategy = &mut self.strategy;
+        let launched = catch_unwind(AssertUnwindSafe(|| strategy.launch(launch)))
+            .unwrap_or_else(|_| Err(LaunchError::refused("the strategy's launch panicked")));
+        launched.map(|launched: Launched| (launched.into_process(), ours))
+    }
+
+    fn link(&self, channel: &Channel, attempt: u64, generation: u64) -> Link {
+        Link {
+            fd: channel.as_fd().as_raw_fd(),
+            signals: None,
+            attempt,
+            generation,
+            ready_within: self.settings.ready_within,
+            release_within: self.settings.release_within(self.machine.decisions()),
+            seed: false,
+            leaving: Vec::new(),
+        }
+    }
+
+    fn handoff<'fd>(
+        &self,
+        successor: Option<Pid>,
+        link: Link,
+        channel: BorrowedFd<'fd>,
+        signals: Option<BorrowedFd<'fd>>,
+        server: &'fd dyn Server,
+    ) -> Launch<'fd> {
+        let (mut fds, descriptors): (Vec<BorrowedFd<'fd>>, Vec<Described>) =
+            server.descriptors().into_iter().unzip();
+        fds.push(channel);
+        fds.extend(signals);
+        let handoff = Handoff {
+            descriptors,
+            successor,
+            predecessor: Pid::current(),
+            signal: SeedSignal::Quit,
+            channel: Some(link),
+            seed_listener: None,
+        };
+        Launch::new(&self.settings.image, self.settings.args.clone(), handoff, fds)
+    }
+
+    /// Replaces this image. Comes back only if that fails, with the reason.
+    fn exec(&mut self, server: &mut dyn Server) -> String {
+        let called = server.before_exec();
+        self.callback(("before_exec", called), server);
+        match self.try_exec(server) {
+            Ok(error) => error.to_string(),
+            Err(error) => format!("cannot make a channel: {error}"),
+        }
+    }
+
+    fn try_exec(&mut self, server: &dyn Server) -> std::io::Result<LaunchError> {
+        let Some(index) =
+            self.peers.iter().position(|peer| self.machine.successor() == Some(peer.attempt))
+        else {
+            return Err(std::io::ErrorKind::NotFound.into());
+        };
+        let attempt = self.peers[index].attempt;
+        let pid = self.peers[index].process.as_ref().map(Process::pid);
+        let seed = self.machine.successor_is_seed();
+        // A seed's process holds no end of a channel; this one tells the new image that it is the same process.
+        let made = if seed { Some(Channel::pair()?.0) } else { None };
+        let Some(channel) = made.as_ref().or(self.peers[index].channel.as_ref()) else {
+            return Err(std::io::ErrorKind::BrokenPipe.into());
+        };
+        let leaving: Vec<u64> = self.machine.children_leaving().collect();
+        let link = Link {
+            signals: Some(self.handlers.as_fd().as_raw_fd()),
+            seed,
+            leaving: self
+                .peers
+                .iter()
+                .filter(|peer| leaving.contains(&peer.attempt))
+                .filter_map(|peer| peer.process.as_ref().map(Process::pid))
+                .collect(),
+            ..self.link(channel, attempt, self.generation + 2)
+        };
+        let launch = self.handoff(pid, link, channel.as_fd(), Some(self.handlers.as_fd()), server);
+        let strategy = &mut self.strategy;
+        Ok(catch_unwind(AssertUnwindSafe(|| strategy.exec(launch)))
+            .unwrap_or_else(|_| LaunchError::refused("the strategy's exec panicked")))
+    }
+}

@@ -1,0 +1,117 @@
+//! Starting: the handoff read, the handlers installed.
+
+use super::Loop;
+use crate::handle::Requests;
+use crate::handlers::Handlers;
+use crate::machine::Origin;
+use crate::peer::Peer;
+use crate::poller::Poller;
+use crate::{Decisions, Machine, Settings, StartError};
+use goagain_env::{Handoff, Inherit, Inheritance, Inherited, Kin, Predecessor, SeedSignal, Strategy};
+use std::collections::{BTreeMap, HashMap};
+use std::os::fd::{AsFd, AsRawFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+static STARTED: AtomicBool = AtomicBool::new(false);
+
+impl Loop {
+    /// Reads the handoff from the environment, installs the handlers, and unblocks their signals. Once in the life of a
+    /// process, before it has other threads.
+    ///
+    /// # Errors
+    /// [`StartError`]; the predecessor, if there is one, goes on.
+    pub fn start(settings: Settings, strategy: Box<dyn Strategy>) -> Result<(Loop, Inherited), StartError> {
+        if STARTED.swap(true, Ordering::SeqCst) {
+            return Err(StartError::AlreadyStarted);
+        }
+        let mut warnings = Vec::new();
+        let inheritance = match Handoff::decode(|name| std::env::var_os(name))? {
+            None => None,
+            Some(handoff) => match goagain_env::inherit(handoff)? {
+                Inherit::Ours(inheritance) => Some(inheritance),
+                Inherit::NotOurs(why) => {
+                    warnings.push(why.to_string());
+                    None
+                }
+            },
+        };
+        let Some(mut inheritance) = inheritance else {
+            let handlers = Handlers::install(&settings.signals, None, None)
+                .map_err(StartError::system("install the signal handlers"))?;
+            let mut started = Loop::new(settings, strategy, handlers)?;
+            started.warnings = warnings;
+            return Ok((started, Inherited::default()));
+        };
+        let leaving = match &inheritance.predecessor {
+            Predecessor::Peer { channel, kin: Kin::Child, .. } => Some(channel.as_fd().as_raw_fd()),
+            _ => None,
+        };
+        let handlers = Handlers::install(&settings.signals, inheritance.signals.take(), leaving)
+            .map_err(StartError::system("install the signal handlers"))?;
+        let mut started = Loop::new(settings, strategy, handlers)?;
+        let descriptors = std::mem::take(&mut inheritance.descriptors);
+        started.adopt(inheritance);
+        Ok((started, descriptors))
+    }
+
+    /// A loop that reads no environment and installs no handler: for unit tests of a server, as many as you like.
+    ///
+    /// # Errors
+    /// [`StartError`]
+    pub fn isolated(settings: Settings, strategy: Box<dyn Strategy>) -> Result<Loop, StartError> {
+        Loop::new(settings, strategy, Handlers::none().map_err(StartError::system("make a pipe"))?)
+    }
+
+    fn new(settings: Settings, strategy: Box<dyn Strategy>, handlers: Handlers) -> Result<Loop, StartError> {
+        let decisions = catch_unwind(AssertUnwindSafe(|| Decisions::of(&strategy)))
+            .map_err(|_| StartError::Strategy(strategy.name().to_owned()))?;
+        Ok(Loop {
+            machine: Machine::new(decisions, None, &[]),
+            ready_within: settings.ready_within,
+            settings,
+            strategy,
+            handlers,
+            requests: Requests::new().map_err(StartError::system("make a socketpair"))?,
+            poller: Poller::new().map_err(StartError::system("make an epoll instance"))?,
+            peers: Vec::new(),
+            deadlines: BTreeMap::new(),
+            busy: None,
+            since: HashMap::new(),
+            started: Instant::now(),
+            generation: 1,
+            release_within: None,
+            aborted_because: None,
+            warnings: Vec::new(),
+        })
+    }
+
+    fn adopt(&mut self, inheritance: Inheritance) {
+        let Inheritance { predecessor, generation, attempt, release_within, leaving, warnings, .. } = inheritance;
+        self.generation = generation;
+        self.release_within = release_within;
+        self.ready_within = inheritance.ready_within.unwrap_or(self.settings.ready_within);
+        self.warnings.extend(warnings.iter().map(ToString::to_string));
+        let bounded = release_within.is_some();
+        let (origin, peer) = match predecessor {
+            Predecessor::Peer { channel, process, kin } => (
+                Origin { attempt, kin, seed: false, bounded },
+                Peer { attempt, process, channel: Some(channel), signal: SeedSignal::Quit },
+            ),
+            Predecessor::Seed { process, signal } => (
+                Origin { attempt, kin: process.kin(), seed: true, bounded },
+                Peer { attempt, process: Some(process), channel: None, signal },
+            ),
+        };
+        self.peers.push(peer);
+        // They belong to attempts that are long over: any number that no attempt has will do.
+        let numbers: Vec<u64> = (0..leaving.len() as u64).map(|index| u64::MAX - index).collect();
+        for (&attempt, process) in numbers.iter().zip(leaving) {
+            let (process, signal) = (Some(process), SeedSignal::Quit);
+            self.peers.push(Peer { attempt, process, channel: None, signal });
+        }
+        self.machine = Machine::new(*self.machine.decisions(), Some(origin), &numbers);
+        self.requests.set_attempt(attempt);
+    }
+}

@@ -1,0 +1,56 @@
+//! How long things may take, and which image is started.
+
+use crate::{Decisions, Signals};
+use goagain_env::Image;
+use std::{ffi::OsString, time::Duration};
+
+/// What a loop is started with.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Settings {
+    /// The program that a restart starts, resolved anew each time.
+    pub image: Image,
+    /// Its arguments, without its name.
+    pub args: Vec<OsString>,
+    /// Which signal means what.
+    pub signals: Signals,
+    /// From spawn to READY.
+    pub ready_within: Duration,
+    /// For the whole drain.
+    pub drain_within: Duration,
+    /// For the first phase of the drain.
+    pub idle_grace: Duration,
+    /// The least time for which a predecessor stays the net, and the most until SERVING.
+    pub probation: Duration,
+    /// From ABORT to SIGKILL.
+    pub grace: Duration,
+    /// From RELEASED to the READY of the image that was exec'd in place.
+    pub back_within: Duration,
+}
+
+impl Settings {
+    /// The defaults, for this image.
+    pub fn new(image: Image, args: Vec<OsString>) -> Settings {
+        Settings {
+            image,
+            args,
+            signals: Signals::default(),
+            ready_within: Duration::from_secs(60),
+            drain_within: Duration::from_secs(30),
+            idle_grace: Duration::from_secs(5),
+            probation: Duration::from_secs(1),
+            grace: Duration::from_secs(5),
+            back_within: Duration::from_secs(60),
+        }
+    }
+
+    /// By when this process, as a predecessor, will have released: what the successor is told. `None` if the strategy
+    /// keeps the net until it is dismissed.
+    pub(crate) fn release_within(&self, decisions: &Decisions) -> Option<Duration> {
+        let net = match decisions.ends_with_probation() {
+            true => self.probation,
+            false => self.probation.max(self.drain_within),
+        };
+        decisions.is_bounded().then_some(net + self.grace)
+    }
+}

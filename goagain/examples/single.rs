@@ -1,0 +1,44 @@
+//! A server under the strategy Single: `cargo run --release --example single -- [ADDR]`.
+//!
+//! ADDR is `127.0.0.1:48879`, any other `ip:port`, or `unix:PATH`. `kill -USR2` restarts it, `kill -QUIT` stops it
+//! gracefully. `GET /` says which process answers; `GET /slow?ms=N` says it after N milliseconds.
+#![allow(clippy::print_stderr, reason = "a program speaks to its operator")]
+
+mod serve;
+
+use goagain::{Single, Finish, Goagain};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("single: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run() -> anyhow::Result<()> {
+    let address = serve::address_from_args()?;
+    let mut again = Goagain::builder(Single).observe(|observed| eprintln!("{observed}")).start()?;
+    let http = match again.listen("http", &address) {
+        Ok(http) => http,
+        Err(error) => {
+            again.fail(error.to_string());
+            return Err(error.into());
+        }
+    };
+    let identity = serve::identity(again.generation());
+    again.ready()?;
+    eprintln!("pid {} serves {}", std::process::id(), http.local_addr());
+    loop {
+        let accepting = serve::serve(http.acceptor()?, &identity);
+        again.wait()?;
+        accepting.join().expect("accepting does not panic")?;
+        match again.finish()? {
+            Finish::Exit => return Ok(()),
+            Finish::Resume => continue,
+        }
+    }
+}

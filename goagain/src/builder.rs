@@ -1,0 +1,184 @@
+//! Everything that can be chosen, and the start.
+
+use crate::callbacks::{Callbacks, boxed};
+use crate::serving::Serving;
+use crate::{CallbackResult, Goagain, Observed, Signals, StartError, Strategy};
+use goagain_env::{Image, Inherited};
+use goagain_signals::{Loop, Settings};
+use std::ffi::OsString;
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Everything that can be chosen. Made by [`Goagain::builder`].
+#[derive(Debug)]
+#[must_use = "nothing happens before `start`"]
+pub struct Builder {
+    strategy: Box<dyn Strategy>,
+    image: Option<PathBuf>,
+    args: Option<Vec<OsString>>,
+    callbacks: Callbacks,
+    adjust: Adjust,
+}
+
+#[derive(Debug, Default)]
+struct Adjust {
+    signals: Option<Signals>,
+    ready_within: Option<Duration>,
+    drain_within: Option<Duration>,
+    idle_grace: Option<Duration>,
+    probation: Option<Duration>,
+    grace: Option<Duration>,
+    back_within: Option<Duration>,
+}
+
+impl Builder {
+    pub(crate) fn new(strategy: Box<dyn Strategy>) -> Builder {
+        let callbacks = Callbacks::default();
+        Builder { strategy, image: None, args: None, callbacks, adjust: Adjust::default() }
+    }
+
+    /// How long a new image may take from spawn to READY; then it is aborted. 60 s if not said.
+    pub fn ready_within(mut self, time: Duration) -> Builder {
+        self.adjust.ready_within = Some(time);
+        self
+    }
+
+    /// How long a drain may take; what is in flight then is left to its fate. 30 s if not said.
+    pub fn drain_within(mut self, time: Duration) -> Builder {
+        self.adjust.drain_within = Some(time);
+        self
+    }
+
+    /// How long the first phase of a drain may take, in which connections that wait for a request are still served; then
+    /// they are told to go. 5 s if not said. A client that sends its requests further apart than this may find its
+    /// connection closed, as it may with any server's keep-alive timeout.
+    pub fn idle_grace(mut self, time: Duration) -> Builder {
+        self.adjust.idle_grace = Some(time);
+        self
+    }
+
+    /// The least time for which this process, as a predecessor, would roll back; and the most that a committed successor
+    /// may take until it serves. 1 s if not said. A restart can follow on another no sooner.
+    pub fn probation(mut self, time: Duration) -> Builder {
+        self.adjust.probation = Some(time);
+        self
+    }
+
+    /// How long an aborted image may take to leave; then it is killed. 5 s if not said.
+    pub fn grace(mut self, time: Duration) -> Builder {
+        self.adjust.grace = Some(time);
+        self
+    }
+
+    /// Under a strategy that execs: how long the process may take from its exec to READY; then its child, which owns
+    /// meanwhile, gives it up. As `ready_within` if not said.
+    pub fn back_within(mut self, time: Duration) -> Builder {
+        self.adjust.back_within = Some(time);
+        self
+    }
+
+    /// What HUP does: reload the configuration, by custom. It runs in `wait`, `ready` and `finish`; its error or panic is
+    /// reported, and the server goes on.
+    pub fn on_hup<R: CallbackResult>(mut self, callback: impl FnMut() -> R + Send + 'static) -> Builder {
+        self.callbacks.on_hup = Some(boxed(callback));
+        self
+    }
+
+    /// What USR1 does: reopen the logs, by custom. As [`Builder::on_hup`].
+    pub fn on_usr1<R: CallbackResult>(mut self, callback: impl FnMut() -> R + Send + 'static) -> Builder {
+        self.callbacks.on_usr1 = Some(boxed(callback));
+        self
+    }
+
+    /// The last work of an image under a strategy that execs: `execve` runs no destructors. If the exec fails, the
+    /// process goes on after it.
+    pub fn before_exec<R: CallbackResult>(mut self, callback: impl FnMut() -> R + Send + 'static) -> Builder {
+        self.callbacks.before_exec = Some(boxed(callback));
+        self
+    }
+
+    /// Who is told of everything that happens; may be called more than once. It runs in the loop, so it should not block.
+    pub fn observe(mut self, observer: impl FnMut(&Observed) + Send + 'static) -> Builder {
+        self.callbacks.observers.push(Box::new(observer));
+        self
+    }
+
+    /// Which signal means what; [`Signals::default`] if not said.
+    pub fn signals(mut self, signals: Signals) -> Builder {
+        self.adjust.signals = Some(signals);
+        self
+    }
+
+    /// The program that a restart starts, in place of the one that runs (argv\[0\], through PATH and the working
+    /// directory of the start). It is looked up anew at each restart, so a symlink or a replaced file is followed.
+    pub fn image(mut self, path: impl Into<PathBuf>) -> Builder {
+        self.image = Some(path.into());
+        self
+    }
+
+    /// The arguments of a new image, without its name; those of this process if not said.
+    pub fn args<I>(mut self, args: I) -> Builder
+    where
+        I: IntoIterator,
+        I::Item: Into<OsString>,
+    {
+        self.args = Some(args.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// Reads the handoff, installs the signal handlers (`sigaction`) and unblocks their signals (`pthread_sigmask`).
+    ///
+    /// Call it early in `main`, before there are other threads: a thread that is older keeps HUP, USR1 and USR2 blocked, as
+    /// the predecessor passed them on, and so do the programs that it starts.
+    ///
+    /// # Errors
+    /// [`StartError`]: this process has started before, a variable or a descriptor of the handoff is broken, or a system
+    /// call failed. The predecessor, if there is one, serves on.
+    pub fn start(self) -> Result<Goagain, StartError> {
+        let (settings, strategy, callbacks) = self.settings()?;
+        let (inner, inherited) = Loop::start(settings, strategy)?;
+        Goagain::new(inner, inherited, callbacks)
+    }
+
+    /// A server without an environment and without handlers: for unit tests, any number in a process. Nothing is
+    /// inherited, signals do what they did before, and requests come by [`Handle`](crate::Handle) alone.
+    ///
+    /// # Errors
+    /// [`StartError`]: a system call failed.
+    pub fn isolated(self) -> Result<Goagain, StartError> {
+        let (settings, strategy, callbacks) = self.settings()?;
+        Goagain::new(Loop::isolated(settings, strategy)?, Inherited::default(), callbacks)
+    }
+
+    fn settings(self) -> Result<(Settings, Box<dyn Strategy>, Callbacks), StartError> {
+        let image = match self.image {
+            Some(path) => Image::at(path),
+            None => Image::current(),
+        };
+        let image = image.map_err(system("find the image of this process"))?;
+        let args = self.args.unwrap_or_else(|| std::env::args_os().skip(1).collect());
+        let mut settings = Settings::new(image, args);
+        let Adjust { signals, ready_within, drain_within, idle_grace, probation, grace, back_within } =
+            self.adjust;
+        settings.signals = signals.unwrap_or(settings.signals);
+        settings.ready_within = ready_within.unwrap_or(settings.ready_within);
+        settings.drain_within = drain_within.unwrap_or(settings.drain_within);
+        settings.idle_grace = idle_grace.unwrap_or(settings.idle_grace);
+        settings.probation = probation.unwrap_or(settings.probation);
+        settings.grace = grace.unwrap_or(settings.grace);
+        settings.back_within = back_within.unwrap_or(settings.ready_within);
+        Ok((settings, self.strategy, self.callbacks))
+    }
+}
+
+pub(crate) fn system(what: &'static str) -> impl FnOnce(io::Error) -> StartError {
+    move |source| StartError::System { what, source }
+}
+
+impl Goagain {
+    fn new(inner: Loop, inherited: Inherited, callbacks: Callbacks) -> Result<Goagain, StartError> {
+        let serving = Serving::new(inherited, callbacks).map_err(system("make a socketpair"))?;
+        Ok(Goagain::from_parts(inner, serving))
+    }
+}

@@ -1,0 +1,116 @@
+//! What can fail, typed.
+
+use crate::{Address, Stop};
+use std::time::Duration;
+use std::{error, fmt, io};
+
+/// Why a listener is not to be had.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ListenError {
+    /// This image has a descriptor of this name already.
+    NameTaken {
+        /// The name.
+        name: String,
+    },
+    /// The predecessor had another address under this name.
+    AnotherAddress {
+        /// The name.
+        name: String,
+        /// What the predecessor listens on.
+        inherited: Address,
+        /// What was asked for.
+        asked: Option<Address>,
+    },
+    /// The address cannot be bound, or the inherited listener not be used.
+    Bind {
+        /// The name.
+        name: String,
+        /// The address, where it could be told.
+        address: Option<Address>,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// The address cannot be read.
+    Address {
+        /// What was given.
+        given: String,
+    },
+}
+
+impl ListenError {
+    pub(crate) fn bind(name: &str, address: Option<Address>, source: io::Error) -> ListenError {
+        ListenError::Bind { name: name.to_owned(), address, source }
+    }
+}
+
+impl fmt::Display for ListenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ListenError::NameTaken { name } => {
+                write!(f, "the name `{name}` is taken: give each listener its own")
+            }
+            ListenError::AnotherAddress { name, inherited, asked } => {
+                write!(f, "the listener `{name}` was inherited at {inherited}, ")?;
+                match asked {
+                    Some(asked) => write!(f, "and {asked} was asked for: give it a new name")?,
+                    None => f.write_str("and another address was asked for: give it a new name")?,
+                }
+                Ok(())
+            }
+            ListenError::Bind { name, address, source } => {
+                write!(f, "cannot listen for `{name}`")?;
+                if let Some(address) = address {
+                    write!(f, " on {address}")?;
+                }
+                write!(f, ": {source}")
+            }
+            ListenError::Address { given } => {
+                write!(f, "expected an address like `127.0.0.1:80` or `unix:/run/http.sock`, found `{given}`")
+            }
+        }
+    }
+}
+
+impl error::Error for ListenError {
+    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
+        match self {
+            ListenError::Bind { source, .. } => Some(source),
+            _ => None,
+        }
+    }
+}
+
+/// Why this process did not become the owner. There is nothing for it to do but to leave; the predecessor serves on.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ReadyError {
+    /// The predecessor aborted this image, or was told to stop.
+    Aborted(String),
+    /// A stop reached this process.
+    Stopped(Stop),
+    /// The predecessor did not answer in this time, or an orphan was not ready in it.
+    Silent(Duration),
+    /// Waiting failed.
+    Channel(io::Error),
+}
+
+impl fmt::Display for ReadyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ReadyError::Aborted(reason) => write!(f, "the predecessor aborted this image: {reason}"),
+            ReadyError::Stopped(stop) => write!(f, "{stop} before it was the owner"),
+            ReadyError::Silent(time) => write!(f, "the predecessor did not answer within {time:?}"),
+            ReadyError::Channel(error) => write!(f, "cannot wait for the predecessor: {error}"),
+        }
+    }
+}
+
+impl error::Error for ReadyError {
+    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
+        match self {
+            ReadyError::Channel(error) => Some(error),
+            _ => None,
+        }
+    }
+}

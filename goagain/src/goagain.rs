@@ -1,0 +1,274 @@
+//! One image's part in the life of a service.
+
+use crate::bind::Bind;
+use crate::builder::Builder;
+use crate::serving::{Kept, Serving};
+use crate::{Connections, Handle, ListenError, Listener, ReadyError, Stop, Strategy, Turn};
+use goagain_signals::{Event, Loop, Report};
+use std::io;
+use std::net::ToSocketAddrs;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+/// One image's part in the life of a service: it gets ready, serves, hands over or stops, drains, and leaves.
+///
+/// Made by [`Goagain::builder`]. The order of calls is that of the life: listeners, [`ready`](Goagain::ready),
+/// [`wait`](Goagain::wait), [`finish`](Goagain::finish), and around again where that answers [`Finish::Resume`].
+///
+/// Signals, messages and deadlines are acted on in these calls only: this type has no thread. A program with a loop of
+/// its own polls the descriptor of this type, on Linux, and calls [`step`](Goagain::step) when it is readable.
+///
+/// Dropping it before the process is the owner tells the predecessor that this image has failed. Dropping it later is
+/// this process's death to the others. Either way signals have their default action from then on.
+#[derive(Debug)]
+#[must_use = "dropping it tells the predecessor that this image has failed"]
+pub struct Goagain {
+    inner: Loop,
+    serving: Serving,
+}
+
+/// What to do after a drain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Finish {
+    /// Return from `main`.
+    Exit,
+    /// Serve again: the successor died and this process rolled back, perhaps in mid-drain, or its exec failed.
+    Resume,
+}
+
+impl Goagain {
+    /// Starts choosing; the strategy has no default.
+    pub fn builder(strategy: impl Strategy + 'static) -> Builder {
+        Builder::new(Box::new(strategy))
+    }
+
+    pub(crate) fn from_parts(inner: Loop, serving: Serving) -> Goagain {
+        Goagain { inner, serving }
+    }
+
+    pub(crate) fn serving_mut(&mut self) -> &mut Serving {
+        &mut self.serving
+    }
+
+    /// The number of this image in the life of the service, from 1. Where a seed handed over, which does not count, 2.
+    pub fn generation(&self) -> u64 {
+        self.inner.generation()
+    }
+
+    /// Whether a predecessor handed something to this image.
+    pub fn is_successor(&self) -> bool {
+        self.generation() > 1
+    }
+
+    /// A handle to ask for a restart or a stop, from any thread.
+    pub fn handle(&self) -> Handle {
+        self.inner.handle()
+    }
+
+    /// What is in flight.
+    pub fn connections(&self) -> Connections {
+        self.serving.connections.clone()
+    }
+
+    /// The listener of this name: inherited, or bound to `address`, which is like `127.0.0.1:80`, `[::1]:80` or
+    /// `unix:/run/http.sock`.
+    ///
+    /// # Errors
+    /// [`ListenError`]
+    pub fn listen(&mut self, name: &str, address: &str) -> Result<Listener, ListenError> {
+        match (address.strip_prefix("unix:"), address.rsplit_once(':')) {
+            (Some(path), _) if !path.is_empty() => self.listen_unix(name, path),
+            (None, Some(_)) => self.listen_tcp(name, address),
+            _ => Err(ListenError::Address { given: address.to_owned() }),
+        }
+    }
+
+    /// The TCP listener of this name: see [`Bind::tcp`].
+    ///
+    /// # Errors
+    /// [`ListenError`]
+    pub fn listen_tcp(&mut self, name: &str, address: impl ToSocketAddrs) -> Result<Listener, ListenError> {
+        self.bind(name).tcp(address)
+    }
+
+    /// The Unix listener of this name: see [`Bind::unix`].
+    ///
+    /// # Errors
+    /// [`ListenError`]
+    pub fn listen_unix(&mut self, name: &str, path: impl AsRef<Path>) -> Result<Listener, ListenError> {
+        self.bind(name).unix(path)
+    }
+
+    /// A listener of this name, with a choice of how it is bound.
+    pub fn bind(&mut self, name: &str) -> Bind<'_> {
+        Bind::new(self, name)
+    }
+
+    /// Takes the descriptor that the predecessor kept under this name, or `None`. It crosses the next restart only if it
+    /// is [kept](Goagain::keep) again.
+    pub fn inherited(&mut self, name: &str) -> Option<OwnedFd> {
+        self.serving.inherited.take(name).map(|descriptor| descriptor.fd)
+    }
+
+    /// Hands any descriptor to the successors, under this name. Give a duplicate of what you use yourself.
+    ///
+    /// # Errors
+    /// [`ListenError::NameTaken`]
+    pub fn keep(&mut self, name: &str, fd: impl Into<OwnedFd>) -> Result<(), ListenError> {
+        if self.serving.kept.iter().any(|kept| kept.name == name) {
+            return Err(ListenError::NameTaken { name: name.to_owned() });
+        }
+        self.serving.kept.push(Kept::other(name, fd.into()));
+        Ok(())
+    }
+
+    /// Says READY, and comes back once this process is the owner. What was inherited and not claimed is closed.
+    ///
+    /// Everything that can fail should be done before: the listeners bound, the configuration read, the database
+    /// reached. From here on nothing of the predecessor's is needed.
+    ///
+    /// # Errors
+    /// [`ReadyError`]: this process is not to serve. Leave; the predecessor goes on.
+    pub fn ready(&mut self) -> Result<(), ReadyError> {
+        self.announce();
+        loop {
+            match self.step() {
+                Turn::Serve => return Ok(()),
+                Turn::Prepare => self.inner.wait(&self.serving).map_err(ReadyError::Channel)?,
+                Turn::Drain(_) | Turn::Leave => return Err(self.not_ready()),
+            }
+        }
+    }
+
+    /// Says READY and comes back at once: for programs with a loop of their own, that [`step`](Goagain::step) until it
+    /// answers [`Turn::Serve`].
+    pub fn announce(&mut self) {
+        self.inner.read_signals();
+        // An abort that is waiting is to be heard first.
+        if self.step() != Turn::Prepare {
+            return;
+        }
+        let attempt = self.inner.attempt();
+        for name in self.serving.drop_unclaimed() {
+            self.inner.report(attempt, Report::Dropped { name }, &mut self.serving);
+        }
+        self.inner.tell(Event::Ready, &mut self.serving);
+    }
+
+    /// Why [`Turn::Leave`] came before [`Turn::Serve`].
+    pub fn not_ready(&self) -> ReadyError {
+        match (self.inner.aborted_because(), self.inner.stopped_by()) {
+            (Some(reason), _) => ReadyError::Aborted(reason.to_owned()),
+            (None, Some(stop)) => ReadyError::Stopped(stop),
+            (None, None) => ReadyError::Silent(self.inner.ready_within()),
+        }
+    }
+
+    /// Serves: waits for signals, restarts and the end of the term. Comes back when this process has to stop accepting,
+    /// and at once while that is so. The acceptors end by themselves.
+    ///
+    /// # Errors
+    /// Those of `epoll_wait`, and [`io::ErrorKind::InvalidInput`] before [`ready`](Goagain::ready).
+    pub fn wait(&mut self) -> io::Result<()> {
+        self.inner.tell(Event::Waiting, &mut self.serving);
+        loop {
+            match self.step() {
+                Turn::Serve => self.inner.wait(&self.serving)?,
+                Turn::Prepare => return Err(io::Error::new(io::ErrorKind::InvalidInput, "call `ready` first")),
+                Turn::Drain(_) | Turn::Leave => return Ok(()),
+            }
+        }
+    }
+
+    /// Why this process stops accepting, if it does.
+    pub fn stopping(&self) -> Option<Stop> {
+        match self.inner.turn() {
+            Turn::Drain(stop) => Some(stop),
+            Turn::Leave => self.inner.stopped_by().or(Some(Stop::HandedOver)),
+            Turn::Prepare | Turn::Serve => None,
+        }
+    }
+
+    /// Waits until nothing is in flight, or the deadline of the drain is over, or a stop says now: for last work between
+    /// that and [`finish`](Goagain::finish). [`Finish::Resume`]: serve again.
+    ///
+    /// # Errors
+    /// Those of `epoll_wait`.
+    pub fn drain(&mut self) -> io::Result<Finish> {
+        loop {
+            match self.step() {
+                Turn::Serve => return Ok(Finish::Resume),
+                Turn::Leave => return Ok(Finish::Exit),
+                _ if self.serving.connections.is_empty() || self.inner.is_drained() => return Ok(Finish::Exit),
+                _ => self.inner.wait(&self.serving)?,
+            }
+        }
+    }
+
+    /// Drains, stays the net for as long as the strategy wants, and, under a strategy that execs, execs. Comes back when
+    /// this process is to leave, or to serve again.
+    ///
+    /// # Errors
+    /// Those of `epoll_wait`.
+    pub fn finish(&mut self) -> io::Result<Finish> {
+        self.serving.finishing = true;
+        loop {
+            match self.step() {
+                Turn::Serve => return Ok(Finish::Resume),
+                Turn::Leave => {
+                    self.serving.unlink();
+                    return Ok(Finish::Exit);
+                }
+                Turn::Prepare | Turn::Drain(_) => self.inner.wait(&self.serving)?,
+            }
+        }
+    }
+
+    /// Does whatever can be done without blocking, and says what the application has to do: for programs with a loop of
+    /// their own. In it, call [`serves`](Goagain::serves) once you accept, and [`let_go`](Goagain::let_go) once you drain
+    /// and have no last work left.
+    pub fn step(&mut self) -> Turn {
+        self.inner.step(&mut self.serving)
+    }
+
+    /// Tells the predecessor that this process accepts: what [`wait`](Goagain::wait) does first.
+    pub fn serves(&mut self) {
+        self.inner.tell(Event::Waiting, &mut self.serving);
+    }
+
+    /// Says that the application has no last work left: what [`finish`](Goagain::finish) does first.
+    pub fn let_go(&mut self) {
+        self.serving.finishing = true;
+    }
+
+    /// Tells the predecessor that this image cannot serve, and why. Nothing is lost: the predecessor goes on.
+    pub fn fail(mut self, reason: impl Into<String>) {
+        self.inner.tell(Event::Fail(reason.into()), &mut self.serving);
+    }
+}
+
+impl Drop for Goagain {
+    fn drop(&mut self) {
+        self.inner.tell(Event::Fail("it gave up before it was ready".into()), &mut self.serving);
+        self.serving.unlink();
+    }
+}
+
+/// Readable whenever [`Goagain::step`] has something to do (epoll(7)).
+#[cfg(all(target_os = "linux", not(goagain_portable)))]
+mod descriptor {
+    use super::Goagain;
+    use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+
+    impl AsFd for Goagain {
+        fn as_fd(&self) -> BorrowedFd<'_> {
+            self.inner.as_fd()
+        }
+    }
+
+    impl AsRawFd for Goagain {
+        fn as_raw_fd(&self) -> RawFd {
+            self.as_fd().as_raw_fd()
+        }
+    }
+}

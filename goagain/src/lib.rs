@@ -1,0 +1,128 @@
+//! Restarts a network server without losing a request.
+//!
+//! The running process starts the new image with its listening sockets, the new image says when it is ready, the old one
+//! stops accepting, drains and leaves. If the new image fails at any moment, the old one serves on, or again.
+//!
+//! ```no_run
+//! use goagain::{Finish, Goagain, Guard, Single, Stream};
+//! use std::io::{Read, Write};
+//!
+//! fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     // Reads the handoff and installs the signal handlers: first of all, before there is another thread.
+//!     let mut again = Goagain::builder(Single)
+//!         .on_hup(|| println!("would reload the configuration"))
+//!         .observe(|observed| eprintln!("{observed}"))
+//!         .start()?;
+//!     // Inherited by name, or bound.
+//!     let http = again.listen("http", "127.0.0.1:48879")?;
+//!     // Says READY; back once this process is the owner.
+//!     again.ready()?;
+//!     loop {
+//!         // Ends by itself when the successor owns, or at a stop.
+//!         let acceptor = http.acceptor()?;
+//!         let accepting = std::thread::spawn(move || {
+//!             for accepted in acceptor {
+//!                 let (stream, guard) = accepted?;
+//!                 std::thread::spawn(move || serve(stream, guard));
+//!             }
+//!             Ok::<(), std::io::Error>(())
+//!         });
+//!         // Signals and restarts.
+//!         again.wait()?;
+//!         accepting.join().expect("the accepting thread does not panic")?;
+//!         // The drain; under `Double`, exec.
+//!         match again.finish()? {
+//!             Finish::Exit => return Ok(()),
+//!             // Rolled back: this process is the owner again.
+//!             Finish::Resume => continue,
+//!         }
+//!     }
+//! }
+//!
+//! fn serve(mut stream: Stream, mut guard: Guard) -> std::io::Result<()> {
+//!     // One word, one answer, until the client goes or a drain tells the idle to.
+//!     let mut word = [0; 64];
+//!     while guard.wait_readable(&stream)? {
+//!         match stream.read(&mut word)? {
+//!             0 => break,
+//!             read => stream.write_all(&word[..read])?,
+//!         }
+//!         if guard.is_draining() {
+//!             break;
+//!         }
+//!     }
+//!     Ok(())
+//! }
+//! ```
+//!
+//! Then `kill -USR2` restarts it; HUP and USR1 run callbacks, INT and TERM stop it now, QUIT gracefully.
+//!
+//! # Which strategy
+#![cfg_attr(feature = "single", doc = "- [`Single`] execs once: the child takes over and the old process leaves, so the pid changes.")]
+#![cfg_attr(not(feature = "single"), doc = "- `Single` execs once: the child takes over and the old process leaves, so the pid changes.")]
+//!   For systemd with `Type=notify` or a pid file, and for no supervisor at all.
+#![cfg_attr(feature = "double", doc = "- [`Double`] execs twice: the pid never changes.")]
+#![cfg_attr(not(feature = "double"), doc = "- `Double` execs twice: the pid never changes.")]
+//!   For supervisors that watch the pid that they started: runit, s6, supervisord, a container's init.
+//! - Your own: implement [`Strategy`]; [`guide::strategy`] leads through it.
+//!
+//! # Features
+//! | feature | adds |
+//! |---|---|
+//! | `single` (default) | the strategy `Single` |
+//! | `double` | the strategy `Double` |
+//! | `tracing` | every report as an event of the crate `tracing` |
+//!
+//! # What it promises
+//! The invariants stand in the project's ARCHITECTURE.md, with the protocol. In short: as long as one image that holds the
+//! listeners lives and was not told to stop, it accepts or is bound by a deadline to; an image accepts only after its
+//! predecessor has committed or died; a failure up to SERVING leaves one owner, the old one or the new one; no thread is
+//! started, nothing is printed, the process is never exited.
+//!
+//! # Limitations
+//! - Unix only. Linux is what it is built for and tested on; on other Unixes deaths are told by SIGCHLD, the loop has no
+//!   descriptor to poll, and nobody has run it yet.
+//! - Call [`Builder::start`] before there are other threads.
+//! - The net ends with RELEASED: a successor that dies later is the supervisor's affair.
+//! - A dying process holds its end of the channel until the kernel has taken it apart: with a big heap, or while it dumps
+//!   core, a roll back waits that long.
+//! - With a seed's process (the Go package) on the other side there is no channel: no abort, no roll back.
+//! - A client that sends a request on an idle keep-alive connection in the moment in which that is closed loses it, as
+//!   with any server. [`Builder::idle_grace`] says how long a drain waits before it closes such connections.
+#![forbid(unsafe_code)]
+
+mod acceptor;
+mod bind;
+mod builder;
+mod callbacks;
+mod connections;
+mod error;
+mod gate;
+mod goagain;
+pub mod guide;
+mod listener;
+pub mod seed;
+mod serving;
+mod socket;
+mod stream;
+#[cfg(feature = "tracing")]
+mod trace;
+
+pub use acceptor::Acceptor;
+pub use bind::Bind;
+pub use builder::Builder;
+pub use callbacks::CallbackResult;
+pub use connections::{Connections, Guard};
+pub use error::{ListenError, ReadyError};
+pub use goagain::{Finish, Goagain};
+#[cfg(feature = "double")]
+pub use goagain_double::Double;
+pub use goagain_env::{
+    Address, HandoffError, InheritError, Kin, Launch, LaunchError, Launched, Next, Pid, SeedSignal, Strategy, View,
+};
+pub use goagain_env::unblock as unblock_signals;
+pub use goagain_signals::{Handle, Meaning, Observed, Report, Signal, Signals, StartError, Stop, Turn};
+#[cfg(feature = "single")]
+pub use goagain_single::Single;
+pub use listener::Listener;
+pub use stream::Stream;

@@ -1,0 +1,134 @@
+//! A listener in the user's hands.
+
+use crate::gate::Gate;
+use crate::socket::Socket;
+use crate::{Acceptor, Address, Connections};
+use std::io;
+use std::net::TcpListener;
+use std::os::unix::net::UnixListener;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// What the library shares with the listeners and acceptors that it has handed out.
+#[derive(Clone, Debug)]
+pub(crate) struct Terms(Arc<Mutex<Option<Arc<Gate>>>>);
+
+impl Terms {
+    pub(crate) fn new() -> Terms {
+        Terms(Arc::default())
+    }
+
+    pub(crate) fn begin(&self) -> io::Result<()> {
+        *self.lock() = Some(Arc::new(Gate::new()?));
+        Ok(())
+    }
+
+    pub(crate) fn end(&self) {
+        if let Some(gate) = &*self.lock() {
+            gate.close();
+        }
+    }
+
+    fn current(&self) -> Option<Arc<Gate>> {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Arc<Gate>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The listener itself: closed when the library lets it go, however many handles there are.
+#[derive(Clone, Debug)]
+pub(crate) struct Slot(Arc<Mutex<Option<Arc<Socket>>>>);
+
+impl Slot {
+    pub(crate) fn new(socket: Arc<Socket>) -> Slot {
+        Slot(Arc::new(Mutex::new(Some(socket))))
+    }
+
+    pub(crate) fn socket(&self) -> Option<Arc<Socket>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn close(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+}
+
+/// A listener that crosses restarts. The library keeps the socket; this is a handle to it.
+///
+/// The socket is non-blocking, and has to stay so: O_NONBLOCK belongs to the open file, which all processes share.
+#[derive(Clone, Debug)]
+pub struct Listener {
+    pub(crate) name: String,
+    pub(crate) address: Address,
+    pub(crate) inherited: bool,
+    pub(crate) slot: Slot,
+    pub(crate) terms: Terms,
+    pub(crate) connections: Connections,
+}
+
+impl Listener {
+    /// The name under which the next image finds it.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether it came from the predecessor, or was bound by this image.
+    pub fn is_inherited(&self) -> bool {
+        self.inherited
+    }
+
+    /// Where it listens: for a Unix socket its path as asked for.
+    pub fn local_addr(&self) -> &Address {
+        &self.address
+    }
+
+    /// An acceptor for the present term. After the term has ended, and until the next, it ends at once.
+    ///
+    /// # Errors
+    /// - Before [`ready`](crate::Goagain::ready): nothing may be accepted yet.
+    /// - After the library has closed the listener: this process will not accept again.
+    pub fn acceptor(&self) -> io::Result<Acceptor> {
+        let not_ready = "not ready yet: call `ready` before making an acceptor";
+        let term = self.terms.current().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, not_ready))?;
+        // A listener that is closed already is no error while its term is over: the acceptor would end at once.
+        let socket = if term.is_closed() { None } else { Some(self.socket()?) };
+        Ok(Acceptor::new(socket, term, self.connections.clone()))
+    }
+
+    /// A duplicate as std's (`fcntl(F_DUPFD_CLOEXEC)`), non-blocking. The library can neither end nor count what is
+    /// accepted on it: stop at the end of the term, and hold a [`Guard`](crate::Guard) for each connection.
+    ///
+    /// # Errors
+    /// If this is no TCP listener, if the library has closed it, and those of `fcntl`.
+    pub fn to_std_tcp(&self) -> io::Result<TcpListener> {
+        match &*self.socket()? {
+            socket @ Socket::Tcp(_) => Ok(socket.try_clone_to_owned()?.into()),
+            Socket::Unix(_) => Err(self.another_kind("TCP")),
+        }
+    }
+
+    /// As [`Listener::to_std_tcp`], for Unix sockets.
+    ///
+    /// # Errors
+    /// If this is no Unix listener, if the library has closed it, and those of `fcntl`.
+    pub fn to_std_unix(&self) -> io::Result<UnixListener> {
+        match &*self.socket()? {
+            socket @ Socket::Unix(_) => Ok(socket.try_clone_to_owned()?.into()),
+            Socket::Tcp(_) => Err(self.another_kind("Unix")),
+        }
+    }
+
+    fn socket(&self) -> io::Result<Arc<Socket>> {
+        self.slot.socket().ok_or_else(|| {
+            let message = format!("the listener `{}` is closed: this process has let it go", self.name);
+            io::Error::new(io::ErrorKind::NotConnected, message)
+        })
+    }
+
+    fn another_kind(&self, kind: &str) -> io::Error {
+        let message = format!("the listener `{}` is {}, not a {kind} socket", self.name, self.address);
+        io::Error::new(io::ErrorKind::InvalidInput, message)
+    }
+}

@@ -1,0 +1,171 @@
+//! What the loop asks of this process, answered.
+
+use crate::callbacks::{Callbacks, call};
+use crate::listener::{Slot, Terms};
+use crate::socket::Socket;
+use crate::{Address, Connections};
+use goagain_env::{Described, Inherited};
+use goagain_signals::{Observed, Report, Server};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A descriptor that crosses restarts.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    pub(crate) name: String,
+    address: Address,
+    what: What,
+}
+
+#[derive(Debug)]
+enum What {
+    Listener(Slot, Arc<Socket>),
+    Other(OwnedFd),
+}
+
+impl Kept {
+    pub(crate) fn listener(name: &str, address: &Address, slot: Slot, socket: Arc<Socket>) -> Kept {
+        Kept { name: name.to_owned(), address: address.clone(), what: What::Listener(slot, socket) }
+    }
+
+    pub(crate) fn other(name: &str, fd: OwnedFd) -> Kept {
+        let address = Address::of(fd.as_fd()).unwrap_or(Address::Other);
+        // A listener keeps the kind that its own checks are for.
+        Kept { name: name.to_owned(), address, what: What::Other(fd) }
+    }
+
+    fn fd(&self) -> BorrowedFd<'_> {
+        match &self.what {
+            What::Listener(_, socket) => socket.as_fd(),
+            What::Other(fd) => fd.as_fd(),
+        }
+    }
+}
+
+/// The server's side of the loop.
+#[derive(Debug)]
+pub(crate) struct Serving {
+    pub(crate) kept: Vec<Kept>,
+    pub(crate) inherited: Inherited,
+    pub(crate) terms: Terms,
+    pub(crate) connections: Connections,
+    pub(crate) callbacks: Callbacks,
+    /// The application is done with the term, and waits in `finish`.
+    pub(crate) finishing: bool,
+    /// The paths of Unix sockets that go when this process does, since it is the last to have them.
+    unlink: Vec<PathBuf>,
+}
+
+impl Serving {
+    pub(crate) fn new(inherited: Inherited, callbacks: Callbacks) -> io::Result<Serving> {
+        Ok(Serving {
+            kept: Vec::new(),
+            inherited,
+            terms: Terms::new(),
+            connections: Connections::new()?,
+            callbacks,
+            finishing: false,
+            unlink: Vec::new(),
+        })
+    }
+
+    /// The address under which a seed's listener was inherited, if it fits.
+    pub(crate) fn seeds_address(&self, fits: impl Fn(&Address) -> bool) -> Option<Address> {
+        let named_by_address = |name: &&str| {
+            self.inherited.address(name).is_some_and(|address| address.to_string() == **name && fits(address))
+        };
+        let name = self.inherited.names().find(named_by_address)?;
+        self.inherited.address(name).cloned()
+    }
+
+    /// Closes what nobody claimed, and says what it was.
+    pub(crate) fn drop_unclaimed(&mut self) -> Vec<String> {
+        self.inherited.drain_unclaimed().map(|descriptor| descriptor.name).collect()
+    }
+
+    /// Removes the paths of Unix sockets whose last listener this was. A server that has taken a path over meanwhile
+    /// listens there, and keeps it.
+    pub(crate) fn unlink(&mut self) {
+        for path in self.unlink.drain(..) {
+            if !crate::bind::is_alive(&path) {
+                // It is tidiness only: what is left is replaced by the next to bind there.
+                let _ = std::fs::remove_file(path);
+            }
+        }
+    }
+
+    fn survive(&mut self, what: &str, result: io::Result<()>) {
+        if let Err(error) = result {
+            let report = Report::Warning { text: format!("cannot {what}: {error}") };
+            self.callbacks.observe(&Observed::new(0, Duration::ZERO, report));
+        }
+    }
+}
+
+impl Server for Serving {
+    fn accept(&mut self) {
+        self.finishing = false;
+        let result = self.connections.serve().and_then(|()| self.terms.begin());
+        self.survive("begin a term", result);
+    }
+
+    fn stop_accepting(&mut self) {
+        self.terms.end();
+        self.connections.drain();
+    }
+
+    fn close_idle(&mut self) {
+        self.connections.close_idle();
+    }
+
+    fn close_listeners(&mut self, unlink: bool) {
+        for kept in self.kept.drain(..) {
+            if let What::Listener(slot, _) = kept.what {
+                slot.close();
+            }
+            if let (true, Address::Unix(path)) = (unlink, kept.address) {
+                self.unlink.push(path);
+            }
+        }
+    }
+
+    fn is_drained(&self) -> bool {
+        self.connections.take_wake();
+        self.finishing && self.connections.is_empty()
+    }
+
+    fn descriptors(&self) -> Vec<(BorrowedFd<'_>, Described)> {
+        // The seed's listener is the first one, so listeners go first.
+        let listeners = self.kept.iter().filter(|kept| matches!(kept.what, What::Listener(..)));
+        let others = self.kept.iter().filter(|kept| matches!(kept.what, What::Other(_)));
+        let describe = |kept: &'_ Kept| Described {
+            fd: kept.fd().as_raw_fd(),
+            name: kept.name.clone(),
+            address: kept.address.clone(),
+        };
+        listeners.chain(others).map(|kept| (kept.fd(), describe(kept))).collect()
+    }
+
+    fn wake(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.connections.wake())
+    }
+
+    fn reload(&mut self) -> Result<(), String> {
+        call(&mut self.callbacks.on_hup)
+    }
+
+    fn reopen(&mut self) -> Result<(), String> {
+        call(&mut self.callbacks.on_usr1)
+    }
+
+    fn before_exec(&mut self) -> Result<(), String> {
+        call(&mut self.callbacks.before_exec)
+    }
+
+    fn observe(&mut self, observed: &Observed) {
+        self.callbacks.observe(observed);
+    }
+}

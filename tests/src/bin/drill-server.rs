@@ -1,0 +1,204 @@
+//! The server that the drills restart: an example's server that reports what happens, and misbehaves when asked to.
+#![allow(clippy::print_stderr, reason = "the harness shows what a server said when a drill fails")]
+
+#[path = "../../../goagain/examples/serve/mod.rs"]
+mod serve;
+
+use anyhow::Context as _;
+use goagain::{Builder, Double, Finish, Goagain, Listener, Next, Observed, Report, Single, Strategy, View};
+use goagain_tests::config::{ServerConfig, StrategyKind};
+use goagain_tests::events::{Emitter, Event};
+use serde_json::{Value, json};
+use std::process::{Command, ExitCode};
+use std::sync::{Arc, OnceLock};
+
+const HELPER: &str = "DRILL_HELPER";
+
+fn main() -> ExitCode {
+    goagain_tests::floor::child_if_asked();
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("drill-server {}: {error:#}", std::process::id());
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// The example's strategy: the old process stays until it is dismissed.
+#[derive(Debug)]
+struct Standby;
+
+impl Strategy for Standby {
+    fn name(&self) -> &str {
+        "standby"
+    }
+
+    fn next(&self, view: View) -> Next {
+        if view.dismissed { Next::Exit } else { Next::Stay }
+    }
+}
+
+fn run() -> anyhow::Result<()> {
+    let config = ServerConfig::load()?;
+    let emitter = Emitter::new(&config.events);
+    if std::env::var_os(HELPER).is_some() {
+        return help(&emitter);
+    }
+    emitter.emit(&Event::new(0, "started"));
+    let heap = touched(config.heap_mib);
+    let builder = match config.strategy {
+        StrategyKind::Single => Goagain::builder(Single),
+        StrategyKind::Double => Goagain::builder(Double),
+        StrategyKind::Standby => Goagain::builder(Standby),
+    };
+    let generation = Arc::new(OnceLock::new());
+    let mut again = configure(builder, &config, &emitter, &generation)?.start()?;
+    let number = *generation.get_or_init(|| again.generation());
+    let emit = |name: &str, detail: Value| emitter.emit(&Event::new(number, name).detail(detail));
+    if config.behaviour == "helper" {
+        run_helper()?;
+    }
+    let mut listeners = Vec::new();
+    for (name, address) in &config.listen {
+        match again.listen(name, address) {
+            Ok(listener) => listeners.push(listener),
+            Err(error) => {
+                again.fail(error.to_string());
+                return Err(error.into());
+            }
+        }
+    }
+    match config.behaviour.as_str() {
+        "exit3" => std::process::exit(3),
+        "panic" => panic!("asked to"),
+        "hang" => hang(),
+        "fail" => {
+            again.fail("no database");
+            anyhow::bail!("no database");
+        }
+        _ => {}
+    }
+    let addresses = json!({ "addresses": addresses(&listeners) });
+    emit("ready", addresses.clone());
+    again.ready()?;
+    let identity = serve::identity(number);
+    loop {
+        let accepting = listeners
+            .iter()
+            .map(|listener| Ok(serve::serve(listener.acceptor()?, &identity)))
+            .collect::<std::io::Result<Vec<_>>>()?;
+        emit("owner", addresses.clone());
+        match config.behaviour.as_str() {
+            "die_after_ready" => std::process::abort(),
+            "hang_after_ready" => hang(),
+            _ => {}
+        }
+        again.wait()?;
+        for thread in accepting {
+            thread.join().expect("accepting does not panic")?;
+        }
+        if let Finish::Exit = again.finish()? {
+            break;
+        }
+    }
+    drop(heap);
+    emit("leaving", Value::Null);
+    Ok(())
+}
+
+fn configure(
+    builder: Builder,
+    config: &ServerConfig,
+    emitter: &Emitter,
+    generation: &Arc<OnceLock<u64>>,
+) -> anyhow::Result<Builder> {
+    let (for_hup, for_usr1, for_reports) = (emitter.try_clone()?, emitter.try_clone()?, emitter.try_clone()?);
+    let callback = |emitter: Emitter, signal: &'static str| {
+        let generation = Arc::clone(generation);
+        move || {
+            let number = generation.get().copied().unwrap_or(0);
+            emitter.emit(&Event::new(number, "callback").detail(json!({ "signal": signal })));
+        }
+    };
+    let generation = Arc::clone(generation);
+    Ok(builder
+        .ready_within(config.ready_within())
+        .drain_within(config.drain_within())
+        .idle_grace(config.idle_grace())
+        .probation(config.probation())
+        .back_within(config.back_within())
+        .on_hup(callback(for_hup, "HUP"))
+        .on_usr1(callback(for_usr1, "USR1"))
+        .observe(move |observed| {
+            eprintln!("{} {observed}", std::process::id());
+            for_reports.emit(&event(generation.get().copied().unwrap_or(0), observed));
+        }))
+}
+
+fn event(generation: u64, observed: &Observed) -> Event {
+    let (name, detail) = match &observed.report {
+        Report::Requested => ("requested", Value::Null),
+        Report::Refused { reason } => ("refused", json!({ "reason": reason })),
+        Report::Spawned { pid } => ("spawned", json!({ "pid": pid.as_raw() })),
+        Report::Ready => ("ready_received", Value::Null),
+        Report::Committed => ("committed", Value::Null),
+        Report::Serving => ("serving", Value::Null),
+        Report::Failed { reason } => ("failed", json!({ "reason": reason })),
+        Report::RolledBack { reason } => ("rolled_back", json!({ "reason": reason })),
+        Report::Draining { stop } => ("draining", json!({ "reason": stop.to_string() })),
+        Report::Released => ("released", Value::Null),
+        Report::Settled => ("settled", Value::Null),
+        Report::Callback { callback, error } => ("callback_failed", json!({ "reason": error, "of": callback })),
+        Report::Dropped { name } => ("dropped", json!({ "name": name })),
+        Report::Warning { text } => ("warning", json!({ "reason": text })),
+        Report::Signalled { signal } => ("signalled", json!({ "signal": signal.to_string() })),
+        other => ("report", json!({ "reason": other.to_string() })),
+    };
+    Event::new(generation, name).attempt(observed.attempt).detail(detail)
+}
+
+fn addresses(listeners: &[Listener]) -> Value {
+    listeners.iter().map(|listener| (listener.name().to_owned(), json!(listener.local_addr().to_string()))).collect()
+}
+
+/// Memory that is there, not only promised.
+fn touched(mib: u64) -> Vec<u8> {
+    let mut heap = vec![0u8; usize::try_from(mib).unwrap_or(0) << 20];
+    heap.iter_mut().step_by(4096).for_each(|byte| *byte = 1);
+    std::hint::black_box(heap)
+}
+
+fn hang() -> ! {
+    loop {
+        std::thread::park();
+    }
+}
+
+/// Starts this program anew, as any helper of a server is started.
+fn run_helper() -> anyhow::Result<()> {
+    let image = std::env::args_os().next().context("argv[0]")?;
+    let status = Command::new(image).env(HELPER, "1").status()?;
+    anyhow::ensure!(status.success(), "the helper: {status}");
+    Ok(())
+}
+
+/// Says what a helper finds: its descriptors, before it opens any of its own, and what goagain makes of its environment.
+fn help(emitter: &Emitter) -> anyhow::Result<()> {
+    let mut descriptors = Vec::new();
+    for entry in std::fs::read_dir("/proc/self/fd")? {
+        let entry = entry?;
+        let number: i32 = entry.file_name().to_string_lossy().parse()?;
+        let link = std::fs::read_link(entry.path()).unwrap_or_default();
+        descriptors.push(json!([number, link]));
+    }
+    // The folder itself, and the socket to the harness.
+    let own = 2;
+    descriptors.sort_by_key(|one| one[0].as_i64());
+    let listed = descriptors.len();
+    descriptors.truncate(listed.saturating_sub(own));
+    let again = Goagain::builder(Single).start()?;
+    let successor = again.is_successor();
+    emitter.emit(&Event::new(0, "helper").detail(json!({ "descriptors": descriptors, "successor": successor })));
+    Ok(())
+}

@@ -1,0 +1,210 @@
+//! What a drill server is told: one variable of JSON, and a sidecar file beside the image that overrides it.
+//!
+//! The variable is inherited from generation to generation. The sidecar belongs to the image, so a deploy can
+//! change what the next generation does without touching the running one.
+
+use std::env;
+use std::ffi::OsString;
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// The variable that holds a [`ServerConfig`] as JSON.
+pub const VARIABLE: &str = "DRILL_SERVER";
+
+/// The strategy that a drill server restarts with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StrategyKind {
+    /// Exec once; the child becomes the owner.
+    #[default]
+    Single,
+    /// Exec twice; the pid never changes.
+    Double,
+    /// The custom example: the old process stays as a warm standby until it is dismissed.
+    Standby,
+}
+
+impl StrategyKind {
+    /// The name as it stands in the configuration and in the names of drills.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Single => "single",
+            Self::Double => "double",
+            Self::Standby => "standby",
+        }
+    }
+}
+
+impl std::fmt::Display for StrategyKind {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.pad(self.name())
+    }
+}
+
+/// Everything that a drill server is told. Times are in milliseconds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ServerConfig {
+    /// The strategy to restart with.
+    pub strategy: StrategyKind,
+    /// The listeners, each a name and an address: `127.0.0.1:0`, `[::1]:0` or `unix:/path`.
+    pub listen: Vec<(String, String)>,
+    /// The path of the harness's datagram socket; empty for none.
+    pub events: PathBuf,
+    /// The time that a successor has to say READY.
+    pub ready_ms: u64,
+    /// The time that a drain may take.
+    pub drain_ms: u64,
+    /// The time that an idle keep-alive connection has before it is told to go.
+    pub idle_ms: u64,
+    /// The least time after commit for which the predecessor stays the net.
+    pub probation_ms: u64,
+    /// The time that Double's re-exec'd parent has to say READY.
+    pub back_ms: u64,
+    /// Heap that is allocated and touched at start, in MiB.
+    pub heap_mib: u64,
+    /// What this image does wrong on purpose; empty for nothing.
+    pub behaviour: String,
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        Self {
+            strategy: StrategyKind::Single,
+            listen: vec![("http".into(), "127.0.0.1:0".into())],
+            events: PathBuf::new(),
+            ready_ms: 10_000,
+            drain_ms: 30_000,
+            idle_ms: 500,
+            probation_ms: 100,
+            back_ms: 10_000,
+            heap_mib: 0,
+            behaviour: String::new(),
+        }
+    }
+}
+
+impl ServerConfig {
+    /// Reads [`VARIABLE`] from the environment and the sidecar `<image path>.json`, if there is one.
+    ///
+    /// The image path is `argv[0]`, as it was called (a symbolic link is not resolved); where that is a bare
+    /// name, the running executable.
+    ///
+    /// # Errors
+    /// - the variable or the sidecar holds something else than the fields of a [`ServerConfig`];
+    /// - the sidecar cannot be read.
+    pub fn load() -> anyhow::Result<Self> {
+        let variable = env::var_os(VARIABLE);
+        let path = sidecar()?;
+        let sidecar = match fs::read_to_string(&path) {
+            Ok(text) => Some(text),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(error).with_context(|| format!("{}: cannot be read", path.display())),
+        };
+        Self::parse(variable, sidecar.as_deref())
+    }
+
+    /// Parses the variable and lets the fields of the sidecar override it. Pure.
+    ///
+    /// # Errors
+    /// - either is not a JSON object with the fields of a [`ServerConfig`], or the variable is not UTF-8.
+    pub fn parse(variable: Option<OsString>, sidecar: Option<&str>) -> anyhow::Result<Self> {
+        let mut fields = match variable {
+            None => Value::Object(serde_json::Map::new()),
+            Some(text) => {
+                let text = text
+                    .into_string()
+                    .map_err(|text| anyhow::anyhow!("{VARIABLE}: expected UTF-8, found {text:?}"))?;
+                serde_json::from_str(&text)
+                    .with_context(|| format!("{VARIABLE}: expected JSON, found `{text}`"))?
+            }
+        };
+        if let Some(text) = sidecar {
+            let over: serde_json::Map<String, Value> = serde_json::from_str(text)
+                .with_context(|| format!("sidecar: expected a JSON object, found `{text}`"))?;
+            let fields =
+                fields.as_object_mut().with_context(|| format!("{VARIABLE}: expected a JSON object"))?;
+            fields.extend(over);
+        }
+        serde_json::from_value(fields).with_context(|| format!("{VARIABLE}: expected the fields of a server"))
+    }
+
+    /// The value for [`VARIABLE`].
+    pub fn to_json(&self) -> String {
+        serde_json::json!(self).to_string()
+    }
+
+    /// [`ready_ms`](Self::ready_ms) as a duration.
+    pub fn ready_within(&self) -> Duration {
+        Duration::from_millis(self.ready_ms)
+    }
+
+    /// [`drain_ms`](Self::drain_ms) as a duration.
+    pub fn drain_within(&self) -> Duration {
+        Duration::from_millis(self.drain_ms)
+    }
+
+    /// [`idle_ms`](Self::idle_ms) as a duration.
+    pub fn idle_grace(&self) -> Duration {
+        Duration::from_millis(self.idle_ms)
+    }
+
+    /// [`probation_ms`](Self::probation_ms) as a duration.
+    pub fn probation(&self) -> Duration {
+        Duration::from_millis(self.probation_ms)
+    }
+
+    /// [`back_ms`](Self::back_ms) as a duration.
+    pub fn back_within(&self) -> Duration {
+        Duration::from_millis(self.back_ms)
+    }
+}
+
+/// The path of the sidecar of this process's image.
+fn sidecar() -> anyhow::Result<PathBuf> {
+    let called = env::args_os().next().map(PathBuf::from).filter(|path| path.components().count() > 1);
+    let image = match called {
+        Some(path) => path,
+        None => env::current_exe().context("the path of the running image")?,
+    };
+    let mut name = image.into_os_string();
+    name.push(".json");
+    Ok(name.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn absent_is_the_default() {
+        assert_eq!(ServerConfig::parse(None, None).unwrap(), ServerConfig::default());
+    }
+
+    #[test]
+    fn json_and_back() {
+        let config = ServerConfig { strategy: StrategyKind::Double, heap_mib: 7, ..ServerConfig::default() };
+        assert_eq!(ServerConfig::parse(Some(config.to_json().into()), None).unwrap(), config);
+    }
+
+    #[test]
+    fn a_sidecar_overrides_only_its_fields() {
+        let text = r#"{"strategy":"standby","listen":[["http","unix:/x"]],"behaviour":"panic"}"#;
+        let config = ServerConfig::parse(Some(text.into()), Some(r#"{"behaviour":""}"#)).unwrap();
+        assert_eq!(config.strategy, StrategyKind::Standby);
+        assert_eq!(config.listen, [("http".to_owned(), "unix:/x".to_owned())]);
+        assert_eq!(config.behaviour, "");
+    }
+
+    #[test]
+    fn an_unknown_field_is_an_error() {
+        let error = ServerConfig::parse(None, Some(r#"{"behavior":"panic"}"#)).unwrap_err();
+        assert!(format!("{error:#}").contains("unknown field `behavior`"), "{error:#}");
+    }
+}

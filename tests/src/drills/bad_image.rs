@@ -1,0 +1,139 @@
+//! Images that start and are no good: before ready nothing happens to the service, after commit it is rolled back.
+
+use anyhow::{Context as _, ensure};
+use nix::sys::signal::Signal;
+
+use super::{Context, Drill, restarts_well, serves_as_before, successor_is_gone};
+use crate::config::StrategyKind;
+use crate::events::Event;
+use crate::service::{DEADLINE, Service};
+
+pub(super) fn all() -> Vec<Drill> {
+    vec![
+        Drill::both(
+            "image_that_exits",
+            "exit before ready: the old one serves, the child is reaped (seed 3, 14)",
+            exits,
+        ),
+        Drill::both(
+            "image_that_panics",
+            "a panic before ready: the old one serves, the child is reaped",
+            panics,
+        ),
+        Drill::both("image_that_fails", "FAILED: the old one serves, and the reason is reported", fails),
+        Drill::both(
+            "image_that_hangs",
+            "not ready in time: killed and reaped, a retry works (seed 9)",
+            hangs,
+        ),
+        Drill::both("successor_dies_in_probation", "kill -9 after commit: rolled back", killed_in_probation),
+        Drill::both("image_that_aborts_after_commit", "abort once it owns: rolled back", aborts_after_commit),
+        Drill::both(
+            "image_that_hangs_after_commit",
+            "it never serves: killed, rolled back",
+            hangs_after_commit,
+        ),
+        Drill {
+            name: "parent_image_that_exits",
+            about: "Double's second exec finds a bad image: the child goes on serving (seed 8)",
+            strategies: &[StrategyKind::Double],
+            run: parent_exits,
+        },
+    ]
+}
+
+fn exits(context: &Context) -> anyhow::Result<()> {
+    bad_before_ready(context.start()?, "exit3").map(drop)
+}
+
+fn panics(context: &Context) -> anyhow::Result<()> {
+    bad_before_ready(context.start()?, "panic").map(drop)
+}
+
+fn fails(context: &Context) -> anyhow::Result<()> {
+    let failed = bad_before_ready(context.start()?, "fail")?;
+    ensure!(
+        failed.reason().contains("no database"),
+        "reason: expected `no database`, found {}",
+        failed.detail
+    );
+    Ok(())
+}
+
+fn hangs(context: &Context) -> anyhow::Result<()> {
+    // Long enough for a good image on a busy machine.
+    bad_before_ready(context.start_with(|config| config.ready_ms = 2_000)?, "hang").map(drop)
+}
+
+/// Restarts into `behaviour`, which fails, and then into a good image, which works.
+fn bad_before_ready(mut service: Service, behaviour: &str) -> anyhow::Result<Event> {
+    let owner = service.owner()?;
+    service.deploy(&service.image().behaviour(behaviour))?;
+    service.restart()?;
+    let failed = service.await_name("failed")?;
+    successor_is_gone(&service, owner)?;
+    serves_as_before(&service, owner)?;
+    service.deploy(&service.image())?;
+    restarts_well(&mut service)?;
+    service.end()?;
+    Ok(failed)
+}
+
+fn killed_in_probation(context: &Context) -> anyhow::Result<()> {
+    let mut service = context.start_with(|config| config.probation_ms = 10_000)?;
+    let owner = service.owner()?;
+    let load = context.load(&service)?;
+    service.restart()?;
+    let successor = service.await_event(|event| event.name == "owner" && event.pid != owner, DEADLINE)?;
+    service.signal(successor.pid, Signal::SIGKILL)?;
+    rolled_back(&service, owner)?;
+    // What the killed process had accepted is gone with it: that cannot be helped, and is not judged.
+    load.finish()?;
+    service.end()
+}
+
+fn aborts_after_commit(context: &Context) -> anyhow::Result<()> {
+    bad_after_commit(context.start_with(|config| config.probation_ms = 1_000)?, "die_after_ready")
+}
+
+fn hangs_after_commit(context: &Context) -> anyhow::Result<()> {
+    bad_after_commit(context.start_with(|config| config.probation_ms = 1_000)?, "hang_after_ready")
+}
+
+/// Restarts into `behaviour`, which is rolled back, and then into a good image, which works.
+fn bad_after_commit(mut service: Service, behaviour: &str) -> anyhow::Result<()> {
+    let owner = service.owner()?;
+    service.deploy(&service.image().behaviour(behaviour))?;
+    service.restart()?;
+    rolled_back(&service, owner)?;
+    service.deploy(&service.image())?;
+    restarts_well(&mut service)?;
+    service.end()
+}
+
+/// Waits until the old owner has taken over again, and nobody else is left.
+fn rolled_back(service: &Service, owner: i32) -> anyhow::Result<()> {
+    let rolled = service.await_event(|event| event.name == "rolled_back" && event.pid == owner, DEADLINE)?;
+    ensure!(!rolled.reason().is_empty(), "reason: expected one, found none");
+    service
+        .await_event(|event| event.name == "owner" && event.pid == owner, DEADLINE)
+        .context("owner again")?;
+    successor_is_gone(service, owner)?;
+    serves_as_before(service, owner)
+}
+
+fn parent_exits(context: &Context) -> anyhow::Result<()> {
+    let mut service = context.start_with(|config| config.probation_ms = 2_000)?;
+    let parent = service.owner()?;
+    let load = context.load(&service)?;
+    service.restart()?;
+    let child = service.await_event(|event| event.name == "owner" && event.pid != parent, DEADLINE)?.pid;
+    // Before probation is over, so before the parent execs itself.
+    service.deploy(&service.image().behaviour("exit3"))?;
+    service.await_gone(parent)?;
+    let answered = service.get("/")?;
+    ensure!(answered.pid == child, "owner: expected {child}, found {}", answered.pid);
+    super::nothing_lost(load)?;
+    serves_as_before(&service, child)?;
+    service.end()
+}

@@ -1,0 +1,102 @@
+//! What crosses exec, and what must not: descriptors and variables.
+
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, ensure};
+
+use super::{Context, Drill, restarts_well};
+use crate::config::StrategyKind;
+use crate::events::Event;
+use crate::process::Process;
+use crate::service::{DEADLINE, Service};
+
+pub(super) fn all() -> Vec<Drill> {
+    vec![
+        Drill::both(
+            "helper_inherits_nothing",
+            "a helper run by the server has descriptors 0, 1 and 2, and takes itself for no successor (seed 13)",
+            helper,
+        ),
+        Drill::both(
+            "successor_inherits_no_more",
+            "a successor's descriptors are those of a fresh start",
+            successor,
+        ),
+        Drill {
+            name: "stale_environment",
+            about: "variables that are not meant for us: nobody is signalled, nothing is adopted (seed 11)",
+            strategies: &[StrategyKind::Single],
+            run: stale,
+        },
+    ]
+}
+
+fn helper(context: &Context) -> anyhow::Result<()> {
+    let mut service = context.start_with(|config| config.behaviour = "helper".into())?;
+    inherited_nothing(&service, 1)?;
+    let restart = service.restart_and_settle()?;
+    // The image after commit has adopted the descriptors, and under Double the second one too.
+    let generations = if context.strategy == StrategyKind::Double { 2 } else { 1 };
+    inherited_nothing(&service, generations)?;
+    ensure!(
+        service.generation()? > restart.generation,
+        "generation: expected more than {}",
+        restart.generation
+    );
+    service.end()
+}
+
+fn inherited_nothing(service: &Service, times: usize) -> anyhow::Result<()> {
+    for number in 1..=times {
+        let event = service.await_times(number, |event: &Event| event.name == "helper", DEADLINE)?;
+        let descriptors = event.detail["descriptors"].as_array().context("helper: expected descriptors")?;
+        let numbers: Vec<i64> = descriptors.iter().filter_map(|one| one[0].as_i64()).collect();
+        ensure!(numbers == [0, 1, 2], "helper: expected descriptors 0, 1, 2, found {descriptors:?}");
+        // The variables of its server's own start are in its environment, and mean nothing to it.
+        let successor = &event.detail["successor"];
+        ensure!(*successor == false, "helper: expected no successor, found {successor}");
+    }
+    Ok(())
+}
+
+fn successor(context: &Context) -> anyhow::Result<()> {
+    let mut service = context.start()?;
+    let kinds = |service: &Service| -> anyhow::Result<Vec<String>> {
+        service.quiesce()?;
+        let mut kinds: Vec<String> =
+            service.descriptors(service.owner()?)?.into_iter().map(|(_, kind)| kind).collect();
+        kinds.sort_unstable();
+        Ok(kinds)
+    };
+    let fresh = kinds(&service)?;
+    restarts_well(&mut service)?;
+    let inherited = kinds(&service)?;
+    ensure!(fresh == inherited, "descriptors: expected {fresh:?}, found {inherited:?}");
+    service.end()
+}
+
+fn stale(context: &Context) -> anyhow::Result<()> {
+    let mut victim = Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::null()).spawn()?;
+    let watched = Process::open(victim.id() as i32)?.context("cat")?;
+    let result = (|| {
+        let mut options = context.options();
+        let pid = victim.id().to_string();
+        options.variables = [
+            ("GOAGAIN_FD", "99"),
+            ("GOAGAIN_NAME", "tcp:127.0.0.1:1->"),
+            ("GOAGAIN_PID", ""),
+            ("GOAGAIN_PPID", &pid),
+            ("GOAGAIN_SIGNAL", "9"),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into();
+        let mut service = context.start_options(options)?;
+        restarts_well(&mut service)?;
+        ensure!(!watched.is_dead()?, "the forged GOAGAIN_PPID: expected it to be left alone, found it dead");
+        service.end()
+    })();
+    // Ours, and not reaped, so the pid is still its.
+    victim.kill()?;
+    victim.wait()?;
+    result
+}

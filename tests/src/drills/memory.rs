@@ -1,0 +1,72 @@
+//! The old process's memory does not change how long a restart takes: shown, not judged here.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+
+use super::{Context, Drill};
+use crate::service::{Binaries, Service, ServiceOptions};
+use crate::summary::{Spread, commit_ns};
+
+pub(super) fn all() -> Vec<Drill> {
+    vec![Drill::both(
+        "memory_1gib",
+        "signal to commit with a heap of 1 GiB in the old process, and with none",
+        drill,
+    )]
+}
+
+fn drill(context: &Context) -> anyhow::Result<()> {
+    let commits = measure(&context.binaries, &context.options(), 3)?;
+    context.note(commits.to_string());
+    Ok(())
+}
+
+/// Signal → commit without load, with and without a heap in the old process.
+#[derive(Clone, Copy, Debug, serde::Serialize)]
+pub struct HeapCommits {
+    /// With no heap.
+    pub none: Spread,
+    /// With 1 GiB, touched.
+    pub gib: Spread,
+}
+
+impl HeapCommits {
+    /// The median with 1 GiB divided by the median with none.
+    pub fn ratio(&self) -> f64 {
+        self.gib.median_ns as f64 / self.none.median_ns as f64
+    }
+}
+
+impl std::fmt::Display for HeapCommits {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let [none, gib] = [self.none.median_ns, self.gib.median_ns].map(Duration::from_nanos);
+        write!(formatter, "signal → commit: heap 0 {none:.2?}, 1 GiB {gib:.2?}, ratio {:.2}", self.ratio())
+    }
+}
+
+/// Restarts `times` times from an image with a heap and as often from one without, in turn, and takes the time from the
+/// signal to the commit of each. The successor has none, so that touching it is not measured.
+///
+/// # Errors
+/// - a restart is not settled within the deadline.
+pub fn measure(binaries: &Binaries, options: &ServiceOptions, times: usize) -> anyhow::Result<HeapCommits> {
+    let mut service = Service::start(binaries, options.clone())?;
+    let (mut none, mut gib) = (Vec::new(), Vec::new());
+    for _ in 0..times {
+        none.push(restart_into(&mut service, 0)?);
+        // Touching it is part of this one, which is not counted.
+        restart_into(&mut service, 1024)?;
+        gib.push(restart_into(&mut service, 0)?);
+    }
+    service.end()?;
+    ensure!(!none.is_empty(), "times: expected at least 1, found 0");
+    Ok(HeapCommits { none: Spread::of(none).context("commits")?, gib: Spread::of(gib).context("commits")? })
+}
+
+/// Deploys an image with this heap and restarts into it: the time from signal to commit, in nanoseconds.
+fn restart_into(service: &mut Service, heap_mib: u64) -> anyhow::Result<u64> {
+    service.deploy(&service.image().with("heap_mib", heap_mib))?;
+    let restart = service.restart_and_settle()?;
+    commit_ns(&service.marked(), &restart).context("commit: expected an event `committed`")
+}

@@ -1,0 +1,31 @@
+//! The drill harness: starts real servers, restarts them under load and watches what happens.
+//!
+//! - A drill server is told what to do by [`config`] and says what happens by [`events`]; the harness collects
+//!   them in an [`inbox`].
+//! - A [`service`] is a server in a temporary folder: its [`image`] is deployed by rename, its processes are
+//!   followed by pidfd ([`process`], [`procfs`]) and ended and reaped when the drill is over.
+//! - The [`load`] is a process of its own (the [`engine`] runs there); it is open-loop, speaks [`http`] as a
+//!   [`client`], and leaves [`records`], of which a [`summary`] is made. [`floor`] is what it is measured against.
+//! - The [`drills`] use all of it.
+
+#![forbid(unsafe_code)]
+
+pub mod config;
+pub mod events;
+
+pub mod image;
+pub mod inbox;
+pub mod process;
+pub mod procfs;
+pub mod service;
+
+pub mod client;
+pub mod engine;
+pub mod http;
+pub mod load;
+pub mod records;
+
+pub mod floor;
+pub mod summary;
+
+pub mod drills;

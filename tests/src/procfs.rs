@@ -1,0 +1,97 @@
+//! What `/proc` says of processes (`proc(5)`).
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// An open descriptor: its number, and what it is, such as `socket`, `pipe`, `anon_inode:[eventpoll]` or a path.
+pub type Descriptor = (i32, String);
+
+/// The state and the parent of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stat {
+    /// Its pid.
+    pub pid: i32,
+    /// `R`, `S`, `Z` and so on.
+    pub state: char,
+    /// Its parent's pid.
+    pub parent: i32,
+}
+
+/// All open descriptors of a process, in order of their numbers.
+///
+/// # Errors
+/// - the process is gone.
+pub fn descriptors(pid: i32) -> io::Result<Vec<Descriptor>> {
+    list_descriptors(&PathBuf::from(format!("/proc/{pid}/fd")))
+}
+
+/// The descriptors that this process itself has open, without the one that reads the list.
+///
+/// # Errors
+/// - `/proc` is not there.
+pub fn own_descriptors() -> io::Result<Vec<Descriptor>> {
+    let folder = PathBuf::from(format!("/proc/{}/fd", std::process::id()));
+    let shown = folder.display().to_string();
+    Ok(list_descriptors(&folder)?.into_iter().filter(|(_, kind)| *kind != shown).collect())
+}
+
+fn list_descriptors(folder: &Path) -> io::Result<Vec<Descriptor>> {
+    let mut all = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let Some(number) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+        // Closed between the list and the look.
+        let Ok(link) = fs::read_link(entry.path()) else { continue };
+        let link = link.display().to_string();
+        // `socket:[123]`: the number is of the inode.
+        let kind = match link.split_once(":[") {
+            Some((kind @ ("socket" | "pipe"), _)) => kind.to_owned(),
+            _ => link,
+        };
+        all.push((number, kind));
+    }
+    all.sort_unstable();
+    Ok(all)
+}
+
+/// State and parent of a process; `None` if it is gone.
+pub fn stat(pid: i32) -> Option<Stat> {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name is in parentheses and may hold anything.
+    let (_, rest) = text.rsplit_once(')')?;
+    let mut words = rest.split_whitespace();
+    let state = words.next()?.chars().next()?;
+    Some(Stat { pid, state, parent: words.next()?.parse().ok()? })
+}
+
+/// All processes.
+pub fn all() -> Vec<Stat> {
+    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
+    let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    pids.filter_map(stat).collect()
+}
+
+/// The living processes whose image lies in `folder`, deleted or not.
+pub fn running_in(folder: &Path) -> Vec<i32> {
+    let runs =
+        |pid: &i32| fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|image| image.starts_with(folder));
+    all().into_iter().map(|stat| stat.pid).filter(runs).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_process_is_seen_whole() {
+        let me = std::process::id() as i32;
+        let stat = stat(me).unwrap();
+        assert_eq!((stat.pid, stat.parent), (me, std::os::unix::process::parent_id() as i32));
+        let (socket, _other) = std::os::unix::net::UnixDatagram::pair().unwrap();
+        let number = std::os::fd::AsRawFd::as_raw_fd(&socket);
+        assert!(own_descriptors().unwrap().contains(&(number, "socket".to_owned())));
+        let folder = std::env::current_exe().unwrap().parent().unwrap().to_owned();
+        assert!(running_in(&folder).contains(&me));
+    }
+}
