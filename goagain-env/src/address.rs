@@ -109,7 +109,7 @@ impl Address {
         if network == "fd" {
             return Err(expected("the network of a socket"));
         }
-        Address::from_parts(network, host).map_err(|what| expected(what))
+        Address::from_parts(network, host).map_err(expected)
     }
 
     /// The part behind the network's name: "127.0.0.1:48879", "/run/x.sock", nothing.

@@ -50,8 +50,9 @@ impl error::Error for StartError {
     fn source(&self) -> Option<&(dyn error::Error + 'static)> {
         match self {
             StartError::System { source, .. } => Some(source),
-            StartError::Handoff(error) => Some(error),
-            StartError::Inherit(error) => Some(error),
+            // What they say is said by this error already.
+            StartError::Handoff(error) => error.source(),
+            StartError::Inherit(error) => error.source(),
             StartError::AlreadyStarted | StartError::Strategy(_) => None,
         }
     }

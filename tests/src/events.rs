@@ -1,6 +1,7 @@
 //! How a drill server tells the harness what happens: each event is one datagram of JSON.
 
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process;
@@ -94,6 +95,11 @@ impl Emitter {
                 return;
             }
         }
+    }
+
+    /// The socket, if the harness was reached.
+    pub fn as_fd(&self) -> Option<BorrowedFd<'_>> {
+        self.socket.as_ref().map(AsFd::as_fd)
     }
 
     /// A second handle to the same socket (`fcntl(F_DUPFD_CLOEXEC)`).

@@ -374,12 +374,15 @@ impl Service {
         pids
     }
 
-    /// The dead children of the service that it has not reaped.
-    pub fn zombies(&self) -> Vec<i32> {
-        let living = self.living();
-        let left =
-            procfs::all().into_iter().filter(|stat| stat.state == 'Z' && living.contains(&stat.parent));
-        left.map(|stat| stat.pid).collect()
+    /// The dead children of the owner that it has not reaped. (Those of a process that is about to die itself are
+    /// handed to the harness, which reaps them.)
+    ///
+    /// # Errors
+    /// - there is no owner.
+    pub fn zombies(&self) -> anyhow::Result<Vec<i32>> {
+        let owner = self.owner()?;
+        let left = procfs::all().into_iter().filter(|stat| stat.state == 'Z' && stat.parent == owner);
+        Ok(left.map(|stat| stat.pid).collect())
     }
 
     /// Where a listener is, as the servers last reported it: `tcp:ADDR` or `unix:PATH`.

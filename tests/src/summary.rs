@@ -41,9 +41,12 @@ pub struct Latency {
     pub max_ns: u64,
 }
 
+/// An hour; what takes longer is counted as that.
+const HIGHEST_NS: u64 = 3_600_000_000_000;
+
 impl Latency {
     fn of(times: impl Iterator<Item = u64>) -> Self {
-        let Ok(mut histogram) = Histogram::<u64>::new(3) else { return Self::default() };
+        let Ok(mut histogram) = Histogram::<u64>::new_with_max(HIGHEST_NS, 3) else { return Self::default() };
         times.for_each(|time| histogram.saturating_record(time));
         Self {
             requests: histogram.len(),
@@ -196,6 +199,12 @@ mod tests {
         assert_eq!((summary.quiet.requests, summary.quiet.max_ns), (3, 9));
         let json = serde_json::to_string(&summary).unwrap();
         assert_eq!(serde_json::from_str::<Summary>(&json).unwrap(), summary);
+    }
+
+    #[test]
+    fn latencies_of_seconds_are_counted_too() {
+        let latency = Latency::of([1_000_000, 2_000_000, 1_500_000_000].into_iter());
+        assert_eq!((latency.p50_ns / 10_000, latency.max_ns / 10_000_000), (200, 150));
     }
 
     #[test]

@@ -1,1 +1,41 @@
-fn main() {}
+//! The project's own commands: `cargo xtask e2e` restarts real servers under load, `cargo xtask ci` is what CI runs.
+
+#![forbid(unsafe_code)]
+
+mod ci;
+mod drills;
+mod e2e;
+mod output;
+mod programs;
+mod report;
+mod run;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::output::complain;
+
+/// The project's own commands.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+enum Command {
+    E2e(e2e::Options),
+    Ci(ci::Options),
+}
+
+fn main() -> ExitCode {
+    // A wrong option exits with 2 here.
+    let result = match Command::parse() {
+        Command::E2e(options) => e2e::run(&options),
+        Command::Ci(options) => ci::run(&options),
+    };
+    match result {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            complain(format!("error: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -42,7 +42,7 @@ fn a_seed_hands_over_one_listener_under_its_label() {
         name: "tcp:127.0.0.1:80".into(),
         address: Address::Tcp("127.0.0.1:80".parse().unwrap()),
     };
-    assert_eq!(handoff.descriptors, [listener.clone()]);
+    assert_eq!(handoff.descriptors, std::slice::from_ref(&listener));
     assert_eq!(handoff.seed_listener, Some(listener));
     assert_eq!((handoff.predecessor, handoff.successor), (pid(77), Some(pid(78))));
     assert_eq!((handoff.signal, handoff.channel), (SeedSignal::Usr2, None));

@@ -4,6 +4,7 @@ use std::io::Read;
 use std::net::TcpListener;
 use std::os::fd::{AsRawFd, IntoRawFd, RawFd};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::unistd::dup;

@@ -106,7 +106,7 @@ pub(crate) fn send_frame(channel: BorrowedFd<'_>, packet: &[u8]) -> nix::Result<
 
 /// Reads packets. The kernel keeps their bounds, so nothing is kept here.
 #[derive(Debug, Default)]
-pub(crate) struct Frames;
+pub(crate) struct Frames(());
 
 impl Frames {
     pub(crate) fn next(&mut self, channel: BorrowedFd<'_>) -> io::Result<Frame> {

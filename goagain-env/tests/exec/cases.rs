@@ -8,13 +8,14 @@ use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
-use goagain_env::{Channel, Exit, Handoff, Image, Launch, LaunchError, Message, Pid, Process, Received};
+use goagain_env::{Channel, Exit, Handoff, Image, Launch, LaunchError, Message, Pid, Received};
 use nix::sys::wait::waitpid;
 use nix::unistd::dup;
 use tempfile::TempDir;
 
+use crate::guards::{Guard, Victim};
 use crate::roles::{ROLE, command, described, handoff, next};
 use crate::seen::{self, Seen, bit, descriptors, is_close_on_exec};
 
@@ -33,62 +34,6 @@ pub(crate) const ALL: &[(&str, fn())] = &[
     ("a_connected_socket_is_refused", a_connected_socket_is_refused),
     ("descriptor_zero_works", descriptor_zero_works),
 ];
-
-/// A child that is killed and reaped, whatever becomes of the case.
-struct Guard(Process);
-
-impl Guard {
-    /// Waits for its end; the channel or a file has said that it is near.
-    fn end(&mut self) -> Exit {
-        let mut pidfd = [nix::poll::PollFd::new(
-            match self.0.as_fd() {
-                Some(pidfd) => pidfd,
-                None => return self.reap(),
-            },
-            nix::poll::PollFlags::POLLIN,
-        )];
-        assert!(nix::poll::poll(&mut pidfd, 30_000_u16).unwrap() > 0, "{:?} does not end", self.0);
-        self.0.try_wait().unwrap().unwrap()
-    }
-
-    fn reap(&mut self) -> Exit {
-        let pid = nix::unistd::Pid::from_raw(self.0.pid().as_raw());
-        match waitpid(pid, None).unwrap() {
-            nix::sys::wait::WaitStatus::Exited(_, status) => Exit::exited(status),
-            other => panic!("{other:?}"),
-        }
-    }
-}
-
-impl Drop for Guard {
-    fn drop(&mut self) {
-        if self.0.kill().is_ok() {
-            let _ = waitpid(nix::unistd::Pid::from_raw(self.0.pid().as_raw()), None);
-        }
-    }
-}
-
-/// A process that has nothing to do with any handoff, and ends with this value.
-struct Victim(Child);
-
-impl Victim {
-    fn start() -> Victim {
-        Victim(Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap())
-    }
-
-    /// It ends of itself with its input: no signal has reached it.
-    fn ends_well(mut self) {
-        drop(self.0.stdin.take());
-        assert!(self.0.wait().unwrap().success());
-    }
-}
-
-impl Drop for Victim {
-    fn drop(&mut self) {
-        drop(self.0.stdin.take());
-        let _ = self.0.wait();
-    }
-}
 
 fn folder() -> TempDir {
     tempfile::tempdir().unwrap()
@@ -296,7 +241,7 @@ fn as_seed(listener: &OwnedFd, variables: &[(&str, &str)]) -> Seen {
 fn a_forged_predecessor_is_not_believed() {
     let listener = leaked(TcpListener::bind("127.0.0.1:0").unwrap());
     let victim = Victim::start();
-    let pid = victim.0.id().to_string();
+    let pid = victim.pid().to_string();
     let forged = as_seed(&listener, &[("GOAGAIN_PPID", &pid)]);
     assert_eq!(forged.get("not-ours"), format!("GOAGAIN_PPID: process {pid} is not our parent"));
     let forged = as_seed(&listener, &[("GOAGAIN_PPID", "self"), ("GOAGAIN_PID", &pid)]);

@@ -4,8 +4,12 @@
 //! "key value" a line. So it needs a `main` of its own, and a small harness: all cases in turn, or those whose name contains
 //! the argument.
 
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test, though not under `cfg(test)`")]
+
 #[cfg(target_os = "linux")]
 mod cases;
+#[cfg(target_os = "linux")]
+mod guards;
 #[cfg(target_os = "linux")]
 mod roles;
 #[cfg(target_os = "linux")]

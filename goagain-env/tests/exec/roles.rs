@@ -1,7 +1,6 @@
 //! What this binary does when a case runs it again.
 
 use std::ffi::{OsStr, OsString};
-use std::io::Read;
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -12,7 +11,9 @@ use goagain_env::{
     Address, Channel, Described, Handoff, Image, Inherit, Launch, Link, Message, Pid, Predecessor, Received,
     SeedSignal, inherit, unblock,
 };
+use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::unistd::pipe2;
 
 use crate::seen::{self, Seen};
 
@@ -86,23 +87,22 @@ fn execs(args: &[OsString]) {
 
 /// Spawns the role `orphan`, and dies at once. The orphan knows by the end of a pipe.
 fn middle(args: &[OsString]) {
-    let (mut report, alive) = std::io::pipe().unwrap();
+    let (end_of_life, _life) = pipe2(OFlag::O_CLOEXEC).unwrap();
     let (_ours, theirs) = Channel::pair().unwrap();
-    let tick = Described { fd: report.as_raw_fd(), name: "tick".into(), address: Address::Other };
-    let handed_over = vec![report.as_fd(), theirs.as_fd()];
+    let described =
+        Described { fd: end_of_life.as_raw_fd(), name: "end of life".into(), address: Address::Other };
+    let handed_over = vec![end_of_life.as_fd(), theirs.as_fd()];
     let image = Image::at(std::env::current_exe().unwrap()).unwrap();
     let args = [ROLE.into(), "orphan".into(), args[0].clone()].to_vec();
-    let child = Launch::new(&image, args, handoff(vec![tick], &theirs), handed_over).spawn().unwrap();
+    let child = Launch::new(&image, args, handoff(vec![described], &theirs), handed_over).spawn().unwrap();
     println!("{}", child.pid());
-    drop(alive);
-    let _ = report.read(&mut []);
 }
 
 /// Inherits once its parent is gone.
 fn orphan(args: &[OsString]) {
     let handoff = Handoff::decode(|name| std::env::var_os(name)).unwrap().unwrap();
-    let tick = handoff.descriptors[0].fd;
-    let end = std::fs::read(format!("/proc/self/fd/{tick}")).unwrap();
+    let end_of_life = handoff.descriptors[0].fd;
+    let end = std::fs::read(format!("/proc/self/fd/{end_of_life}")).unwrap();
     assert!(end.is_empty());
     // The pipe ends a moment before the kernel gives us another parent.
     let deadline = Instant::now() + Duration::from_secs(10);

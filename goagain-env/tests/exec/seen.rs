@@ -3,11 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::fs;
-use std::os::fd::{BorrowedFd, RawFd};
+use std::os::fd::RawFd;
 use std::path::Path;
 use std::process::Command;
-
-use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 
 /// "key value" a line.
 #[derive(Debug, Default)]
@@ -48,12 +46,11 @@ pub(crate) fn descriptors() -> BTreeMap<RawFd, bool> {
     numbers.filter_map(|number| is_close_on_exec(number).map(|is| (number, is))).collect()
 }
 
-/// `None`: it is not open.
+/// As /proc/self/fdinfo tells it; `None`: it is not open.
 pub(crate) fn is_close_on_exec(number: RawFd) -> Option<bool> {
-    // SAFETY: only its flag is read, and a number that is not open is an error.
-    let fd = unsafe { BorrowedFd::borrow_raw(number) };
-    let flags = fcntl(fd, FcntlArg::F_GETFD).ok()?;
-    Some(FdFlag::from_bits_retain(flags).contains(FdFlag::FD_CLOEXEC))
+    let info = fs::read_to_string(format!("/proc/self/fdinfo/{number}")).ok()?;
+    let flags = info.lines().find_map(|line| line.strip_prefix("flags:")).unwrap();
+    Some(i32::from_str_radix(flags.trim(), 8).unwrap() & libc::O_CLOEXEC != 0)
 }
 
 /// Those that a child would inherit.

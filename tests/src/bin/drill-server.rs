@@ -1,5 +1,5 @@
 //! The server that the drills restart: an example's server that reports what happens, and misbehaves when asked to.
-#![allow(clippy::print_stderr, reason = "the harness shows what a server said when a drill fails")]
+#![allow(clippy::print_stderr, clippy::print_stdout, reason = "the harness shows what a server said when a drill fails")]
 
 #[path = "../../../goagain/examples/serve/mod.rs"]
 mod serve;
@@ -9,6 +9,7 @@ use goagain::{Builder, Double, Finish, Goagain, Listener, Next, Observed, Report
 use goagain_tests::config::{ServerConfig, StrategyKind};
 use goagain_tests::events::{Emitter, Event};
 use serde_json::{Value, json};
+use std::os::fd::AsRawFd;
 use std::process::{Command, ExitCode};
 use std::sync::{Arc, OnceLock};
 
@@ -185,20 +186,22 @@ fn run_helper() -> anyhow::Result<()> {
 
 /// Says what a helper finds: its descriptors, before it opens any of its own, and what goagain makes of its environment.
 fn help(emitter: &Emitter) -> anyhow::Result<()> {
+    // Whatever is open but for this socket and the folder that is being read.
+    let socket = emitter.as_fd().map(|fd| fd.as_raw_fd());
     let mut descriptors = Vec::new();
     for entry in std::fs::read_dir("/proc/self/fd")? {
         let entry = entry?;
         let number: i32 = entry.file_name().to_string_lossy().parse()?;
-        let link = std::fs::read_link(entry.path()).unwrap_or_default();
-        descriptors.push(json!([number, link]));
+        let is_folder = std::fs::read_link(entry.path()).is_ok_and(|link| link.ends_with("fd"));
+        if Some(number) != socket && !is_folder {
+            descriptors.push(number);
+        }
     }
-    // The folder itself, and the socket to the harness.
-    let own = 2;
-    descriptors.sort_by_key(|one| one[0].as_i64());
-    let listed = descriptors.len();
-    descriptors.truncate(listed.saturating_sub(own));
+    descriptors.sort_unstable();
     let again = Goagain::builder(Single).start()?;
     let successor = again.is_successor();
-    emitter.emit(&Event::new(0, "helper").detail(json!({ "descriptors": descriptors, "successor": successor })));
+    let found = json!({ "descriptors": descriptors, "successor": successor });
+    println!("{found}");
+    emitter.emit(&Event::new(0, "helper").detail(found));
     Ok(())
 }

@@ -146,7 +146,7 @@ pub fn nothing_lost(load: Load) -> anyhow::Result<Vec<Record>> {
 /// Fails unless the service is as it was before an attempt that failed: the same owner serves, no child is left.
 fn serves_as_before(service: &Service, owner: i32) -> anyhow::Result<()> {
     service.quiesce()?;
-    let zombies = service.zombies();
+    let zombies = service.zombies()?;
     ensure!(zombies.is_empty(), "zombies: expected none, found {zombies:?}");
     let living = service.living();
     ensure!(living == [owner], "processes: expected only {owner}, found {living:?}");

@@ -53,7 +53,7 @@ fn restart_twenty(context: &Context) -> anyhow::Result<()> {
     let load = context.load(&service)?;
     for number in 2..20 {
         service.restart_and_settle().with_context(|| format!("restart {number}"))?;
-        let zombies = service.zombies();
+        let zombies = service.zombies()?;
         ensure!(zombies.is_empty(), "zombies after restart {number}: expected none, found {zombies:?}");
     }
     nothing_lost(load)?;

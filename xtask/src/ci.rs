@@ -1,0 +1,99 @@
+//! `cargo xtask ci`: everything that must hold before a change goes in.
+
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use xshell::{Cmd, Shell, cmd};
+
+use crate::e2e;
+use crate::output::{complain, say};
+
+/// Checks format, lints for each feature set, tests, docs, and restarts under load. Prints a line for each step, and the
+/// output of one that fails.
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// Restarts for each strategy in the last step.
+    #[arg(long, default_value_t = 5)]
+    restarts: u32,
+}
+
+/// The feature sets of `goagain` that are linted on their own.
+const FEATURES: [&[&str]; 6] = [
+    &["--no-default-features"],
+    &["--no-default-features", "--features", "single"],
+    &["--no-default-features", "--features", "double"],
+    &["--no-default-features", "--features", "single,double"],
+    &["--features", "tracing"],
+    &["--all-features"],
+];
+
+/// How much of a failed step's output is shown.
+const TAIL: usize = 200;
+
+/// Runs the steps in order, up to the first that fails; `false` then.
+///
+/// # Errors
+/// - cargo cannot be run at all.
+pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
+    let shell = Shell::new()?;
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
+    let mut steps = vec![("format".to_owned(), cmd!(shell, "{cargo} fmt --all --check"))];
+    for features in FEATURES {
+        let name = format!("clippy of goagain {}", features.join(" "));
+        let step = cmd!(
+            shell,
+            "{cargo} clippy --quiet --package goagain --all-targets {features...} -- -D warnings"
+        );
+        steps.push((name, step));
+    }
+    steps.push((
+        "clippy of the workspace".to_owned(),
+        cmd!(shell, "{cargo} clippy --quiet --workspace --all-targets -- -D warnings"),
+    ));
+    for (name, step) in steps {
+        if !quietly(&name, step)? {
+            return Ok(false);
+        }
+    }
+    // The tests speak for themselves: their closing lines are what a reader looks for.
+    if !loudly("tests", cmd!(shell, "{cargo} test --quiet --workspace --all-features"))? {
+        return Ok(false);
+    }
+    let docs = cmd!(shell, "{cargo} doc --quiet --workspace --no-deps --all-features")
+        .env("RUSTDOCFLAGS", "-D warnings");
+    if !quietly("docs", docs)? {
+        return Ok(false);
+    }
+    let begin = Instant::now();
+    let good = e2e::run(&e2e::Options::load_only(options.restarts))?;
+    tell("e2e", good, begin.elapsed());
+    Ok(good)
+}
+
+/// Runs a step and shows its output only if it fails.
+fn quietly(name: &str, step: Cmd<'_>) -> anyhow::Result<bool> {
+    let begin = Instant::now();
+    let output = step.quiet().ignore_status().output()?;
+    let good = output.status.success();
+    tell(name, good, begin.elapsed());
+    if !good {
+        let text = [output.stdout, output.stderr].concat();
+        let text = String::from_utf8_lossy(&text);
+        let lines: Vec<&str> = text.lines().collect();
+        complain(lines[lines.len().saturating_sub(TAIL)..].join("\n"));
+    }
+    Ok(good)
+}
+
+/// Runs a step whose output is shown as it comes.
+fn loudly(name: &str, step: Cmd<'_>) -> anyhow::Result<bool> {
+    let begin = Instant::now();
+    let good = step.quiet().run().is_ok();
+    tell(name, good, begin.elapsed());
+    Ok(good)
+}
+
+fn tell(name: &str, good: bool, time: Duration) {
+    let word = if good { "ok" } else { "FAILED" };
+    say(format!("ci: {name}: {word} ({:.1} s)", time.as_secs_f64()));
+}

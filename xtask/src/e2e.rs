@@ -1,0 +1,135 @@
+//! `cargo xtask e2e`: restarts real servers under load, prints what it cost, then runs the drills.
+
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use clap::{Args, ValueEnum};
+use goagain_tests::config::StrategyKind;
+use serde::Serialize;
+use xshell::Shell;
+
+use crate::output::say;
+use crate::run::Figures;
+use crate::{drills, programs, report, run};
+
+/// Restarts a real server under load, for each strategy, and prints what was lost and how long it took; then runs every
+/// drill. Exits with 1 if a request was lost, a process or descriptor was left, or a drill failed.
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// Which strategies to run.
+    #[arg(long, value_enum, default_value_t = Strategies::Both)]
+    strategy: Strategies,
+    /// Restarts for each strategy.
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
+    restarts: u32,
+    /// New connections a second.
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    rate: u32,
+    /// Spreads the restarts over this many seconds of load for each strategy; without it, one follows half a second
+    /// after the other has settled.
+    #[arg(long, value_parser = clap::value_parser!(u64).range(10..=3_600))]
+    seconds: Option<u64>,
+    /// Writes all figures to this file, in nanoseconds.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Lists the drills and does nothing else.
+    #[arg(long)]
+    list: bool,
+    /// Runs only this drill, and no load; may be given several times.
+    #[arg(long, value_name = "NAME", value_parser = drills::known)]
+    drill: Vec<String>,
+    /// Runs only the load, and no drill.
+    #[arg(long, conflicts_with = "drill")]
+    no_drills: bool,
+}
+
+impl Options {
+    /// Both strategies under the usual load, and no drill.
+    pub(crate) fn load_only(restarts: u32) -> Self {
+        Self {
+            strategy: Strategies::Both,
+            restarts,
+            rate: 1_000,
+            seconds: None,
+            json: None,
+            list: false,
+            drill: Vec::new(),
+            no_drills: true,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Strategies {
+    Single,
+    Double,
+    Both,
+}
+
+impl Strategies {
+    fn kinds(self) -> Vec<StrategyKind> {
+        match self {
+            Self::Single => vec![StrategyKind::Single],
+            Self::Double => vec![StrategyKind::Double],
+            Self::Both => vec![StrategyKind::Single, StrategyKind::Double],
+        }
+    }
+}
+
+/// What `--json` writes.
+#[derive(Debug, Default, Serialize)]
+struct Results {
+    runs: Vec<Figures>,
+    drills: Vec<drills::Outcome>,
+}
+
+/// Runs the command; `false` if something is not as it must be.
+///
+/// # Errors
+/// - the programs cannot be built, or the file cannot be written.
+pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
+    if options.list {
+        drills::list();
+        return Ok(true);
+    }
+    let shell = Shell::new()?;
+    say("building the drill servers");
+    let binaries = programs::build(&shell)?;
+    let mut results = Results::default();
+    let mut good = true;
+    if options.drill.is_empty() {
+        for kind in options.strategy.kinds() {
+            let plan = run::Plan {
+                strategy: kind,
+                restarts: options.restarts,
+                rate: options.rate,
+                seconds: options.seconds,
+            };
+            // One strategy's failure does not hide the other's figures.
+            match run::run(&binaries, &plan).with_context(|| format!("{kind}: load")) {
+                Ok(figures) => results.runs.push(figures),
+                Err(error) => {
+                    good = false;
+                    say(format!("{error:#}"));
+                }
+            }
+        }
+        if !results.runs.is_empty() {
+            say(report::table(&results.runs));
+        }
+        for line in results.runs.iter().flat_map(report::verdicts) {
+            say(line);
+        }
+        good &= results.runs.iter().all(Figures::is_good);
+    }
+    if !options.no_drills {
+        results.drills = drills::run(&binaries, &options.strategy.kinds(), &options.drill);
+        good &= results.drills.iter().all(|outcome| outcome.failure.is_none());
+    }
+    if let Some(path) = &options.json {
+        let json = serde_json::to_string_pretty(&results)?;
+        fs::write(path, json + "\n").with_context(|| format!("{}: results", path.display()))?;
+    }
+    Ok(good)
+}

@@ -1,0 +1,160 @@
+//! One strategy under load: a quiet phase, restarts, and what is left at the end.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use goagain_tests::config::StrategyKind;
+use goagain_tests::drills::memory::{self, HeapCommits};
+use goagain_tests::floor::{self, Floor};
+use goagain_tests::load::{Load, LoadOptions};
+use goagain_tests::procfs::Descriptor;
+use goagain_tests::service::{Binaries, Service, ServiceOptions};
+use goagain_tests::summary::Summary;
+use serde::Serialize;
+
+use crate::output::{Progress, say};
+
+/// The time between two requests on a kept connection.
+const INTERVAL_MS: u64 = 200;
+/// Kept connections.
+const KEPT: u32 = 50;
+/// Slow requests a second, and how long each takes: at any time some span a restart.
+const SLOW: u32 = 5;
+const SLOW_MS: u64 = 1_500;
+/// The load without restarts, before the first and after the last.
+const QUIET: Duration = Duration::from_secs(3);
+/// Between a settled restart and the next one.
+const GAP: Duration = Duration::from_millis(500);
+/// Longer than [`INTERVAL_MS`], so that a kept connection in use is told to close by an answer, never cut.
+const IDLE_MS: u64 = 2 * INTERVAL_MS;
+const PROBATION_MS: u64 = 200;
+/// How often the floor is measured, idle and under load.
+const FLOORS: usize = 20;
+/// How often signal → commit is measured with and without a heap.
+const HEAPS: usize = 5;
+
+/// What to run.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Plan {
+    pub(crate) strategy: StrategyKind,
+    pub(crate) restarts: u32,
+    pub(crate) rate: u32,
+    pub(crate) seconds: Option<u64>,
+}
+
+/// What came of it.
+#[derive(Debug, Serialize)]
+pub(crate) struct Figures {
+    pub(crate) strategy: StrategyKind,
+    pub(crate) rate: u32,
+    pub(crate) summary: Summary,
+    /// A bare spawn of the drill server until its first word, with nothing else running.
+    pub(crate) floor: Floor,
+    /// The same beside the load and the server that serves it.
+    pub(crate) floor_under_load: Floor,
+    /// Signal → commit without load, by the old process's heap.
+    pub(crate) heap: HeapCommits,
+    /// The owner's descriptors after the first restart, and after the last.
+    pub(crate) descriptors: (usize, usize),
+    pub(crate) zombies: usize,
+}
+
+impl Figures {
+    /// Whether nothing was lost and nothing is left.
+    pub(crate) fn is_good(&self) -> bool {
+        self.summary.lost == 0 && self.descriptors.0 == self.descriptors.1 && self.zombies == 0
+    }
+
+    /// Median signal → commit without load, as a multiple of the floor without load.
+    pub(crate) fn commit_to_floor(&self) -> f64 {
+        self.heap.none.median_ns as f64 / self.floor.median_ns as f64
+    }
+
+    /// Median signal → commit under load, as a multiple of the floor under the same load.
+    pub(crate) fn commit_to_floor_under_load(&self) -> Option<f64> {
+        Some(self.summary.commit?.median_ns as f64 / self.floor_under_load.median_ns as f64)
+    }
+}
+
+/// Runs `plan`.
+///
+/// # Errors
+/// - a restart does not settle, the load fails, or a process is left at the end.
+pub(crate) fn run(binaries: &Binaries, plan: &Plan) -> anyhow::Result<Figures> {
+    say(format!(
+        "{}: {} restarts under {} new connections a second",
+        plan.strategy, plan.restarts, plan.rate
+    ));
+    let floor = floor::measure(&binaries.server, FLOORS)?;
+    let options = ServiceOptions::new(plan.strategy).config(|config| {
+        config.probation_ms = PROBATION_MS;
+        config.idle_ms = IDLE_MS;
+    });
+    let heap = memory::measure(binaries, &options, HEAPS)?;
+
+    let mut service = Service::start(binaries, options)?;
+    // The first restart and the last are without load, so that no connection is among the descriptors.
+    service.restart_and_settle()?;
+    let first = at_rest(&service)?;
+    let before = service.restarts().len();
+    let load = Load::start(&binaries.load, &service.address("http")?, &load_options(plan))?;
+    load.run_for(QUIET)?;
+    let floor_under_load = floor::measure(&binaries.server, FLOORS)?;
+    restart_under(&load, &mut service, plan)?;
+    load.run_for(QUIET)?;
+    let records = load.finish()?;
+    ensure!(!records.is_empty(), "requests: expected some, found none");
+    let summary = Summary::of(&records, &service.events(), &service.restarts()[before..]);
+
+    service.restart_and_settle()?;
+    let last = at_rest(&service)?;
+    let zombies = service.zombies()?.len();
+    service.end()?;
+    let descriptors = (first.len(), last.len());
+    Ok(Figures {
+        strategy: plan.strategy,
+        rate: plan.rate,
+        summary,
+        floor,
+        floor_under_load,
+        heap,
+        descriptors,
+        zombies,
+    })
+}
+
+fn restart_under(load: &Load, service: &mut Service, plan: &Plan) -> anyhow::Result<()> {
+    // With a time given, the restarts are spread over what the two quiet phases leave of it.
+    let whole = plan.seconds.map(|seconds| Duration::from_secs(seconds).saturating_sub(2 * QUIET));
+    let gap = whole.map_or(GAP, |whole| whole / plan.restarts);
+    let progress = Progress::new(plan.strategy.name(), plan.restarts.into());
+    for number in 1..=plan.restarts {
+        progress.doing("restarting");
+        let restart = service.restart().with_context(|| format!("restart {number}"))?;
+        let settled =
+            service.await_settled(restart.generation).with_context(|| format!("restart {number}"))?;
+        progress.step();
+        progress.doing("quiet");
+        let took = Duration::from_nanos(settled.t.saturating_sub(restart.signal_ns));
+        let rest = if whole.is_some() { gap.saturating_sub(took) } else { gap };
+        load.run_for(rest)?;
+    }
+    Ok(())
+}
+
+fn load_options(plan: &Plan) -> LoadOptions {
+    LoadOptions {
+        rate: plan.rate,
+        keepalive: KEPT,
+        keepalive_interval_ms: INTERVAL_MS,
+        slow: SLOW,
+        slow_ms: SLOW_MS,
+        // Ended by hand long before; this is for a harness that is gone.
+        max_seconds: 2 * plan.seconds.unwrap_or(0) + 30 * u64::from(plan.restarts) + 60,
+    }
+}
+
+fn at_rest(service: &Service) -> anyhow::Result<Vec<Descriptor>> {
+    service.quiesce()?;
+    service.descriptors(service.owner()?)
+}
