@@ -41,7 +41,7 @@ pub struct Handoff {
     pub predecessor: Pid,
     /// GOAGAIN_SIGNAL: what a seed sends its predecessor when it serves.
     pub signal: SeedSignal,
-    /// GOAGAIN_CHANNEL; `None` when the predecessor is a seed.
+    /// GOAGAIN_CHANNEL; `None` when the predecessor is a seed, whatever that passed on from a predecessor of its own.
     pub channel: Option<Link>,
     /// What GOAGAIN_FD and GOAGAIN_NAME said. Set by [`decode`](Handoff::decode), ignored by [`encode`](Handoff::encode), which
     /// derives it from `descriptors`.
@@ -141,10 +141,12 @@ impl Handoff {
             },
         };
         let seed_listener = fd.map(|fd| seed_listener(&fd, lookup(NAME))).transpose()?;
-        let channel = channel.map(|value| link::decode(text(&value))).transpose()?;
-        let descriptors = match descriptors {
-            Some(value) => described::decode(&value)?,
-            None => seed_listener.iter().cloned().collect(),
+        let link = channel.map(|value| link::decode(text(&value))).transpose()?;
+        let described = descriptors.map(|value| described::decode(&value)).transpose()?;
+        // A link that names another successor is stale: a seed was in between, and only the five are its own.
+        let (channel, descriptors) = match (link, described) {
+            (Some((link, named)), Some(described)) if named == successor => (Some(link), described),
+            _ => (None, seed_listener.iter().cloned().collect()),
         };
         let handoff = Handoff { descriptors, successor, predecessor, signal, channel, seed_listener };
         handoff.check()?;
@@ -170,7 +172,7 @@ impl Handoff {
         variables.push((PPID, self.predecessor.to_string().into()));
         variables.push((SIGNAL, self.signal.number().to_string().into()));
         if let Some(link) = &self.channel {
-            variables.push((CHANNEL, link::encode(link).into()));
+            variables.push((CHANNEL, link::encode(link, self.successor).into()));
             variables.push((DESCRIPTORS, described::encode(&self.descriptors).into()));
         } else if listener.is_none() || self.descriptors.len() > 1 {
             let count = self.descriptors.len();

@@ -10,7 +10,9 @@ use crate::Pid;
 
 const VERSION: &str = "1";
 
-pub(super) fn encode(link: &Link) -> String {
+/// `successor` is GOAGAIN_PID once more. A seed passes this text on, stale, beside a GOAGAIN_PID of its own: so the two tell
+/// whether they were written together.
+pub(super) fn encode(link: &Link, successor: Option<Pid>) -> String {
     let mut text = format!(
         "{VERSION} fd={} attempt={} generation={} ready_within={}",
         link.fd,
@@ -25,6 +27,9 @@ pub(super) fn encode(link: &Link) -> String {
     if let Some(signals) = link.signals {
         let _ = write!(text, " signals={signals}");
     }
+    if let Some(successor) = successor {
+        let _ = write!(text, " successor={successor}");
+    }
     if link.seed {
         text.push_str(" seed=1");
     }
@@ -36,7 +41,9 @@ pub(super) fn encode(link: &Link) -> String {
 }
 
 /// Keys that this version does not know are passed over: a later image may say more to one that is rolled back to.
-pub(super) fn decode(text: &str) -> Result<Link, HandoffError> {
+///
+/// Gives the successor too, which says whether the text is stale.
+pub(super) fn decode(text: &str) -> Result<(Link, Option<Pid>), HandoffError> {
     let (version, rest) = text.split_once(' ').unwrap_or((text, ""));
     if version != VERSION {
         let reason = format!(
@@ -58,7 +65,12 @@ pub(super) fn decode(text: &str) -> Result<Link, HandoffError> {
         let pids = pids.split(',').map(|pid| number(pid).and_then(Pid::new));
         pids.collect::<Option<Vec<Pid>>>().ok_or_else(|| expected("leaving=<process ids>", text))
     })?;
-    Ok(Link {
+    let successor = pairs.optional::<i32>("successor")?.map(|pid| {
+        let pid = Pid::new(pid);
+        pid.ok_or_else(|| expected("successor=<process id>", text))
+    });
+    let successor = successor.transpose()?;
+    let link = Link {
         fd: pairs.required("fd")?,
         signals: pairs.optional("signals")?,
         attempt: pairs.required("attempt")?,
@@ -67,7 +79,8 @@ pub(super) fn decode(text: &str) -> Result<Link, HandoffError> {
         release_within: pairs.optional("release_within")?.map(Duration::from_millis),
         seed: pairs.optional::<u8>("seed")?.is_some_and(|seed| seed != 0),
         leaving,
-    })
+    };
+    Ok((link, successor))
 }
 
 struct Pairs<'text>(HashMap<&'text str, &'text str>);
@@ -111,11 +124,12 @@ mod tests {
             seed: true,
             leaving: vec![Pid::new(12).unwrap(), Pid::new(13).unwrap()],
         };
-        let text = "1 fd=5 attempt=3 generation=2 ready_within=60000 release_within=1000 signals=6 seed=1 leaving=12,13";
-        assert_eq!(encode(&link), text);
+        let text = "1 fd=5 attempt=3 generation=2 ready_within=60000 release_within=1000 signals=6 successor=12 seed=1 leaving=12,13";
+        let successor = Pid::new(12);
+        assert_eq!(encode(&link, successor), text);
         let rounded = Link { ready_within: Duration::from_secs(60), ..link };
-        assert_eq!(decode(text), Ok(rounded.clone()));
-        assert_eq!(decode(&format!("{text} colour=blue")), Ok(rounded));
+        assert_eq!(decode(text), Ok((rounded.clone(), successor)));
+        assert_eq!(decode(&format!("{text} colour=blue")), Ok((rounded, successor)));
     }
 
     #[test]

@@ -257,3 +257,29 @@ proptest! {
         let _ = seed(&[(CHANNEL, &channel), (DESCRIPTORS, &descriptors), (NAME, &label)]);
     }
 }
+
+#[test]
+fn a_link_that_names_another_successor_is_stale() {
+    let link = "1 fd=5 attempt=1 generation=3 ready_within=1 successor=44";
+    let five = |pid: &'static str| {
+        move |name: &str| {
+            let value = match name {
+                "GOAGAIN_FD" => "3",
+                "GOAGAIN_NAME" => "tcp:127.0.0.1:80->",
+                "GOAGAIN_PID" => pid,
+                "GOAGAIN_PPID" => "77",
+                "GOAGAIN_CHANNEL" => link,
+                "GOAGAIN_DESCRIPTORS" => "4,http,tcp,127.0.0.1:80",
+                _ => return None,
+            };
+            Some(OsString::from(value))
+        }
+    };
+    let fresh = Handoff::decode(five("44")).unwrap().unwrap();
+    assert_eq!(fresh.channel.map(|link| link.fd), Some(5));
+    for stale in ["", "45"] {
+        let handoff = Handoff::decode(five(stale)).unwrap().unwrap();
+        assert_eq!(handoff.channel, None);
+        assert_eq!(handoff.descriptors[0].fd, 3, "what the seed says of its own is left");
+    }
+}
