@@ -79,9 +79,7 @@ impl Handlers {
         }
         #[cfg(any(not(target_os = "linux"), goagain_portable))]
         // SAFETY: as above. There is no pidfd: the death of a child is told by its signal.
-        unsafe {
-            signal_hook_registry::register_sigaction(libc::SIGCHLD, |_| record(libc::SIGCHLD, 0))
-        }?;
+        unsafe { signal_hook_registry::register_sigaction(libc::SIGCHLD, |_| record(libc::SIGCHLD, 0)) }?;
         let mut handlers = Handlers { pipe, write: None, before: Vec::new() };
         let before = inherited.map_or(Ok(Vec::new()), |pipe| read_all(pipe.as_fd()))?;
         goagain_env::unblock()?;
@@ -150,7 +148,12 @@ fn handle(number: i32, early: Option<i32>, sender: i32) {
                 let word = goagain_env::Message::LEAVING;
                 // SAFETY: `word` is valid for its length; a number that is not open any longer is an error, no harm.
                 unsafe {
-                    libc::send(channel, word.as_ptr().cast(), word.len(), libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT)
+                    libc::send(
+                        channel,
+                        word.as_ptr().cast(),
+                        word.len(),
+                        libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT,
+                    )
                 };
             }
             drop(emulate_default_handler(signal));

@@ -96,7 +96,9 @@ impl fmt::Display for Report {
             Report::Released => f.write_str("released"),
             Report::Settled => f.write_str("settled"),
             Report::Callback { callback, error } => write!(f, "callback {callback}: {error}"),
-            Report::Dropped { name } => write!(f, "closed the inherited descriptor `{name}`: nothing claimed it"),
+            Report::Dropped { name } => {
+                write!(f, "closed the inherited descriptor `{name}`: nothing claimed it")
+            }
             Report::Warning { text } => f.write_str(text),
             Report::Signalled { signal } => write!(f, "received {signal}"),
         }

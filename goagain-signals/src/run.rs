@@ -7,7 +7,9 @@ use crate::handle::{Request, Requests};
 use crate::handlers::{Arrived, Handlers};
 use crate::peer::Peer;
 use crate::poller::Poller;
-use crate::{Deadline, Event, Handle, Machine, Meaning, Observed, Report, Server, Settings, Signal, Stop, Turn};
+use crate::{
+    Deadline, Event, Handle, Machine, Meaning, Observed, Report, Server, Settings, Signal, Stop, Turn,
+};
 use goagain_env::{Exit, Message, Received, Strategy};
 use std::collections::{BTreeMap, HashMap};
 use std::io;

@@ -6,7 +6,7 @@
 
 mod serve;
 
-use goagain::{Single, Finish, Goagain};
+use goagain::{Finish, Goagain, Single};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {

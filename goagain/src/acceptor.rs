@@ -44,9 +44,9 @@ impl Acceptor {
             };
             match error.raw_os_error().map(nix::Error::from_raw) {
                 Some(nix::Error::EAGAIN) => self.wait(Some(listener), PollTimeout::NONE)?,
-                Some(
-                    nix::Error::EMFILE | nix::Error::ENFILE | nix::Error::ENOBUFS | nix::Error::ENOMEM,
-                ) => self.wait(None, pressure.next())?,
+                Some(nix::Error::EMFILE | nix::Error::ENFILE | nix::Error::ENOBUFS | nix::Error::ENOMEM) => {
+                    self.wait(None, pressure.next())?
+                }
                 Some(
                     nix::Error::EINTR
                     | nix::Error::ECONNABORTED

@@ -69,11 +69,15 @@ impl<'a> Bind<'a> {
     pub fn unix(self, path: impl AsRef<Path>) -> Result<Listener, ListenError> {
         let path = path.as_ref();
         let asked = Address::Unix(path.to_owned());
-        self.inherited_or(|address| *address == asked, &|| Some(asked.clone()), |backlog| {
-            let listener = bind_unix(path)?;
-            set_backlog(&listener, backlog)?;
-            Ok((Socket::unix(listener)?, asked.clone()))
-        })
+        self.inherited_or(
+            |address| *address == asked,
+            &|| Some(asked.clone()),
+            |backlog| {
+                let listener = bind_unix(path)?;
+                set_backlog(&listener, backlog)?;
+                Ok((Socket::unix(listener)?, asked.clone()))
+            },
+        )
     }
 
     fn inherited_or(

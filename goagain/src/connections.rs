@@ -160,10 +160,8 @@ impl Guard {
     pub fn wait_readable(&mut self, stream: impl AsFd) -> io::Result<bool> {
         self.idle();
         let gate = self.connections.closing_gate();
-        let mut fds = [
-            PollFd::new(stream.as_fd(), PollFlags::POLLIN),
-            PollFd::new(gate.as_fd(), PollFlags::POLLIN),
-        ];
+        let mut fds =
+            [PollFd::new(stream.as_fd(), PollFlags::POLLIN), PollFd::new(gate.as_fd(), PollFlags::POLLIN)];
         loop {
             match poll(&mut fds, PollTimeout::NONE) {
                 Ok(_) => break,

@@ -174,7 +174,9 @@ impl Goagain {
         loop {
             match self.step() {
                 Turn::Serve => self.inner.wait(&self.serving)?,
-                Turn::Prepare => return Err(io::Error::new(io::ErrorKind::InvalidInput, "call `ready` first")),
+                Turn::Prepare => {
+                    return Err(io::Error::new(io::ErrorKind::InvalidInput, "call `ready` first"));
+                }
                 Turn::Drain(_) | Turn::Leave => return Ok(()),
             }
         }
@@ -199,7 +201,9 @@ impl Goagain {
             match self.step() {
                 Turn::Serve => return Ok(Finish::Resume),
                 Turn::Leave => return Ok(Finish::Exit),
-                _ if self.serving.connections.is_empty() || self.inner.is_drained() => return Ok(Finish::Exit),
+                _ if self.serving.connections.is_empty() || self.inner.is_drained() => {
+                    return Ok(Finish::Exit);
+                }
                 _ => self.inner.wait(&self.serving)?,
             }
         }

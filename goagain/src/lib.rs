@@ -58,8 +58,14 @@
 //! Then `kill -USR2` restarts it; HUP and USR1 run callbacks, INT and TERM stop it now, QUIT gracefully.
 //!
 //! # Which strategy
-#![cfg_attr(feature = "single", doc = "- [`Single`] execs once: the child takes over and the old process leaves, so the pid changes.")]
-#![cfg_attr(not(feature = "single"), doc = "- `Single` execs once: the child takes over and the old process leaves, so the pid changes.")]
+#![cfg_attr(
+    feature = "single",
+    doc = "- [`Single`] execs once: the child takes over and the old process leaves, so the pid changes."
+)]
+#![cfg_attr(
+    not(feature = "single"),
+    doc = "- `Single` execs once: the child takes over and the old process leaves, so the pid changes."
+)]
 //!   For systemd with `Type=notify` or a pid file, and for no supervisor at all.
 #![cfg_attr(feature = "double", doc = "- [`Double`] execs twice: the pid never changes.")]
 #![cfg_attr(not(feature = "double"), doc = "- `Double` execs twice: the pid never changes.")]
@@ -117,10 +123,11 @@ pub use error::{ListenError, ReadyError};
 pub use goagain::{Finish, Goagain};
 #[cfg(feature = "double")]
 pub use goagain_double::Double;
-pub use goagain_env::{
-    Address, HandoffError, InheritError, Kin, Launch, LaunchError, Launched, Next, Pid, SeedSignal, Strategy, View,
-};
 pub use goagain_env::unblock as unblock_signals;
+pub use goagain_env::{
+    Address, HandoffError, InheritError, Kin, Launch, LaunchError, Launched, Next, Pid, SeedSignal, Strategy,
+    View,
+};
 pub use goagain_signals::{Handle, Meaning, Observed, Report, Signal, Signals, StartError, Stop, Turn};
 #[cfg(feature = "single")]
 pub use goagain_single::Single;

@@ -91,7 +91,8 @@ impl Listener {
     /// - After the library has closed the listener: this process will not accept again.
     pub fn acceptor(&self) -> io::Result<Acceptor> {
         let not_ready = "not ready yet: call `ready` before making an acceptor";
-        let term = self.terms.current().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, not_ready))?;
+        let term =
+            self.terms.current().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, not_ready))?;
         // A listener that is closed already is no error while its term is over: the acceptor would end at once.
         let socket = if term.is_closed() { None } else { Some(self.socket()?) };
         Ok(Acceptor::new(socket, term, self.connections.clone()))

@@ -6,6 +6,7 @@ use crate::socket::Socket;
 use crate::{Address, Connections};
 use goagain_env::{Described, Inherited};
 use goagain_signals::{Observed, Report, Server};
+use nix::sys::socket::{getsockopt, sockopt};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
@@ -32,8 +33,13 @@ impl Kept {
     }
 
     pub(crate) fn other(name: &str, fd: OwnedFd) -> Kept {
-        let address = Address::of(fd.as_fd()).unwrap_or(Address::Other);
-        // A listener keeps the kind that its own checks are for.
+        let listens = getsockopt(&fd, sockopt::AcceptConn) == Ok(true);
+        let address = match Address::of(fd.as_fd()) {
+            // A connection has an address too, and is none that the next image could check.
+            Ok(Address::Tcp(_) | Address::Unix(_) | Address::UnixSeqpacket(_)) if !listens => Address::Other,
+            Ok(address) => address,
+            Err(_) => Address::Other,
+        };
         Kept { name: name.to_owned(), address, what: What::Other(fd) }
     }
 

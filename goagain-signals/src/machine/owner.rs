@@ -96,10 +96,7 @@ impl Machine {
     /// The attempt is over and the owner goes on.
     pub(super) fn failed(&mut self, attempt: u64, reason: String, actions: &mut Vec<Action>) {
         self.phase = Phase::Owner;
-        actions.extend([
-            Action::Disarm(Deadline::Ready),
-            Action::Report(attempt, Report::Failed { reason }),
-        ]);
+        actions.extend([Action::Disarm(Deadline::Ready), Action::Report(attempt, Report::Failed { reason })]);
         self.start_if_asked(actions);
     }
 

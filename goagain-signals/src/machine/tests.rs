@@ -1,0 +1,416 @@
+//! The table of the protocol, row by row. The strategies are tables too: this crate knows neither of them.
+
+use super::*;
+use crate::Signal;
+use goagain_env::{Next, View};
+
+fn table(next: impl Fn(View) -> Next) -> Decisions {
+    let mut table = [Next::Stay; 16];
+    for view in View::all() {
+        table[Decisions::index(view)] = next(view);
+    }
+    Decisions::from_table(table)
+}
+
+/// Leaves when probation is over.
+fn leaving() -> Decisions {
+    table(|view| if view.probation { Next::Exit } else { Next::Stay })
+}
+
+/// Comes back by exec when it is drained.
+fn returning() -> Decisions {
+    table(|view| match view.successor {
+        Kin::Child if view.probation && view.drained => Next::Exec,
+        Kin::Parent if view.probation => Next::Exit,
+        _ => Next::Stay,
+    })
+}
+
+const BOTH: [fn() -> Decisions; 2] = [leaving, returning];
+const TERM: Event = Event::Stop(Stop::Now(Some(Signal::Term)));
+const QUIT: Event = Event::Stop(Stop::Gracefully);
+const COMMIT: Message = Message::Commit { again: false };
+
+/// A machine and what it answered last.
+struct Process {
+    machine: Machine,
+    said: Vec<Action>,
+}
+
+impl Process {
+    fn fresh(decisions: Decisions) -> Process {
+        Process { machine: Machine::new(decisions, None, &[]), said: Vec::new() }
+    }
+
+    fn successor(decisions: Decisions, kin: Kin) -> Process {
+        let origin = Origin { attempt: 1, kin, seed: false, bounded: true };
+        Process { machine: Machine::new(decisions, Some(origin), &[]), said: Vec::new() }
+    }
+
+    fn owner(decisions: Decisions) -> Process {
+        Process::fresh(decisions).then(Event::Ready)
+    }
+
+    fn starting(decisions: Decisions) -> Process {
+        Process::owner(decisions).then(Event::Restart).then(Event::Spawned(1))
+    }
+
+    fn draining(decisions: Decisions) -> Process {
+        Process::starting(decisions).says(Message::Ready)
+    }
+
+    /// The owner over a net.
+    fn young(decisions: Decisions, kin: Kin) -> Process {
+        Process::successor(decisions, kin).then(Event::Ready).says(COMMIT).then(Event::Waiting)
+    }
+
+    fn then(mut self, event: Event) -> Process {
+        self.said.clear();
+        self.machine.handle(event, &mut self.said);
+        self
+    }
+
+    fn says(self, message: Message) -> Process {
+        self.then(Event::Message(1, message))
+    }
+
+    #[track_caller]
+    fn is(self, phase: Phase) -> Process {
+        assert_eq!(self.machine.phase(), phase, "after {:?}", self.said);
+        self
+    }
+
+    #[track_caller]
+    fn did(self, action: Action) -> Process {
+        assert!(self.said.contains(&action), "expected {action:?} in {:?}", self.said);
+        self
+    }
+
+    #[track_caller]
+    fn did_not(self, unwanted: impl Fn(&Action) -> bool) -> Process {
+        assert!(!self.said.iter().any(unwanted), "found in {:?}", self.said);
+        self
+    }
+
+    #[track_caller]
+    fn sent(self, message: Message) -> Process {
+        self.did(Action::Send(1, message))
+    }
+}
+
+fn sends(action: &Action) -> bool {
+    matches!(action, Action::Send(..) | Action::Release { .. })
+}
+
+#[test]
+fn a_fresh_process_owns_when_it_is_ready() {
+    Process::fresh(leaving()).is(Phase::Init).then(Event::Ready).is(Phase::Owner).did(Action::Accept);
+}
+
+#[test]
+fn a_successor_accepts_only_after_commit() {
+    for kin in [Kin::Parent, Kin::Child] {
+        let waiting = Process::successor(leaving(), kin).then(Event::Ready).is(Phase::Wait);
+        let waiting = waiting.sent(Message::Ready).did_not(|action| *action == Action::Accept);
+        let owner = waiting.says(COMMIT).is(Phase::Owner).did(Action::Accept);
+        // SERVING only once it waits, and only once.
+        owner.did_not(sends).then(Event::Waiting).sent(Message::Serving).then(Event::Waiting).did_not(sends);
+    }
+}
+
+#[test]
+fn abort_and_leaving_end_a_successor_and_an_end_makes_it_an_orphan() {
+    for message in [Message::Abort("no".into()), Message::Leaving] {
+        Process::successor(leaving(), Kin::Parent).says(message.clone()).is(Phase::Dead);
+        Process::successor(leaving(), Kin::Parent).then(Event::Ready).says(message).is(Phase::Dead);
+    }
+    let orphan = Process::successor(leaving(), Kin::Parent).then(Event::End(1)).is(Phase::Init);
+    orphan.did(Action::Arm(Deadline::Ready)).then(Event::Ready).is(Phase::Owner).did(Action::Accept);
+    let late = Process::successor(leaving(), Kin::Parent).then(Event::End(1));
+    late.then(Event::Deadline(Deadline::Ready)).is(Phase::Dead);
+    let waiting = Process::successor(leaving(), Kin::Parent).then(Event::Ready);
+    waiting.then(Event::End(1)).is(Phase::Owner).did(Action::Accept);
+}
+
+#[test]
+fn a_predecessor_that_does_not_answer_is_left() {
+    let waiting = Process::successor(leaving(), Kin::Parent).then(Event::Ready);
+    let dead = waiting.then(Event::Deadline(Deadline::Answer)).is(Phase::Dead);
+    dead.sent(Message::Failed("the predecessor did not answer".into()));
+}
+
+#[test]
+fn a_stop_before_commit_ends_the_successor_and_under_its_pid_the_service() {
+    let child = Process::successor(returning(), Kin::Parent).then(TERM).is(Phase::Dead);
+    child.sent(Message::Failed("stopped by SIGTERM".into()));
+    Process::successor(returning(), Kin::Child).then(TERM).is(Phase::Dead).sent(Message::Leaving);
+}
+
+#[test]
+fn an_attempt_that_fails_leaves_the_owner_and_can_be_tried_again() {
+    let failures = [
+        Event::Message(1, Message::Failed("no database".into())),
+        Event::Deadline(Deadline::Ready),
+        Event::Unknown(1, "gibberish".into()),
+        Event::Message(1, Message::Serving),
+    ];
+    for failure in failures {
+        let owner = Process::starting(leaving()).then(failure).is(Phase::Owner);
+        let owner = owner.did(Action::Arm(Deadline::Grace)).did_not(|action| *action == Action::Accept);
+        // Never two successors: the aborted one is killed at once, and reaped first.
+        let asked = owner.then(Event::Restart).did(Action::Kill(1)).is(Phase::Owner);
+        asked.then(Event::Dead(1, "was killed".into())).is(Phase::Starting).did(Action::Spawn(2));
+    }
+    let owner = Process::owner(leaving()).then(Event::Restart).did(Action::Spawn(1));
+    let owner = owner.then(Event::SpawnFailed(1, "no such file".into())).is(Phase::Owner);
+    owner.then(Event::Restart).did(Action::Spawn(2));
+}
+
+#[test]
+fn an_aborted_image_is_killed_after_its_grace() {
+    let owner = Process::starting(leaving()).then(Event::Deadline(Deadline::Ready));
+    let owner = owner.then(Event::Deadline(Deadline::Grace)).did(Action::Kill(1));
+    owner
+        .then(Event::Dead(1, "was killed".into()))
+        .is(Phase::Owner)
+        .then(Event::Restart)
+        .did(Action::Spawn(2));
+}
+
+#[test]
+fn an_end_is_no_death_until_its_grace_is_over() {
+    let starting = Process::starting(leaving()).then(Event::End(1)).is(Phase::Starting);
+    let starting = starting.did(Action::Arm(Deadline::Grace));
+    starting.then(Event::Deadline(Deadline::Grace)).is(Phase::Owner).did(Action::Kill(1));
+    let draining = Process::draining(leaving()).then(Event::End(1)).is(Phase::Draining);
+    let killing = draining.then(Event::Deadline(Deadline::Grace)).is(Phase::Killing).did(Action::Kill(1));
+    killing.then(Event::Dead(1, "was killed".into())).is(Phase::Owner).did(Action::Accept);
+}
+
+#[test]
+fn a_restart_asked_for_while_one_runs_is_passed_on_and_comes_back_with_a_roll_back() {
+    let starting = Process::starting(leaving()).then(Event::Restart).is(Phase::Starting);
+    let draining = starting.says(Message::Ready).sent(Message::Commit { again: true });
+    let again = draining.then(Event::Dead(1, "was killed".into())).did(Action::Accept).did(Action::Spawn(2));
+    again.is(Phase::Starting);
+}
+
+#[test]
+fn a_successor_restarts_only_when_its_predecessor_cannot_roll_back() {
+    let owner = Process::young(leaving(), Kin::Parent).then(Event::Restart).is(Phase::Owner);
+    let owner = owner.sent(Message::Dismiss).did_not(|action| matches!(action, Action::Spawn(_)));
+    let released = owner.says(Message::Released { exec: false, again: false });
+    released.is(Phase::Starting).did(Action::Spawn(2));
+    let passed_on = Process::successor(leaving(), Kin::Parent).then(Event::Ready);
+    let passed_on = passed_on.says(Message::Commit { again: true }).is(Phase::Owner).sent(Message::Dismiss);
+    passed_on.then(Event::End(1)).did(Action::Spawn(2));
+}
+
+#[test]
+fn the_net_ends_when_probation_is_over_and_the_successor_serves() {
+    let release = Action::Release { attempt: 1, exec: false, again: false };
+    let served = Process::draining(leaving()).says(Message::Serving).did_not(sends);
+    let probed = served.then(Event::Deadline(Deadline::Probation)).did(release).is(Phase::Draining);
+    let released = probed.then(Event::ReleaseSent(1)).is(Phase::Released);
+    let released = released.did(Action::CloseListeners { unlink: false });
+    released.then(Event::Drained).is(Phase::Dead);
+}
+
+#[test]
+fn a_release_that_cannot_be_sent_is_a_death_in_probation() {
+    let probed =
+        Process::draining(leaving()).says(Message::Serving).then(Event::Deadline(Deadline::Probation));
+    let ended = probed.then(Event::ReleaseFailed(1)).is(Phase::Draining).did(Action::Arm(Deadline::Grace));
+    let ended = ended.did_not(|action| matches!(action, Action::CloseListeners { .. }));
+    ended.then(Event::Dead(1, "was killed".into())).is(Phase::Owner).did(Action::Accept);
+}
+
+#[test]
+fn a_successor_that_does_not_serve_in_probation_is_killed_and_rolled_back() {
+    for decisions in BOTH {
+        let killing = Process::draining(decisions()).then(Event::Deadline(Deadline::Probation));
+        let killing = killing.is(Phase::Killing).did(Action::Kill(1));
+        let killing = killing.says(Message::Serving).is(Phase::Killing);
+        killing.then(Event::Dead(1, "was killed".into())).is(Phase::Owner).did(Action::Accept);
+    }
+}
+
+#[test]
+fn a_death_rolls_back_whatever_the_drain_has_come_to() {
+    for decisions in BOTH {
+        let dead = Event::Dead(1, "exited with status 1".into());
+        let reason = "the successor exited with status 1".to_owned();
+        let rolled_back = Action::Report(1, Report::RolledBack { reason });
+        Process::draining(decisions()).then(dead.clone()).is(Phase::Owner).did(rolled_back.clone());
+        Process::draining(decisions()).then(Event::Drained).then(dead).is(Phase::Owner).did(rolled_back);
+    }
+}
+
+#[test]
+fn double_execs_when_drained_probed_and_served_in_any_order() {
+    let exec = Action::Release { attempt: 1, exec: true, again: false };
+    let steps = [Event::Message(1, Message::Serving), Event::Deadline(Deadline::Probation), Event::Drained];
+    for order in [[0, 1, 2], [0, 2, 1], [2, 0, 1]] {
+        let [first, second, third] = order.map(|index| steps[index].clone());
+        let waits = Process::draining(returning()).then(first).did_not(sends).then(second).did_not(sends);
+        waits.then(third).did(exec.clone()).then(Event::ReleaseSent(1)).did(Action::Exec);
+    }
+}
+
+#[test]
+fn an_exec_that_fails_asks_for_the_service_as_the_new_image_would() {
+    let drained = Process::draining(returning()).says(Message::Serving).then(Event::Drained);
+    let exec = drained.then(Event::Deadline(Deadline::Probation)).then(Event::ReleaseSent(1));
+    let asks = exec.then(Event::ExecFailed("no such file".into())).is(Phase::Wait).sent(Message::Ready);
+    assert_eq!(asks.machine.turn(), Turn::Drain(Stop::HandedOver));
+    let back = asks.says(COMMIT).is(Phase::Owner).did(Action::Accept);
+    assert_eq!(back.machine.turn(), Turn::Serve);
+}
+
+#[test]
+fn the_child_gives_the_service_back_and_is_the_net_again() {
+    let owner = Process::young(returning(), Kin::Parent).says(Message::Released { exec: true, again: false });
+    let owner = owner.is(Phase::Owner).did(Action::Arm(Deadline::Back));
+    let net = owner.says(Message::Ready).is(Phase::Draining).sent(COMMIT).did(Action::StopAccepting);
+    let probed = net.says(Message::Serving).then(Event::Deadline(Deadline::Probation));
+    let release = Action::Release { attempt: 1, exec: false, again: false };
+    probed.did(release).then(Event::ReleaseSent(1)).is(Phase::Released);
+}
+
+#[test]
+fn who_does_not_come_back_is_given_up() {
+    let owner = Process::young(returning(), Kin::Parent).says(Message::Released { exec: true, again: false });
+    let alone =
+        owner.then(Event::Deadline(Deadline::Back)).is(Phase::Owner).did(Action::Arm(Deadline::Grace));
+    let alone = alone.then(Event::Deadline(Deadline::Grace)).did(Action::Kill(1));
+    let alone = alone.then(Event::Dead(1, "was killed".into())).is(Phase::Owner);
+    alone.then(Event::Restart).did(Action::Spawn(2));
+    // Its pid is the service's: told to stop, it takes the service with it.
+    let owner = Process::young(returning(), Kin::Parent).says(Message::Released { exec: true, again: false });
+    owner.then(Event::Deadline(Deadline::Back)).says(Message::Leaving).is(Phase::Stopping);
+}
+
+#[test]
+fn a_predecessor_past_all_its_deadlines_is_killed() {
+    let owner = Process::young(leaving(), Kin::Parent).then(Event::Deadline(Deadline::Release));
+    let owner = owner.is(Phase::Owner).did(Action::Kill(1));
+    let settled = Action::Report(1, Report::Settled);
+    owner.then(Event::Dead(1, "ended".into())).is(Phase::Owner).did(settled);
+}
+
+#[test]
+fn a_stop_of_the_owner_is_no_crash_to_anyone() {
+    for (stop, phase) in [(TERM, Phase::Dead), (QUIT, Phase::Stopping)] {
+        Process::young(leaving(), Kin::Parent).then(stop.clone()).is(phase).sent(Message::Leaving);
+        let starting = Process::starting(leaving()).then(stop.clone()).is(phase);
+        let ended = if stop == TERM {
+            Action::Kill(1)
+        } else {
+            Action::Send(1, Message::Abort("the owner is stopping".into()))
+        };
+        starting.did(ended).did(Action::StopAccepting).did(Action::CloseListeners { unlink: true });
+    }
+}
+
+#[test]
+fn a_process_leaves_when_its_aborted_image_is_reaped() {
+    let dead = Process::starting(leaving()).then(TERM).is(Phase::Dead);
+    assert_ne!(dead.machine.turn(), Turn::Leave);
+    assert_eq!(dead.then(Event::Dead(1, "was killed".into())).machine.turn(), Turn::Leave);
+}
+
+#[test]
+fn the_net_told_that_the_successor_stops_does_not_take_over() {
+    Process::draining(leaving()).says(Message::Leaving).is(Phase::Released);
+    let stopping = Process::draining(returning()).says(Message::Leaving).is(Phase::Stopping);
+    stopping.then(Event::Dead(1, "exited".into())).is(Phase::Stopping).then(Event::Drained).is(Phase::Dead);
+    let killing = Process::draining(leaving()).then(Event::Deadline(Deadline::Probation));
+    killing.says(Message::Leaving).is(Phase::Released);
+}
+
+#[test]
+fn a_stop_of_the_net_is_the_services_where_its_pid_is() {
+    let released = Message::Released { exec: false, again: false };
+    Process::draining(leaving()).then(QUIT).is(Phase::Released).sent(released.clone());
+    Process::draining(leaving()).then(TERM).is(Phase::Dead).sent(released);
+    Process::draining(returning()).then(QUIT).is(Phase::Stopping).sent(Message::Leaving);
+    Process::draining(returning()).then(TERM).is(Phase::Dead).sent(Message::Leaving);
+    Process::young(returning(), Kin::Parent).says(Message::Leaving).is(Phase::Stopping);
+}
+
+#[test]
+fn a_second_stop_while_draining_is_now_and_an_end_is_none() {
+    let stopping = Process::owner(leaving()).then(QUIT).is(Phase::Stopping);
+    let stopping = stopping.then(Event::End(1)).says(Message::Leaving).is(Phase::Stopping);
+    stopping.then(QUIT).is(Phase::Dead);
+    Process::owner(leaving()).then(QUIT).then(TERM).is(Phase::Dead);
+    // Handed over is no stop that was given: the first QUIT finds the drain under way.
+    let released = Process::draining(leaving()).says(Message::Serving);
+    let released = released.then(Event::Deadline(Deadline::Probation)).then(Event::ReleaseSent(1));
+    released.then(QUIT).is(Phase::Released).then(QUIT).is(Phase::Dead);
+}
+
+#[test]
+fn a_deadline_ends_a_drain() {
+    Process::owner(leaving()).then(QUIT).then(Event::Deadline(Deadline::Drain)).is(Phase::Dead);
+    let drained = Process::draining(returning()).then(Event::Deadline(Deadline::Drain));
+    assert!(drained.machine.is_drained());
+}
+
+#[test]
+fn a_net_that_stays_is_dismissed() {
+    let standby = || table(|view| if view.dismissed { Next::Exit } else { Next::Stay });
+    let net = Process::draining(standby()).says(Message::Serving);
+    let net =
+        net.then(Event::Deadline(Deadline::Probation)).did_not(sends).then(Event::Drained).did_not(sends);
+    let release = Action::Release { attempt: 1, exec: false, again: false };
+    net.says(Message::Dismiss).did(release.clone());
+    // Probation is not cut short by it.
+    let net = Process::draining(standby()).says(Message::Serving).says(Message::Dismiss).did_not(sends);
+    net.then(Event::Deadline(Deadline::Probation)).did(release);
+}
+
+#[test]
+fn a_seed_as_successor_serves_when_it_signals() {
+    let released = Process::starting(leaving()).then(Event::SeedReady(1)).is(Phase::Released);
+    released.did(Action::StopAccepting).did_not(sends);
+    let draining = Process::starting(returning()).then(Event::SeedReady(1)).is(Phase::Draining);
+    let exec = draining.then(Event::Drained).did(Action::Exec).did_not(sends);
+    let back = exec.then(Event::ExecFailed("no".into())).did(Action::SignalSeed(1)).is(Phase::Owner);
+    back.did(Action::Accept);
+}
+
+#[test]
+fn a_seed_as_predecessor_is_signalled_and_has_no_net() {
+    for kin in [Kin::Parent, Kin::Child] {
+        let origin = Origin { attempt: 0, kin, seed: true, bounded: false };
+        let process = Process { machine: Machine::new(leaving(), Some(origin), &[]), said: Vec::new() };
+        let owner =
+            process.then(Event::Ready).is(Phase::Owner).did(Action::SignalSeed(0)).did(Action::Accept);
+        assert!(!owner.machine.has_net());
+        owner.then(Event::Restart).did(Action::Spawn(1));
+    }
+}
+
+#[test]
+fn events_of_another_attempt_are_nobodys() {
+    let starting = Process::starting(leaving());
+    let before = starting.machine.clone();
+    let after = starting
+        .then(Event::Message(7, Message::Ready))
+        .then(Event::End(7))
+        .then(Event::Dead(7, "exited".into()))
+        .then(Event::SpawnFailed(7, "no".into()))
+        .then(Event::Deadline(Deadline::Leave(7)));
+    assert_eq!(after.machine, before);
+}
+
+#[test]
+fn children_that_an_exec_left_are_reaped_and_ended_past_their_deadline() {
+    let origin = Origin { attempt: 1, kin: Kin::Child, seed: false, bounded: true };
+    let process = Process { machine: Machine::new(returning(), Some(origin), &[99]), said: Vec::new() };
+    let owner = process.then(Event::Ready).says(COMMIT).did(Action::Arm(Deadline::Leave(99)));
+    let owner = owner.then(Event::Deadline(Deadline::Leave(99))).did(Action::Kill(99));
+    let owner = owner.then(Event::Dead(99, "was killed".into()));
+    assert_eq!(owner.machine.children_leaving().count(), 0);
+}

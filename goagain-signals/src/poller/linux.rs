@@ -36,8 +36,7 @@ impl Poller {
             match deadline {
                 Some(instant) => {
                     // A time of zero would disarm.
-                    let left =
-                        instant.saturating_duration_since(Instant::now()).max(Duration::from_nanos(1));
+                    let left = instant.saturating_duration_since(Instant::now()).max(Duration::from_nanos(1));
                     let once = Expiration::OneShot(TimeSpec::from_duration(left));
                     self.timer.set(once, TimerSetTimeFlags::empty())?;
                 }

@@ -146,8 +146,8 @@ impl Loop {
     }
 
     fn launch(&mut self, attempt: u64, server: &dyn Server) -> Result<(Process, Channel), LaunchError> {
-        let (ours, theirs) =
-            Channel::pair().map_err(|error| LaunchError::refused(format!("cannot make a channel: {error}")))?;
+        let (ours, theirs) = Channel::pair()
+            .map_err(|error| LaunchError::refused(format!("cannot make a channel: {error}")))?;
         let link = self.link(&theirs, attempt, self.generation + 1);
         let launch = self.handoff(None, link, theirs.as_fd(), None, server);
         let strategy = &mut self.strategy;
@@ -203,8 +203,7 @@ impl Loop {
     }
 
     fn try_exec(&mut self, server: &dyn Server) -> std::io::Result<LaunchError> {
-        let Some(index) =
-            self.peers.iter().position(|peer| self.machine.successor() == Some(peer.attempt))
+        let Some(index) = self.peers.iter().position(|peer| self.machine.successor() == Some(peer.attempt))
         else {
             return Err(std::io::ErrorKind::NotFound.into());
         };

@@ -88,7 +88,8 @@ impl Loop {
     }
 
     fn adopt(&mut self, inheritance: Inheritance) {
-        let Inheritance { predecessor, generation, attempt, release_within, leaving, warnings, .. } = inheritance;
+        let Inheritance { predecessor, generation, attempt, release_within, leaving, warnings, .. } =
+            inheritance;
         self.generation = generation;
         self.release_within = release_within;
         self.ready_within = inheritance.ready_within.unwrap_or(self.settings.ready_within);

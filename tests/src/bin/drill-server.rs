@@ -1,5 +1,9 @@
 //! The server that the drills restart: an example's server that reports what happens, and misbehaves when asked to.
-#![allow(clippy::print_stderr, clippy::print_stdout, reason = "the harness shows what a server said when a drill fails")]
+#![allow(
+    clippy::print_stderr,
+    clippy::print_stdout,
+    reason = "the harness shows what a server said when a drill fails"
+)]
 
 #[path = "../../../goagain/examples/serve/mod.rs"]
 mod serve;
@@ -150,7 +154,9 @@ fn event(generation: u64, observed: &Observed) -> Event {
         Report::Draining { stop } => ("draining", json!({ "reason": stop.to_string() })),
         Report::Released => ("released", Value::Null),
         Report::Settled => ("settled", Value::Null),
-        Report::Callback { callback, error } => ("callback_failed", json!({ "reason": error, "of": callback })),
+        Report::Callback { callback, error } => {
+            ("callback_failed", json!({ "reason": error, "of": callback }))
+        }
         Report::Dropped { name } => ("dropped", json!({ "name": name })),
         Report::Warning { text } => ("warning", json!({ "reason": text })),
         Report::Signalled { signal } => ("signalled", json!({ "signal": signal.to_string() })),
@@ -160,7 +166,10 @@ fn event(generation: u64, observed: &Observed) -> Event {
 }
 
 fn addresses(listeners: &[Listener]) -> Value {
-    listeners.iter().map(|listener| (listener.name().to_owned(), json!(listener.local_addr().to_string()))).collect()
+    listeners
+        .iter()
+        .map(|listener| (listener.name().to_owned(), json!(listener.local_addr().to_string())))
+        .collect()
 }
 
 /// Memory that is there, not only promised.

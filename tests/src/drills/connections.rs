@@ -62,7 +62,7 @@ fn kept(context: &Context) -> anyhow::Result<()> {
         ensure!(!connection.answer()?.close, "connection: expected it to be kept");
     }
     service.restart()?;
-    service.await_name("committed")?;
+    is_draining(&service, old)?;
     connection.send("/", false)?;
     answered_by(&mut connection, old)?;
     service.await_settled(old)?;
@@ -76,11 +76,16 @@ fn unused(context: &Context) -> anyhow::Result<()> {
     let mut connection = open(&service)?;
     service.get("/")?;
     service.restart()?;
-    service.await_name("committed")?;
+    is_draining(&service, old)?;
     connection.send("/", false)?;
     answered_by(&mut connection, old)?;
     service.await_settled(old)?;
     service.end()
+}
+
+/// Waits until the old image says that it drains; the new one may report the commit before that.
+fn is_draining(service: &Service, old: u64) -> anyhow::Result<()> {
+    service.await_event(|event| event.name == "draining" && event.generation == old, DEADLINE).map(drop)
 }
 
 /// Reads an answer of generation `old` that closes the connection.

@@ -49,7 +49,8 @@ fn helper(context: &Context) -> anyhow::Result<()> {
 fn inherited_nothing(context: &Context, service: &Service, times: usize) -> anyhow::Result<()> {
     // What the harness itself was started with goes to every program: a helper that it starts has just that.
     let control = Command::new(&context.binaries.server).env("DRILL_HELPER", "1").output()?;
-    let control: serde_json::Value = serde_json::from_slice(&control.stdout).context("the control's answer")?;
+    let control: serde_json::Value =
+        serde_json::from_slice(&control.stdout).context("the control's answer")?;
     for number in 1..=times {
         let event = service.await_times(number, |event: &Event| event.name == "helper", DEADLINE)?;
         let (found, expected) = (&event.detail["descriptors"], &control["descriptors"]);
