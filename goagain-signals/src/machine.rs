@@ -272,10 +272,8 @@ impl Machine {
                     actions.push(Action::Kill(peer.attempt));
                 }
             }
-            (Deadline::Leave(attempt), _) => {
-                if self.leaving.iter().any(|peer| peer.attempt == attempt && peer.kin == Kin::Child) {
-                    actions.push(Action::Kill(attempt));
-                }
+            (Deadline::Leave(attempt), _) if self.children_leaving().any(|child| child == attempt) => {
+                actions.push(Action::Kill(attempt));
             }
             _ => {}
         }

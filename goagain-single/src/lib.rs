@@ -7,9 +7,9 @@
 //!               └─ C  initialises ─ READY ┘└─ accepts ─ SERVING ─────────┘└─ may restart in its turn
 //! ```
 //!
-//! The new process is the service from COMMIT on, and its pid is a new one, as with nginx: it suits systemd with
-//! `Type=notify` or a pid file, and servers without a supervisor. Where a supervisor watches the pid that it started, take
-//! `goagain-double`.
+//! The new process is the service from COMMIT on, and its pid is a new one, as with nginx: it suits servers without a
+//! supervisor, and those that tell theirs the new pid (a pid file, systemd's MAINPID). Where a supervisor watches the pid
+//! that it started, take `goagain-double`.
 //!
 //! The net is kept for the probation and no longer: then the old process closes its listeners, finishes what is in flight
 //! for as long as its drain may take, and leaves; meanwhile the new one can restart again.

@@ -66,7 +66,7 @@
     not(feature = "single"),
     doc = "- `Single` execs once: the child takes over and the old process leaves, so the pid changes."
 )]
-//!   For systemd with `Type=notify` or a pid file, and for no supervisor at all.
+//!   For no supervisor, or for one that your service tells the new pid (a pid file, systemd's MAINPID).
 #![cfg_attr(feature = "double", doc = "- [`Double`] execs twice: the pid never changes.")]
 #![cfg_attr(not(feature = "double"), doc = "- `Double` execs twice: the pid never changes.")]
 //!   For supervisors that watch the pid that they started: runit, s6, supervisord, a container's init.
@@ -133,3 +133,8 @@ pub use goagain_signals::{Handle, Meaning, Observed, Report, Signal, Signals, St
 pub use goagain_single::Single;
 pub use listener::Listener;
 pub use stream::Stream;
+
+/// The README's code compiles.
+#[cfg(all(doctest, feature = "single"))]
+#[doc = include_str!("../../README.md")]
+struct Readme;
