@@ -258,7 +258,7 @@ impl Machine {
                 self.attempt_failed("it was not ready within its deadline".into(), false, actions);
             }
             // An orphan has the same time as under its predecessor.
-            (Deadline::Ready, Phase::Init) => self.phase = Phase::Dead,
+            (Deadline::Ready, Phase::Init) => self.leave_uncommitted(actions),
             (Deadline::Answer, Phase::Wait) => {
                 self.cannot_serve("the predecessor did not answer".into(), actions);
             }

@@ -1,6 +1,6 @@
 //! The process on the other side of an attempt: its channel, and the process itself.
 
-use goagain_env::{Channel, Process, SeedSignal};
+use goagain_env::{Channel, Kin, Process, SeedSignal};
 use std::os::fd::{AsFd, BorrowedFd};
 
 #[derive(Debug)]
@@ -10,11 +10,31 @@ pub(crate) struct Peer {
     pub(crate) process: Option<Process>,
     /// `None` once it has ended, or was closed.
     pub(crate) channel: Option<Channel>,
+    /// Nothing that it says matters any longer. Without pidfds the channel stays open, for its end to tell of the death.
+    pub(crate) silenced: bool,
     /// What a seed's process expects to be sent.
     pub(crate) signal: SeedSignal,
 }
 
 impl Peer {
+    pub(crate) fn new(attempt: u64, process: Option<Process>, channel: Option<Channel>) -> Peer {
+        Peer { attempt, process, channel, silenced: false, signal: SeedSignal::Quit }
+    }
+
+    /// Says and hears no more.
+    pub(crate) fn close(&mut self) {
+        self.silenced = true;
+        if self.process.as_ref().is_none_or(|process| process.as_fd().is_some()) {
+            self.channel = None;
+        }
+    }
+
+    /// Whether nothing but the end of the channel tells of the death: of a parent, without pidfds.
+    pub(crate) fn dies_with_its_channel(&self) -> bool {
+        let unwatched = |process: &Process| process.as_fd().is_none() && process.kin() == Kin::Parent;
+        self.process.as_ref().is_some_and(unwatched)
+    }
+
     pub(crate) fn fds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         let channel = self.channel.as_ref().map(AsFd::as_fd);
         let process = self.process.as_ref().and_then(Process::as_fd);

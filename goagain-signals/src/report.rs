@@ -74,7 +74,7 @@ pub enum Report {
         /// What.
         text: String,
     },
-    /// A signal was read.
+    /// A signal that has a callback was read, and the callback was run. What other signals do is reported as such.
     Signalled {
         /// Which.
         signal: Signal,

@@ -154,7 +154,6 @@ impl Loop {
         if let Some(event) = sender.and_then(|pid| self.signal_of_a_peer(signal, pid)) {
             return self.feed(event, server);
         }
-        self.report(self.machine.attempt(), Report::Signalled { signal }, server);
         let called = match self.settings.signals.meaning(signal) {
             Some(Meaning::Restart) => return self.feed(Event::Restart, server),
             Some(Meaning::StopNow) => return self.feed(Event::Stop(Stop::Now(Some(signal))), server),
@@ -163,6 +162,7 @@ impl Loop {
             Some(Meaning::Reopen) => ("on_usr1", server.reopen()),
             None => return,
         };
+        self.report(self.machine.attempt(), Report::Signalled { signal }, server);
         self.callback(called, server);
     }
 
@@ -221,7 +221,14 @@ impl Loop {
                     self.channel_ended(attempt)
                 }
             };
-            self.feed(event, server);
+            let Some(peer) = self.peer(attempt) else { return };
+            let (silenced, dead) = (peer.silenced, peer.channel.is_none() && peer.dies_with_its_channel());
+            if !silenced {
+                self.feed(event, server);
+            }
+            if dead {
+                self.dead(attempt, Exit::unknown(), server);
+            }
         }
     }
 

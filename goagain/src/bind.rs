@@ -10,7 +10,7 @@ use std::fs;
 use std::io;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::os::unix::fs::FileTypeExt;
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -146,7 +146,7 @@ fn bind_unix(path: &Path) -> io::Result<UnixListener> {
             let message = "something that is no socket is there: move it away";
             return Err(io::Error::new(io::ErrorKind::AlreadyExists, message));
         }
-        Ok(_) if is_alive(path) => {
+        Ok(_) if !is_stale(path) => {
             let message = "a server listens there: stop it, or restart it in place of starting another";
             return Err(io::Error::new(io::ErrorKind::AddrInUse, message));
         }
@@ -154,6 +154,10 @@ fn bind_unix(path: &Path) -> io::Result<UnixListener> {
         Ok(_) => {}
     }
     let temporary = temporary_name(path);
+    if is_stale(&temporary) {
+        // Of a process of the same pid that died before its rename: in a container every first one may have it.
+        let _ = fs::remove_file(&temporary);
+    }
     let listener = UnixListener::bind(&temporary)?;
     if let Err(error) = fs::rename(&temporary, path) {
         let _ = fs::remove_file(&temporary);
@@ -167,7 +171,12 @@ fn temporary_name(path: &Path) -> PathBuf {
     path.with_file_name(format!(".{:x}", std::process::id()))
 }
 
-/// Whether somebody listens at `path`.
-pub(crate) fn is_alive(path: &Path) -> bool {
-    UnixStream::connect(path).is_ok()
+/// Whether a socket is at `path` that no process holds any longer (ECONNREFUSED).
+///
+/// It is asked with a socket of another type, to which one that is held answers EPROTOTYPE. So a server's queue does not
+/// get a connection that nobody wants, and a queue that is full is not waited for.
+pub(crate) fn is_stale(path: &Path) -> bool {
+    let is_socket = fs::symlink_metadata(path).is_ok_and(|metadata| metadata.file_type().is_socket());
+    let connected = UnixDatagram::unbound().and_then(|socket| socket.connect(path));
+    is_socket && connected.is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
 }

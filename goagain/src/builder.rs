@@ -32,6 +32,19 @@ struct Adjust {
     back_within: Option<Duration>,
 }
 
+/// A century stands for ever: times are added to each other and to the clock, which has an end.
+const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
+impl Adjust {
+    fn bound(&mut self) {
+        let Adjust { signals: _, ready_within, drain_within, idle_grace, probation, grace, back_within } =
+            self;
+        for time in [ready_within, drain_within, idle_grace, probation, grace, back_within] {
+            *time = time.map(|time| time.min(FOR_EVER));
+        }
+    }
+}
+
 impl Builder {
     pub(crate) fn new(strategy: Box<dyn Strategy>) -> Builder {
         let callbacks = Callbacks::default();
@@ -151,7 +164,7 @@ impl Builder {
         Goagain::new(Loop::isolated(settings, strategy)?, Inherited::default(), callbacks)
     }
 
-    fn settings(self) -> Result<(Settings, Box<dyn Strategy>, Callbacks), StartError> {
+    fn settings(mut self) -> Result<(Settings, Box<dyn Strategy>, Callbacks), StartError> {
         let image = match self.image {
             Some(path) => Image::at(path),
             None => Image::current(),
@@ -159,6 +172,7 @@ impl Builder {
         let image = image.map_err(system("find the image of this process"))?;
         let args = self.args.unwrap_or_else(|| std::env::args_os().skip(1).collect());
         let mut settings = Settings::new(image, args);
+        self.adjust.bound();
         let Adjust { signals, ready_within, drain_within, idle_grace, probation, grace, back_within } =
             self.adjust;
         settings.signals = signals.unwrap_or(settings.signals);

@@ -109,9 +109,13 @@ impl Connections {
 
     fn ended(&self, before: u64) {
         if before & DRAINING != 0 && before & COUNT == 1 {
-            // A full buffer wakes the loop as well.
-            let _ = (&self.0.wake).write(&[0]);
+            self.wake_up();
         }
+    }
+
+    pub(crate) fn wake_up(&self) {
+        // A full buffer wakes the loop as well.
+        let _ = (&self.0.wake).write(&[0]);
     }
 }
 

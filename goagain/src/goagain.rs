@@ -78,7 +78,9 @@ impl Goagain {
     pub fn listen(&mut self, name: &str, address: &str) -> Result<Listener, ListenError> {
         match (address.strip_prefix("unix:"), address.rsplit_once(':')) {
             (Some(path), _) if !path.is_empty() => self.listen_unix(name, path),
-            (None, Some(_)) => self.listen_tcp(name, address),
+            (None, Some((host, port))) if !host.is_empty() && port.parse::<u16>().is_ok() => {
+                self.listen_tcp(name, address)
+            }
             _ => Err(ListenError::Address { given: address.to_owned() }),
         }
     }
@@ -174,9 +176,7 @@ impl Goagain {
         loop {
             match self.step() {
                 Turn::Serve => self.inner.wait(&self.serving)?,
-                Turn::Prepare => {
-                    return Err(io::Error::new(io::ErrorKind::InvalidInput, "call `ready` first"));
-                }
+                Turn::Prepare => return Err(before_ready()),
                 Turn::Drain(_) | Turn::Leave => return Ok(()),
             }
         }
@@ -195,10 +195,11 @@ impl Goagain {
     /// that and [`finish`](Goagain::finish). [`Finish::Resume`]: serve again.
     ///
     /// # Errors
-    /// Those of `epoll_wait`.
+    /// Those of `epoll_wait`, and [`io::ErrorKind::InvalidInput`] before [`ready`](Goagain::ready).
     pub fn drain(&mut self) -> io::Result<Finish> {
         loop {
             match self.step() {
+                Turn::Prepare => return Err(before_ready()),
                 Turn::Serve => return Ok(Finish::Resume),
                 Turn::Leave => return Ok(Finish::Exit),
                 _ if self.serving.connections.is_empty() || self.inner.is_drained() => {
@@ -213,7 +214,7 @@ impl Goagain {
     /// this process is to leave, or to serve again.
     ///
     /// # Errors
-    /// Those of `epoll_wait`.
+    /// Those of `epoll_wait`, and [`io::ErrorKind::InvalidInput`] before [`ready`](Goagain::ready).
     pub fn finish(&mut self) -> io::Result<Finish> {
         self.serving.finishing = true;
         loop {
@@ -223,7 +224,8 @@ impl Goagain {
                     self.serving.unlink();
                     return Ok(Finish::Exit);
                 }
-                Turn::Prepare | Turn::Drain(_) => self.inner.wait(&self.serving)?,
+                Turn::Prepare => return Err(before_ready()),
+                Turn::Drain(_) => self.inner.wait(&self.serving)?,
             }
         }
     }
@@ -243,12 +245,18 @@ impl Goagain {
     /// Says that the application has no last work left: what [`finish`](Goagain::finish) does first.
     pub fn let_go(&mut self) {
         self.serving.finishing = true;
+        // Where nothing is in flight any longer, no guard will wake the loop.
+        self.serving.connections.wake_up();
     }
 
     /// Tells the predecessor that this image cannot serve, and why. Nothing is lost: the predecessor goes on.
     pub fn fail(mut self, reason: impl Into<String>) {
         self.inner.tell(Event::Fail(reason.into()), &mut self.serving);
     }
+}
+
+fn before_ready() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, "not ready yet: call `ready` first")
 }
 
 impl Drop for Goagain {

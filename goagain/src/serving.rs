@@ -94,9 +94,9 @@ impl Serving {
 
     /// Removes the paths of Unix sockets whose last listener this was. A server that has taken a path over meanwhile
     /// listens there, and keeps it.
-    pub(crate) fn unlink(&mut self) {
-        for path in self.unlink.drain(..) {
-            if !crate::bind::is_alive(&path) {
+    pub(crate) fn unlink(&self) {
+        for path in &self.unlink {
+            if crate::bind::is_stale(path) {
                 // It is tidiness only: what is left is replaced by the next to bind there.
                 let _ = std::fs::remove_file(path);
             }

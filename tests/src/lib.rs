@@ -29,3 +29,5 @@ pub mod floor;
 pub mod summary;
 
 pub mod drills;
+
+pub mod model;

@@ -320,7 +320,15 @@ impl Service {
     /// # Errors
     /// - it still lives after the deadline.
     pub fn await_gone(&self, pid: i32) -> anyhow::Result<()> {
-        let process = self.process(pid)?;
+        let followed = self.inbox.processes().into_iter().find(|process| process.pid() == pid);
+        let Some(process) = followed else {
+            // It has said something and was dead and reaped when that was read.
+            ensure!(
+                self.events().iter().any(|event| event.pid == pid),
+                "{pid}: expected a pid of the service"
+            );
+            return Ok(());
+        };
         ensure!(process.await_death(DEADLINE)?, "{pid}: expected it to end within {DEADLINE:?}");
         process.reap()?;
         Ok(())

@@ -31,7 +31,7 @@ const PROBATION_MS: u64 = 200;
 /// How often the floor is measured, idle and under load.
 const FLOORS: usize = 20;
 /// How often signal → commit is measured with and without a heap.
-const HEAPS: usize = 5;
+const HEAPS: usize = 9;
 
 /// What to run.
 #[derive(Clone, Copy, Debug)]

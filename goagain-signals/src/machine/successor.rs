@@ -33,8 +33,14 @@ impl Machine {
             if let Some(peer) = self.predecessor.as_ref().filter(|peer| !peer.seed) {
                 actions.push(Action::Send(peer.attempt, Message::Failed(reason)));
             }
-            self.phase = Phase::Dead;
+            self.leave_uncommitted(actions);
         }
+    }
+
+    /// This image was never given the service.
+    pub(super) fn leave_uncommitted(&mut self, actions: &mut Vec<Action>) {
+        self.phase = Phase::Dead;
+        self.refuse_what_was_asked("this process was not given the service: ask the owner", actions);
     }
 
     pub(super) fn stop_uncommitted(&mut self, stop: Stop, actions: &mut Vec<Action>) {
@@ -49,7 +55,7 @@ impl Machine {
             });
         }
         self.stop = Some(stop);
-        self.phase = Phase::Dead;
+        self.leave_uncommitted(actions);
     }
 
     pub(super) fn predecessor_says(&mut self, message: Message, actions: &mut Vec<Action>) {
@@ -66,7 +72,9 @@ impl Machine {
                 actions.push(Action::Report(attempt, Report::Committed));
                 self.own(actions);
             }
-            (Phase::Init | Phase::Wait, Message::Abort(_) | Message::Leaving) => self.phase = Phase::Dead,
+            (Phase::Init | Phase::Wait, Message::Abort(_) | Message::Leaving) => {
+                self.leave_uncommitted(actions);
+            }
             (Phase::Owner, Message::Released { exec, again }) if !baton => {
                 self.again |= again;
                 actions.push(Action::Disarm(Deadline::Release));
@@ -82,7 +90,8 @@ impl Machine {
             }
             (Phase::Owner, Message::Leaving) => self.stop_as_owner(Stop::Gracefully, actions),
             (Phase::Owner, Message::Ready) if baton => {
-                self.successor = self.predecessor.take();
+                // As a successor it has not said SERVING yet.
+                self.successor = self.predecessor.take().map(|peer| Peer { mark: false, ..peer });
                 actions.push(Action::Disarm(Deadline::Back));
                 self.commit(actions);
             }

@@ -59,7 +59,7 @@ impl Loop {
             }
             Action::Close(attempt) => {
                 if let Some(peer) = self.peer(attempt) {
-                    peer.channel = None;
+                    peer.close();
                 }
                 None
             }
@@ -131,9 +131,7 @@ impl Loop {
         match self.launch(attempt, server) {
             Ok((process, channel)) => {
                 let pid = process.pid();
-                let signal = SeedSignal::Quit;
-                let (process, channel) = (Some(process), Some(channel));
-                self.peers.push(Peer { attempt, process, channel, signal });
+                self.peers.push(Peer::new(attempt, Some(process), Some(channel)));
                 self.report(attempt, Report::Spawned { pid }, server);
                 Some(Event::Spawned(attempt))
             }

@@ -7,7 +7,7 @@ use crate::machine::Origin;
 use crate::peer::Peer;
 use crate::poller::Poller;
 use crate::{Decisions, Machine, Settings, StartError};
-use goagain_env::{Handoff, Inherit, Inheritance, Inherited, Kin, Predecessor, SeedSignal, Strategy};
+use goagain_env::{Handoff, Inherit, Inheritance, Inherited, Kin, Predecessor, Strategy};
 use std::collections::{BTreeMap, HashMap};
 use std::os::fd::{AsFd, AsRawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -98,19 +98,18 @@ impl Loop {
         let (origin, peer) = match predecessor {
             Predecessor::Peer { channel, process, kin } => (
                 Origin { attempt, kin, seed: false, bounded },
-                Peer { attempt, process, channel: Some(channel), signal: SeedSignal::Quit },
+                Peer::new(attempt, process, Some(channel)),
             ),
             Predecessor::Seed { process, signal } => (
                 Origin { attempt, kin: process.kin(), seed: true, bounded },
-                Peer { attempt, process: Some(process), channel: None, signal },
+                Peer { signal, ..Peer::new(attempt, Some(process), None) },
             ),
         };
         self.peers.push(peer);
         // They belong to attempts that are long over: any number that no attempt has will do.
         let numbers: Vec<u64> = (0..leaving.len() as u64).map(|index| u64::MAX - index).collect();
         for (&attempt, process) in numbers.iter().zip(leaving) {
-            let (process, signal) = (Some(process), SeedSignal::Quit);
-            self.peers.push(Peer { attempt, process, channel: None, signal });
+            self.peers.push(Peer::new(attempt, Some(process), None));
         }
         self.machine = Machine::new(*self.machine.decisions(), Some(origin), &numbers);
         self.requests.set_attempt(attempt);

@@ -136,7 +136,6 @@ fn configure(
         .on_hup(callback(for_hup, "HUP"))
         .on_usr1(callback(for_usr1, "USR1"))
         .observe(move |observed| {
-            eprintln!("{} {observed}", std::process::id());
             for_reports.emit(&event(generation.get().copied().unwrap_or(0), observed));
         }))
 }

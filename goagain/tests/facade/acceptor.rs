@@ -1,0 +1,137 @@
+//! Acceptors: they end with the term, and leave the listener as it was.
+
+use crate::support::{SOON, address, ask, assert_answered, builder, echo, owner, owner_of, server, soon};
+use goagain::{Finish, Stream};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::{setsockopt, sockopt};
+use std::io::ErrorKind;
+use std::net::TcpStream;
+use std::os::fd::AsFd;
+
+#[test]
+fn before_ready_there_is_none() {
+    let mut again = server();
+    let http = again.listen("http", "127.0.0.1:0").unwrap();
+    let error = http.acceptor().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    assert_eq!(error.to_string(), "not ready yet: call `ready` before making an acceptor");
+    again.ready().unwrap();
+    http.acceptor().unwrap();
+}
+
+#[test]
+fn what_came_before_ready_waits_in_the_queue() {
+    let mut again = server();
+    let http = again.listen("http", "127.0.0.1:0").unwrap();
+    let early = ask(&http);
+    again.ready().unwrap();
+    let served = echo(http.acceptor().unwrap());
+    assert_answered(early);
+    again.handle().stop_now();
+    soon(move || {
+        again.wait().unwrap();
+        assert_eq!(served.join().unwrap(), 1);
+    });
+}
+
+#[test]
+fn each_of_several_threads_ends_at_the_end_of_the_term() {
+    let (mut again, http) = owner();
+    let acceptors: Vec<_> = (0..4).map(|_| echo(http.acceptor().unwrap())).collect();
+    for _ in 0..20 {
+        assert_answered(ask(&http));
+    }
+    again.handle().stop_gracefully();
+    soon(move || {
+        again.wait().unwrap();
+        let served: usize = acceptors.into_iter().map(|acceptor| acceptor.join().unwrap()).sum();
+        assert_eq!(served, 20);
+        assert_eq!(again.finish().unwrap(), Finish::Exit);
+    });
+}
+
+#[test]
+fn one_made_after_the_term_ends_at_once_and_stays_ended() {
+    let (mut again, http) = owner();
+    again.handle().stop_gracefully();
+    let (http, mut again) = soon(move || {
+        again.wait().unwrap();
+        (http, again)
+    });
+    let mut acceptor = http.acceptor().unwrap();
+    assert!(acceptor.next().is_none());
+    assert!(acceptor.next().is_none());
+    assert_eq!(again.finish().unwrap(), Finish::Exit);
+    assert!(http.acceptor().unwrap().next().is_none());
+}
+
+#[test]
+fn a_queued_connection_is_not_taken_after_the_end() {
+    let (mut again, http) = owner();
+    let mut acceptor = http.acceptor().unwrap();
+    let _queued = ask(&http);
+    again.handle().stop_gracefully();
+    soon(move || {
+        again.wait().unwrap();
+        assert!(acceptor.next().is_none());
+        assert!(again.connections().is_empty());
+    });
+}
+
+#[test]
+fn a_duplicate_still_accepts_when_the_acceptor_has_ended_and_the_library_has_let_go() {
+    let (mut again, http) = owner();
+    let duplicate = http.to_std_tcp().unwrap();
+    let accepting = echo(http.acceptor().unwrap());
+    again.handle().stop_gracefully();
+    soon(move || {
+        again.wait().unwrap();
+        assert_eq!(accepting.join().unwrap(), 0);
+        assert_eq!(again.finish().unwrap(), Finish::Exit);
+        drop(again);
+    });
+    let client = TcpStream::connect(address(&http)).unwrap();
+    assert!(is_readable(&duplicate));
+    let (_, peer) = duplicate.accept().unwrap();
+    assert_eq!(peer, client.local_addr().unwrap());
+}
+
+#[test]
+fn a_connection_that_was_reset_in_the_queue_ends_nothing() {
+    let mut again = server();
+    let http = again.listen("http", "127.0.0.1:0").unwrap();
+    let reset = ask(&http);
+    // Closing it sends RST: where the system says so at accept, that is ECONNABORTED.
+    setsockopt(&reset, sockopt::Linger, &nix::libc::linger { l_onoff: 1, l_linger: 0 }).unwrap();
+    drop(reset);
+    again.ready().unwrap();
+    let accepting = echo(http.acceptor().unwrap());
+    assert_answered(ask(&http));
+    again.handle().stop_now();
+    soon(move || {
+        again.wait().unwrap();
+        assert!((1..=2).contains(&accepting.join().unwrap()));
+    });
+}
+
+#[test]
+fn what_it_yields_blocks_and_is_counted() {
+    let (mut again, http) = owner_of(builder());
+    let client = ask(&http);
+    let (stream, guard) = http.acceptor().unwrap().next().unwrap().unwrap();
+    assert_eq!((again.connections().len(), again.connections().waiting()), (1, 1));
+    let Stream::Tcp(stream) = stream else { panic!("a TCP listener yields TCP streams") };
+    // std has no way to ask for O_NONBLOCK: a read that may block until its timeout shows it.
+    stream.set_read_timeout(Some(SOON)).unwrap();
+    let mut byte = [0];
+    std::io::Read::read_exact(&mut &stream, &mut byte).unwrap();
+    drop((stream, guard, client));
+    assert!(again.connections().is_empty());
+    again.handle().stop_now();
+    soon(move || again.wait().unwrap());
+}
+
+fn is_readable(fd: &impl AsFd) -> bool {
+    let mut fds = [PollFd::new(fd.as_fd(), PollFlags::POLLIN)];
+    poll(&mut fds, PollTimeout::try_from(SOON).unwrap()).unwrap() == 1
+}

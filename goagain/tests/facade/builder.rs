@@ -1,0 +1,186 @@
+//! Everything that can be chosen.
+
+use crate::support::{Leaves, builder, expect, observed, owner_of, soon};
+use goagain::{
+    Finish, Goagain, Launch, LaunchError, Launched, Meaning, Next, Report, Signal, Signals, StartError,
+    Strategy, Turn, View,
+};
+use nix::sys::signal::{SigSet, Signal as Raw};
+use std::panic::resume_unwind;
+use std::thread;
+use std::time::Duration;
+
+/// A panic that does not go to the panic hook, which would print it.
+fn quietly_panic() -> ! {
+    resume_unwind(Box::new("at the disco"))
+}
+
+#[test]
+fn everything_at_once() {
+    let builder = builder()
+        .ready_within(Duration::MAX)
+        .drain_within(Duration::MAX)
+        .idle_grace(Duration::MAX)
+        .probation(Duration::MAX)
+        .grace(Duration::MAX)
+        .back_within(Duration::MAX)
+        .on_hup(|| ())
+        .on_usr1(|| Err::<(), _>("no log"))
+        .before_exec(|| Ok::<(), std::io::Error>(()))
+        .observe(|_| ())
+        .signals(Signals::none())
+        .image("/nonexistent")
+        .args(["--flag"]);
+    assert!(format!("{builder:?}").contains("Leaves"));
+    let (mut again, _http) = owner_of(builder);
+    // Times without end are armed, and added to each other.
+    assert_eq!(again.handle().restart(), 1);
+    assert_eq!(again.step(), Turn::Serve);
+    again.handle().stop_gracefully();
+    soon(move || {
+        again.wait().unwrap();
+        assert_eq!(again.finish().unwrap(), Finish::Exit);
+    });
+}
+
+#[test]
+fn an_image_without_a_path_is_refused() {
+    let error = builder().image("").isolated().unwrap_err();
+    assert!(matches!(error, StartError::System { .. }));
+    assert!(error.to_string().starts_with("cannot find the image of this process: "), "{error}");
+}
+
+#[test]
+fn the_signals_are_a_table() {
+    let signals = Signals::default().set(Signal::Term, Meaning::StopGracefully).off(Signal::Usr1);
+    let meant = Signal::ALL.map(|signal| signals.meaning(signal));
+    let hup = Some(Meaning::Reload);
+    let (int, quit, term) = (Meaning::StopNow, Meaning::StopGracefully, Meaning::StopGracefully);
+    assert_eq!(meant, [hup, Some(int), Some(quit), Some(term), None, Some(Meaning::Restart)]);
+    assert_eq!(Signal::ALL.map(|signal| Signals::none().meaning(signal)), [None; 6]);
+    assert_eq!(Signal::Term.to_string(), "SIGTERM");
+    assert_eq!(Signal::Term.number(), Raw::SIGTERM as i32);
+}
+
+#[test]
+fn unblock_signals_unblocks_what_the_library_answers_and_nothing_else() {
+    // A mask is the thread's own.
+    thread::spawn(|| {
+        SigSet::from_iter([Raw::SIGHUP, Raw::SIGTERM, Raw::SIGWINCH]).thread_block().unwrap();
+        goagain::unblock_signals().unwrap();
+        let mask = SigSet::thread_get_mask().unwrap();
+        let blocked = [Raw::SIGHUP, Raw::SIGTERM, Raw::SIGWINCH].map(|signal| mask.contains(signal));
+        assert_eq!(blocked, [false, false, true]);
+    })
+    .join()
+    .unwrap();
+}
+
+#[test]
+fn an_observer_that_panics_harms_neither_the_server_nor_the_next_one() {
+    let (builder, reports) = observed();
+    let quiet = Goagain::builder(Leaves).observe(|_| quietly_panic());
+    let (mut again, _http) = owner_of(quiet);
+    again.handle().restart();
+    assert_eq!(again.step(), Turn::Serve);
+
+    let (mut again, _http) = owner_of(builder.image("/nonexistent").observe(|_| quietly_panic()));
+    again.handle().restart();
+    assert_eq!(again.step(), Turn::Serve);
+    expect(&reports, |report| *report == Report::Requested);
+    expect(&reports, |report| matches!(report, Report::Failed { .. }));
+}
+
+#[test]
+fn the_image_is_started_with_its_arguments() {
+    let (builder, reports) = observed();
+    let (mut again, _http) = owner_of(builder.image("/bin/sh").args(["-c", "exit 7"]));
+    let handle = again.handle();
+    handle.restart();
+    let waiting = thread::spawn(move || again.wait());
+    expect(&reports, |report| matches!(report, Report::Spawned { .. }));
+    let failed = expect(&reports, |report| matches!(report, Report::Failed { .. }));
+    let Report::Failed { reason } = failed.report else { unreachable!() };
+    assert!(reason.contains('7'), "{reason}");
+    handle.stop_now();
+    soon(move || waiting.join().unwrap().unwrap());
+}
+
+#[test]
+fn an_image_that_is_not_ready_in_time_is_killed_and_the_next_attempt_runs() {
+    let (builder, reports) = observed();
+    let short = Duration::from_millis(1);
+    let builder = builder.image("/bin/sleep").args(["1000"]).ready_within(short).grace(short);
+    let (mut again, _http) = owner_of(builder);
+    let handle = again.handle();
+    let waiting = thread::spawn(move || {
+        again.wait().unwrap();
+        again.finish().unwrap()
+    });
+    let mut pids = Vec::new();
+    for attempt in [1, 2] {
+        handle.restart();
+        let spawned = expect(&reports, |report| matches!(report, Report::Spawned { .. }));
+        let Report::Spawned { pid } = spawned.report else { unreachable!() };
+        let failed = expect(&reports, |report| matches!(report, Report::Failed { .. }));
+        assert_eq!((spawned.attempt, failed.attempt), (attempt, attempt));
+        assert_eq!(failed.report, Report::Failed { reason: "it was not ready within its deadline".into() });
+        pids.push(pid);
+    }
+    handle.stop_now();
+    assert_eq!(soon(move || waiting.join().unwrap()), Finish::Exit);
+    for pid in pids {
+        // Reaped too: not even a zombie answers.
+        let raw = nix::unistd::Pid::from_raw(pid.as_raw());
+        assert_eq!(nix::sys::signal::kill(raw, None), Err(nix::Error::ESRCH));
+    }
+}
+
+/// Goes wrong where it is told to.
+#[derive(Debug)]
+enum Odd {
+    PanicsInNext,
+    PanicsInLaunch,
+    Refuses,
+}
+
+impl Strategy for Odd {
+    fn name(&self) -> &str {
+        "odd"
+    }
+
+    fn launch(&mut self, launch: Launch<'_>) -> Result<Launched, LaunchError> {
+        match self {
+            Odd::PanicsInLaunch => quietly_panic(),
+            Odd::Refuses => Err(LaunchError::refused("not on a Friday")),
+            Odd::PanicsInNext => launch.spawn(),
+        }
+    }
+
+    fn next(&self, _: View) -> Next {
+        if matches!(self, Odd::PanicsInNext) { quietly_panic() } else { Next::Exit }
+    }
+}
+
+#[test]
+fn a_strategy_that_panics_in_next_is_an_error_of_the_start() {
+    let error = Goagain::builder(Odd::PanicsInNext).isolated().unwrap_err();
+    assert!(matches!(&error, StartError::Strategy(name) if name == "odd"));
+    assert_eq!(error.to_string(), "the strategy `odd` panicked when asked for its decisions");
+}
+
+#[test]
+fn a_launch_that_fails_leaves_the_owner_as_it_was() {
+    for (odd, reason) in
+        [(Odd::PanicsInLaunch, "the strategy's launch panicked"), (Odd::Refuses, "not on a Friday")]
+    {
+        let (sender, reports) = std::sync::mpsc::channel();
+        let observer = move |observed: &goagain::Observed| sender.send(observed.clone()).unwrap_or_default();
+        let (mut again, _http) = owner_of(Goagain::builder(odd).observe(observer));
+        again.handle().restart();
+        assert_eq!(again.step(), Turn::Serve);
+        let failed = expect(&reports, |report| matches!(report, Report::Failed { .. }));
+        assert_eq!(failed.report, Report::Failed { reason: reason.into() });
+        assert_eq!(failed.attempt, 1);
+    }
+}

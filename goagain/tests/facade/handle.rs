@@ -1,0 +1,120 @@
+//! Requests by a handle, and what the observer is told of them.
+
+use crate::support::{ask, assert_answered, echo, expect, observed, owner, owner_of, soon};
+use goagain::{Connections, Finish, Goagain, Guard, Handle, Listener, Report, Stop, Turn};
+use std::thread;
+
+#[test]
+fn what_is_shared_may_be() {
+    fn sendable<T: Send>() {}
+    fn shareable<T: Clone + Send + Sync>() {}
+    sendable::<Goagain>();
+    sendable::<goagain::Builder>();
+    sendable::<goagain::Acceptor>();
+    sendable::<Guard>();
+    shareable::<Handle>();
+    shareable::<Listener>();
+    shareable::<Connections>();
+}
+
+#[test]
+fn stop_now_leaves_at_once_with_guards_held() {
+    let (mut again, _http) = owner();
+    let guard = again.connections().begin();
+    again.handle().stop_now();
+    soon(move || {
+        again.wait().unwrap();
+        assert_eq!(again.stopping(), Some(Stop::Now(None)));
+        assert_eq!(again.drain().unwrap(), Finish::Exit);
+        assert_eq!(again.finish().unwrap(), Finish::Exit);
+    });
+    drop(guard);
+}
+
+#[test]
+fn a_second_graceful_stop_leaves_with_guards_held() {
+    let (mut again, _http) = owner();
+    let guard = again.connections().begin();
+    let handle = again.handle();
+    handle.stop_gracefully();
+    soon(move || {
+        again.wait().unwrap();
+        assert_eq!(again.stopping(), Some(Stop::Gracefully));
+        thread::spawn(move || handle.stop_gracefully());
+        assert_eq!(again.finish().unwrap(), Finish::Exit);
+    });
+    drop(guard);
+}
+
+#[test]
+fn stop_now_ends_a_graceful_one() {
+    let (mut again, _http) = owner();
+    let guard = again.connections().begin();
+    let handle = again.handle();
+    handle.stop_gracefully();
+    soon(move || {
+        again.wait().unwrap();
+        thread::spawn(move || handle.stop_now());
+        assert_eq!(again.finish().unwrap(), Finish::Exit);
+    });
+    drop(guard);
+}
+
+#[test]
+fn a_missing_image_fails_each_attempt_with_a_hint_and_the_server_serves_on() {
+    let (builder, reports) = observed();
+    let (mut again, http) = owner_of(builder.image("/nonexistent"));
+    let accepting = echo(http.acceptor().unwrap());
+    let handle = again.handle();
+    let waiting = thread::spawn(move || {
+        again.wait().unwrap();
+        again.finish().unwrap()
+    });
+    for attempt in [1, 2] {
+        assert_eq!(handle.clone().restart(), attempt);
+        let requested = expect(&reports, |report| *report == Report::Requested);
+        let failed = expect(&reports, |report| matches!(report, Report::Failed { .. }));
+        assert_eq!((requested.attempt, failed.attempt), (attempt, attempt));
+        let reason = "cannot spawn /nonexistent: No such file or directory (os error 2): \
+                      deploy the file, and the interpreter or loader that it names";
+        assert_eq!(failed.report, Report::Failed { reason: reason.into() });
+        assert_answered(ask(&http));
+    }
+    handle.stop_gracefully();
+    let draining = expect(&reports, |report| matches!(report, Report::Draining { .. }));
+    assert_eq!(draining.report, Report::Draining { stop: Stop::Gracefully });
+    assert_eq!(soon(move || waiting.join().unwrap()), Finish::Exit);
+    assert_eq!(accepting.join().unwrap(), 2);
+}
+
+#[test]
+fn a_restart_is_refused_of_a_server_that_stops() {
+    let (builder, reports) = observed();
+    let (mut again, _http) = owner_of(builder);
+    let _guard = again.connections().begin();
+    again.handle().stop_gracefully();
+    again.handle().restart();
+    assert_eq!(again.step(), Turn::Drain(Stop::Gracefully));
+    let refused = expect(&reports, |report| matches!(report, Report::Refused { .. }));
+    assert_eq!(refused.attempt, 1);
+    assert_eq!(refused.report, Report::Refused { reason: "this process is stopping".into() });
+    assert_eq!(refused.to_string().split_once(": ").unwrap().1, "restart refused: this process is stopping");
+}
+
+#[test]
+fn dismiss_is_nothing_to_a_server_without_a_net() {
+    let (mut again, _http) = owner();
+    again.handle().dismiss();
+    assert_eq!(again.step(), Turn::Serve);
+}
+
+#[test]
+fn a_handle_outlives_its_server() {
+    let (again, _http) = owner();
+    let handle = again.handle();
+    drop(again);
+    assert_eq!(handle.restart(), 1);
+    handle.stop_now();
+    handle.stop_gracefully();
+    handle.dismiss();
+}

@@ -1,0 +1,98 @@
+//! One image's life: what may be called when.
+
+use crate::support::{Leaves, address, builder, owner, server, soon};
+use goagain::{Finish, Goagain, ReadyError, Stop, Turn};
+use std::io::{self, ErrorKind};
+use std::net::TcpStream;
+
+#[test]
+fn the_first_image_is_generation_one_and_nobodys_successor() {
+    let again = Goagain::builder(Leaves).isolated().unwrap();
+    assert_eq!(again.generation(), 1);
+    assert!(!again.is_successor());
+    assert_eq!(again.stopping(), None);
+    assert!(!format!("{again:?}").is_empty());
+}
+
+#[test]
+fn nothing_but_ready_is_to_be_waited_for_before_ready() {
+    let mut again = server();
+    let is_refused = |error: io::Error| {
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+        assert_eq!(error.to_string(), "not ready yet: call `ready` first");
+    };
+    is_refused(again.wait().unwrap_err());
+    is_refused(again.drain().unwrap_err());
+    is_refused(again.finish().unwrap_err());
+    assert_eq!(again.step(), Turn::Prepare);
+    // None of which has harmed it.
+    again.ready().unwrap();
+    assert_eq!(again.step(), Turn::Serve);
+}
+
+#[test]
+fn ready_twice_is_harmless() {
+    let (mut again, http) = owner();
+    let mut acceptor = http.acceptor().unwrap();
+    again.ready().unwrap();
+    let _client = TcpStream::connect(address(&http)).unwrap();
+    assert!(acceptor.next().unwrap().is_ok());
+}
+
+#[test]
+fn finish_in_the_middle_of_a_term_goes_on_serving() {
+    let (mut again, _http) = owner();
+    assert_eq!(again.drain().unwrap(), Finish::Resume);
+    assert_eq!(again.finish().unwrap(), Finish::Resume);
+}
+
+#[test]
+fn a_stop_before_ready_is_an_error_of_ready() {
+    let mut again = server();
+    again.handle().stop_now();
+    let error = again.ready().unwrap_err();
+    assert!(matches!(error, ReadyError::Stopped(Stop::Now(None))));
+    assert_eq!(error.to_string(), "stopped by a call before it was the owner");
+    assert_eq!(again.step(), Turn::Leave);
+    assert_eq!(again.finish().unwrap(), Finish::Exit);
+}
+
+#[test]
+fn wait_is_answered_at_once_while_the_term_is_over() {
+    let (mut again, _http) = owner();
+    let _guard = again.connections().begin();
+    again.handle().stop_gracefully();
+    soon(move || {
+        again.wait().unwrap();
+        again.wait().unwrap();
+        assert_eq!(again.stopping(), Some(Stop::Gracefully));
+        assert!(matches!(again.ready().unwrap_err(), ReadyError::Stopped(Stop::Gracefully)));
+    });
+}
+
+#[test]
+fn fail_and_drop_before_ready_close_what_was_bound() {
+    for end in [|again: Goagain| again.fail("no database"), |again: Goagain| drop(again)] {
+        let mut again = server();
+        let http = again.listen("http", "127.0.0.1:0").unwrap();
+        let address = address(&http);
+        end(again);
+        drop(http);
+        assert_eq!(TcpStream::connect(address).unwrap_err().kind(), ErrorKind::ConnectionRefused);
+    }
+}
+
+#[test]
+fn fail_after_ready_is_a_drop() {
+    let (again, _http) = owner();
+    again.fail("too late to say");
+}
+
+#[test]
+fn several_isolated_servers_do_not_touch_each_other() {
+    let (mut one, _http) = owner();
+    let mut other = builder().isolated().unwrap();
+    other.ready().unwrap();
+    one.handle().stop_now();
+    assert_eq!((one.step(), other.step()), (Turn::Leave, Turn::Serve));
+}

@@ -1,0 +1,159 @@
+//! Listeners and kept descriptors: names, addresses, and what is refused.
+
+use crate::support::{Leaves, address, server};
+use goagain::{Address, Goagain, ListenError};
+use std::error::Error;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Ipv6Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+
+/// Reads what is said of an address that cannot be had.
+fn refused(given: &str) -> String {
+    server().listen("http", given).unwrap_err().to_string()
+}
+
+#[test]
+fn port_zero_is_a_port_of_the_systems_choice() {
+    let mut again = server();
+    let http = again.listen("http", "127.0.0.1:0").unwrap();
+    assert_eq!((http.name(), http.is_inherited()), ("http", false));
+    assert_ne!(address(&http).port(), 0);
+    assert_eq!(http.local_addr().to_string(), format!("tcp:{}", address(&http)));
+    TcpStream::connect(address(&http)).unwrap();
+}
+
+#[test]
+fn each_way_to_ask_for_an_address() {
+    let mut again = server();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("http.sock");
+    again.listen("by text", "127.0.0.1:0").unwrap();
+    again.listen("by host", "localhost:0").unwrap();
+    again.listen_tcp("by address", SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+    again.listen_tcp("by parts", ("127.0.0.1", 0)).unwrap();
+    again.bind("by choice").backlog(1).tcp("127.0.0.1:0").unwrap();
+    again.bind("out of range").backlog(i32::MAX).tcp("127.0.0.1:0").unwrap();
+    let unix = again.listen("by path", &format!("unix:{}", path.display())).unwrap();
+    assert_eq!(unix.local_addr(), &Address::Unix(path));
+}
+
+#[test]
+fn version_six_of_the_internet() {
+    // A machine may be without.
+    if TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_err() {
+        return;
+    }
+    let mut again = server();
+    let http = again.listen("http", "[::1]:0").unwrap();
+    assert!(address(&http).is_ipv6());
+    TcpStream::connect(address(&http)).unwrap();
+}
+
+#[test]
+fn an_address_that_is_none_is_named() {
+    for given in
+        ["", "127.0.0.1", "http", "unix:", "[::1]", ":80", "127.0.0.1:http", "127.0.0.1:65536", "/run/x.sock"]
+    {
+        let error = server().listen("http", given).unwrap_err();
+        assert!(matches!(error, ListenError::Address { .. }), "{given}");
+        let expected = "expected an address like `127.0.0.1:80` or `unix:/run/http.sock`, found";
+        assert_eq!(error.to_string(), format!("{expected} `{given}`"));
+        assert!(error.source().is_none());
+    }
+}
+
+#[test]
+fn an_address_that_cannot_be_bound_is_named_with_the_systems_reason() {
+    let other = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = other.local_addr().unwrap();
+    let error = server().listen("http", &taken.to_string()).unwrap_err();
+    let source = error.source().unwrap().downcast_ref::<std::io::Error>().unwrap();
+    assert_eq!(source.kind(), ErrorKind::AddrInUse);
+    assert_eq!(error.to_string(), format!("cannot listen for `http` on tcp:{taken}: {source}"));
+
+    // Reserved for documentation: no machine has it (RFC 5737).
+    assert!(refused("192.0.2.1:0").starts_with("cannot listen for `http` on tcp:192.0.2.1:0: "));
+    let nowhere: &[SocketAddr] = &[];
+    let error = server().listen_tcp("http", nowhere).unwrap_err();
+    assert!(matches!(error, ListenError::Bind { address: None, .. }));
+    let error = server().listen_tcp("http", "127.0.0.1").unwrap_err();
+    assert_eq!(error.to_string(), "cannot listen for `http`: invalid socket address");
+}
+
+#[test]
+fn a_name_is_given_once() {
+    let mut again = server();
+    again.listen("http", "127.0.0.1:0").unwrap();
+    let (one, other) = UnixStream::pair().unwrap();
+    for error in [
+        again.listen("http", "127.0.0.1:0").unwrap_err(),
+        again.bind("http").unix("/nonexistent/http.sock").unwrap_err(),
+        again.keep("http", one).unwrap_err(),
+    ] {
+        assert!(matches!(&error, ListenError::NameTaken { name } if name == "http"));
+        assert_eq!(error.to_string(), "the name `http` is taken: give each listener its own");
+    }
+    again.keep("cache", other).unwrap();
+    assert!(matches!(again.listen("cache", "127.0.0.1:0").unwrap_err(), ListenError::NameTaken { .. }));
+}
+
+#[test]
+fn a_failed_bind_leaves_the_name_free() {
+    let mut again = server();
+    again.listen("http", "192.0.2.1:0").unwrap_err();
+    again.listen("http", "127.0.0.1:0").unwrap();
+}
+
+#[test]
+fn a_kept_descriptor_stays_open_and_is_not_inherited_by_its_own_image() {
+    let mut again = server();
+    let (ours, mut theirs) = UnixStream::pair().unwrap();
+    again.keep("cache", ours.as_fd().try_clone_to_owned().unwrap()).unwrap();
+    drop(ours);
+    assert!(again.inherited("cache").is_none());
+    assert!(again.inherited("never").is_none());
+    theirs.write_all(b"?").unwrap();
+    drop(again);
+    assert!(matches!(theirs.read(&mut [0]), Ok(0) | Err(_)), "closed with the server");
+}
+
+#[test]
+fn duplicates_are_non_blocking_and_of_the_right_kind() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("http.sock");
+    let mut again = server();
+    let tcp = again.listen("tcp", "127.0.0.1:0").unwrap();
+    let unix = again.listen_unix("unix", &path).unwrap();
+    assert_eq!(tcp.to_std_tcp().unwrap().accept().unwrap_err().kind(), ErrorKind::WouldBlock);
+    assert_eq!(unix.to_std_unix().unwrap().accept().unwrap_err().kind(), ErrorKind::WouldBlock);
+
+    let error = tcp.to_std_unix().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    assert_eq!(error.to_string(), format!("the listener `tcp` is tcp:{}, not a Unix socket", address(&tcp)));
+    let error = unix.to_std_tcp().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    assert_eq!(
+        error.to_string(),
+        format!("the listener `unix` is unix:{}, not a TCP socket", path.display())
+    );
+}
+
+#[test]
+fn after_a_stop_the_listeners_are_let_go_whoever_has_a_handle() {
+    let mut again = Goagain::builder(Leaves).isolated().unwrap();
+    let http = again.listen("http", "127.0.0.1:0").unwrap();
+    let also = http.clone();
+    again.ready().unwrap();
+    again.handle().stop_now();
+    again.wait().unwrap();
+    for listener in [&http, &also] {
+        for error in
+            [listener.to_std_tcp().map(drop).unwrap_err(), listener.to_std_unix().map(drop).unwrap_err()]
+        {
+            assert_eq!(error.kind(), ErrorKind::NotConnected);
+            assert_eq!(error.to_string(), "the listener `http` is closed: this process has let it go");
+        }
+    }
+    assert_eq!(TcpStream::connect(address(&http)).unwrap_err().kind(), ErrorKind::ConnectionRefused);
+}

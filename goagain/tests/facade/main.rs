@@ -1,0 +1,14 @@
+//! The facade without a second image: its public names, in servers that are isolated.
+#![allow(clippy::unwrap_used, reason = "tests, and what they share")]
+
+mod acceptor;
+mod builder;
+mod connections;
+mod handle;
+mod life;
+mod listeners;
+mod own_loop;
+mod seed;
+mod stream;
+mod support;
+mod unix;

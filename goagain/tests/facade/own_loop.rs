@@ -1,0 +1,72 @@
+//! A program with a loop of its own: one descriptor to poll, and steps that never block.
+#![cfg(all(target_os = "linux", not(goagain_portable)))]
+
+use crate::support::{SOON, ask, assert_answered, echo, owner, server};
+use goagain::{Goagain, Stop, Turn};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use std::os::fd::{AsFd, AsRawFd};
+use std::thread;
+
+/// As a program's loop would: polls, steps, and comes back with what is new.
+fn turned(again: &mut Goagain, before: Turn) -> Turn {
+    loop {
+        let mut fds = [PollFd::new(again.as_fd(), PollFlags::POLLIN)];
+        assert_eq!(poll(&mut fds, PollTimeout::try_from(SOON).unwrap()), Ok(1), "the descriptor is readable");
+        let turn = again.step();
+        if turn != before {
+            return turn;
+        }
+    }
+}
+
+fn is_quiet(again: &Goagain) -> bool {
+    let mut fds = [PollFd::new(again.as_fd(), PollFlags::POLLIN)];
+    poll(&mut fds, PollTimeout::ZERO) == Ok(0)
+}
+
+#[test]
+fn a_whole_life_in_steps() {
+    let mut again = server();
+    assert_eq!(again.as_raw_fd(), again.as_fd().as_raw_fd());
+    let http = again.listen("http", "127.0.0.1:0").unwrap();
+    assert_eq!(again.step(), Turn::Prepare);
+    again.announce();
+    assert_eq!(again.step(), Turn::Serve);
+    let accepting = echo(http.acceptor().unwrap());
+    again.serves();
+    assert_answered(ask(&http));
+    assert_eq!(again.step(), Turn::Serve);
+    assert!(is_quiet(&again));
+
+    let guard = again.connections().begin();
+    let handle = again.handle();
+    thread::spawn(move || handle.stop_gracefully());
+    assert_eq!(turned(&mut again, Turn::Serve), Turn::Drain(Stop::Gracefully));
+    assert_eq!(accepting.join().unwrap(), 1);
+    again.let_go();
+    assert_eq!(again.step(), Turn::Drain(Stop::Gracefully));
+    assert!(is_quiet(&again));
+    thread::spawn(move || drop(guard));
+    assert_eq!(turned(&mut again, Turn::Drain(Stop::Gracefully)), Turn::Leave);
+}
+
+#[test]
+fn without_let_go_the_drain_is_not_over() {
+    let (mut again, _http) = owner();
+    again.handle().stop_gracefully();
+    assert_eq!(again.step(), Turn::Drain(Stop::Gracefully));
+    assert_eq!(again.step(), Turn::Drain(Stop::Gracefully));
+    assert!(is_quiet(&again));
+    // Nothing is in flight, so that letting go is all that there is to be told.
+    again.let_go();
+    assert_eq!(turned(&mut again, Turn::Drain(Stop::Gracefully)), Turn::Leave);
+}
+
+#[test]
+fn announce_hears_a_stop_first() {
+    let mut again = server();
+    again.handle().stop_gracefully();
+    again.announce();
+    assert_eq!(again.step(), Turn::Leave);
+    assert_eq!(again.not_ready().to_string(), "stopping gracefully before it was the owner");
+}

@@ -1,0 +1,183 @@
+//! Unix sockets: the path is made, kept while anybody has it, and goes with the last.
+
+use crate::support::{assert_answered, echo, server, soon};
+use goagain::{Address, Finish, Goagain, ListenError, Listener};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
+use std::fs;
+use std::io::{ErrorKind, Write};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+
+struct Folder(tempfile::TempDir);
+
+impl Folder {
+    fn new() -> Folder {
+        Folder(tempfile::tempdir().unwrap())
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.0.path().join("http.sock")
+    }
+
+    fn entries(&self) -> usize {
+        fs::read_dir(self.0.path()).unwrap().count()
+    }
+}
+
+fn owner(path: &Path) -> (Goagain, Listener) {
+    let mut again = server();
+    let http = again.listen_unix("http", path).unwrap();
+    again.ready().unwrap();
+    (again, http)
+}
+
+/// The kind, and what is said behind the path.
+fn refused(path: &Path) -> (ErrorKind, String) {
+    let error = server().listen_unix("http", path).unwrap_err();
+    let text = error.to_string();
+    let ListenError::Bind { name, address, source } = error else { panic!("expected Bind, found {text}") };
+    assert_eq!((name.as_str(), address), ("http", Some(Address::Unix(path.to_owned()))));
+    let begin = format!("cannot listen for `http` on unix:{}: ", path.display());
+    (source.kind(), text.strip_prefix(&begin).unwrap_or(&text).to_owned())
+}
+
+#[test]
+fn the_path_is_made_and_goes_after_a_graceful_stop() {
+    let folder = Folder::new();
+    let path = folder.socket();
+    let (mut again, http) = owner(&path);
+    assert_eq!(http.local_addr(), &Address::Unix(path.clone()));
+    let accepting = echo(http.acceptor().unwrap());
+    let mut client = UnixStream::connect(&path).unwrap();
+    client.write_all(b"?").unwrap();
+    assert_answered(client);
+    again.handle().stop_gracefully();
+    soon(move || {
+        again.wait().unwrap();
+        assert_eq!(accepting.join().unwrap(), 1);
+        assert_eq!(again.finish().unwrap(), Finish::Exit);
+        assert_eq!(folder.entries(), 0);
+    });
+}
+
+#[test]
+fn the_path_goes_after_a_stop_now_and_a_drop_alone() {
+    let folder = Folder::new();
+    let (mut again, _http) = owner(&folder.socket());
+    again.handle().stop_now();
+    again.wait().unwrap();
+    assert!(folder.socket().exists());
+    drop(again);
+    assert_eq!(folder.entries(), 0);
+}
+
+#[test]
+fn the_path_stays_while_a_duplicate_is_open_and_goes_with_the_last_try() {
+    let folder = Folder::new();
+    let (mut again, http) = owner(&folder.socket());
+    let duplicate = http.to_std_unix().unwrap();
+    again.handle().stop_now();
+    again.wait().unwrap();
+    again.finish().unwrap();
+    assert!(folder.socket().exists(), "somebody listens there still");
+    drop(duplicate);
+    drop(again);
+    assert_eq!(folder.entries(), 0);
+}
+
+#[test]
+fn the_path_of_another_server_that_took_it_over_stays() {
+    let folder = Folder::new();
+    let (mut again, _http) = owner(&folder.socket());
+    fs::remove_file(folder.socket()).unwrap();
+    let _other = UnixListener::bind(folder.socket()).unwrap();
+    again.handle().stop_now();
+    again.wait().unwrap();
+    again.finish().unwrap();
+    assert!(UnixStream::connect(folder.socket()).is_ok());
+}
+
+#[test]
+fn a_file_that_took_the_path_over_stays() {
+    let folder = Folder::new();
+    let (mut again, _http) = owner(&folder.socket());
+    fs::remove_file(folder.socket()).unwrap();
+    fs::write(folder.socket(), "precious").unwrap();
+    again.handle().stop_now();
+    again.wait().unwrap();
+    again.finish().unwrap();
+    assert_eq!(fs::read_to_string(folder.socket()).unwrap(), "precious");
+}
+
+#[test]
+fn what_a_dead_server_left_is_replaced() {
+    let folder = Folder::new();
+    drop(UnixListener::bind(folder.socket()).unwrap());
+    // And what one of the same pid left that died before its rename.
+    drop(UnixListener::bind(folder.0.path().join(format!(".{:x}", std::process::id()))).unwrap());
+    let (_again, http) = owner(&folder.socket());
+    assert!(!http.is_inherited());
+    assert_eq!(folder.entries(), 1);
+    assert!(UnixStream::connect(folder.socket()).is_ok());
+}
+
+#[test]
+fn a_living_server_keeps_its_path_and_gets_no_connection() {
+    let folder = Folder::new();
+    let living = UnixListener::bind(folder.socket()).unwrap();
+    let text = "a server listens there: stop it, or restart it in place of starting another";
+    assert_eq!(refused(&folder.socket()), (ErrorKind::AddrInUse, text.to_owned()));
+    living.set_nonblocking(true).unwrap();
+    assert_eq!(living.accept().unwrap_err().kind(), ErrorKind::WouldBlock);
+    assert_eq!(folder.entries(), 1);
+}
+
+#[test]
+fn a_living_server_with_a_full_queue_is_not_waited_for() {
+    let folder = Folder::new();
+    let (mut again, path) = (server(), folder.socket());
+    let _http = again.bind("http").backlog(0).unix(&path).unwrap();
+    let _queue = fill(&path);
+    soon(move || assert_eq!(refused(&folder.socket()).0, ErrorKind::AddrInUse));
+}
+
+#[test]
+fn backlog_is_how_many_wait() {
+    let folder = Folder::new();
+    let mut again = server();
+    let path = folder.socket();
+    let _http = again.bind("http").backlog(3).unix(&path).unwrap();
+    // unix(7) lets one more in than is said, on Linux.
+    assert!((3..=4).contains(&fill(&path).len()));
+}
+
+#[test]
+fn something_else_is_not_replaced() {
+    let folder = Folder::new();
+    let path = folder.socket();
+    fs::write(&path, "precious").unwrap();
+    let text = "something that is no socket is there: move it away";
+    assert_eq!(refused(&path), (ErrorKind::AlreadyExists, text.to_owned()));
+    assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
+}
+
+#[test]
+fn the_systems_own_refusals_are_passed_on() {
+    let folder = Folder::new();
+    assert_eq!(refused(&folder.0.path().join("no/such/http.sock")).0, ErrorKind::NotFound);
+    assert_eq!(refused(&folder.0.path().join("x".repeat(200))).0, ErrorKind::InvalidInput);
+}
+
+/// Connects until no more is let in.
+fn fill(path: &Path) -> Vec<OwnedFd> {
+    let address = UnixAddr::new(path).unwrap();
+    let client = || socket(AddressFamily::Unix, SockType::Stream, SockFlag::empty(), None).unwrap();
+    let connected = std::iter::repeat_with(|| {
+        let client = client();
+        let client = UnixStream::from(client);
+        client.set_nonblocking(true).unwrap();
+        connect(client.as_raw_fd(), &address).map(|()| client.into())
+    });
+    connected.take(100).map_while(Result::ok).collect()
+}

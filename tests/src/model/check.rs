@@ -1,0 +1,56 @@
+//! What must not be when nothing more is bound to happen.
+
+use super::step::Step;
+use super::world::{Broken, World};
+use goagain_signals::{Action, Deadline, Event};
+
+/// Looks at a world, of which `bound` are the steps that are bound to happen.
+pub fn check(world: &mut World, bound: &[Step]) {
+    if world.broken.is_some() {
+        return;
+    }
+    world.broken = match bound {
+        [] => at_the_end(world),
+        _ if bound.iter().all(is_a_drain) => in_a_long_drain(world),
+        _ => None,
+    };
+}
+
+fn is_a_drain(step: &Step) -> bool {
+    matches!(step, Step::Drained(_) | Step::Deadline(_, Deadline::Leave(_)))
+}
+
+/// Processes drain for as long as they may, and nothing else happens.
+fn in_a_long_drain(world: &World) -> Option<Broken> {
+    let owner = world.processes.iter().find(|process| process.runs() && process.accepts)?;
+    let lets_go = world.processes.iter().all(|process| process.machine.decisions().ends_with_probation());
+    (owner.asked && lets_go).then_some(Broken::HeldUp)
+}
+
+fn at_the_end(world: &World) -> Option<Broken> {
+    let running = || world.processes.iter().filter(|process| process.runs());
+    let mut owners = running().filter(|process| process.accepts);
+    let owner = owners.next();
+    if world.stopped && running().next().is_some() {
+        return Some(Broken::NotStopped);
+    }
+    if owner.is_none() && !world.stopped && !world.excused {
+        return Some(Broken::NoOwner);
+    }
+    if running().any(|process| process.asked) {
+        return Some(Broken::Forgotten);
+    }
+    let runs = |index: Option<usize>| index.is_some_and(|index| world.processes[index].runs());
+    if world.processes.iter().any(|process| process.is_dead() && runs(process.parent)) {
+        return Some(Broken::Zombie);
+    }
+    let saw_to_it = |index: usize| world.processes[index].runs() || world.processes[index].left;
+    if world.processes.iter().any(|process| process.is_alive() && process.aborted_by.is_some_and(saw_to_it)) {
+        return Some(Broken::Lingers);
+    }
+    let owner = owner.filter(|owner| !owner.machine.has_net())?;
+    let mut actions = Vec::new();
+    owner.machine.clone().handle(Event::Restart, &mut actions);
+    let retries = actions.iter().any(|action| matches!(action, Action::Spawn(_)));
+    (!retries).then_some(Broken::NoRetry)
+}

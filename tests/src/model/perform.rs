@@ -1,0 +1,338 @@
+//! Doing a step: the machine is told, and what it answers is done, in the order in which the loop does it.
+
+use super::channel::Channel;
+use super::explore::Protocol;
+use super::process::{Life, Peer, Process};
+use super::step::Step;
+use super::world::{Broken, World};
+use goagain_env::{Kin, Message};
+use goagain_signals::{Action, Deadline, Event, Machine, Origin, Phase, Report, Stop};
+use std::collections::VecDeque;
+
+/// Does it.
+pub fn perform(protocol: &Protocol, world: &mut World, step: Step) {
+    match step {
+        Step::Ready(me) => tell(protocol, world, me, Event::Ready),
+        Step::Waits(me) => {
+            world.processes[me].waits = true;
+            tell(protocol, world, me, Event::Waiting);
+        }
+        Step::Drained(me) => {
+            world.processes[me].armed.remove(&Deadline::Drain);
+            tell(protocol, world, me, Event::Drained);
+        }
+        Step::Read(me, attempt) => {
+            let Some((channel, side)) = world.processes[me].channel_of(attempt) else { return };
+            if let Some(message) = world.channels[channel].receive(side) {
+                tell(protocol, world, me, Event::Message(attempt, message));
+            }
+        }
+        Step::End(me, attempt) => {
+            close(world, me, attempt);
+            tell(protocol, world, me, Event::End(attempt));
+            forget_the_dead(world, me);
+        }
+        Step::Dead(me, attempt) => dead(protocol, world, me, attempt),
+        Step::Deadline(me, deadline) => {
+            let uncommitted = matches!(world.processes[me].machine.phase(), Phase::Init | Phase::Wait);
+            world.processes[me].armed.remove(&deadline);
+            tell(protocol, world, me, Event::Deadline(deadline));
+            if uncommitted && world.processes[me].machine.phase() == Phase::Dead {
+                world.taken_away(me);
+            }
+        }
+        Step::Spawned(me, strategy) => spawned(protocol, world, me, strategy),
+        Step::Execed(me, strategy) => execed(protocol, world, me, strategy),
+        Step::Leave(me) => {
+            if world.processes[me].asked {
+                world.note(Broken::Forgotten);
+            }
+            world.processes[me].end(true);
+        }
+        Step::Close(me) => {
+            let peers = std::mem::take(&mut world.processes[me].peers);
+            for (channel, side) in peers.into_iter().filter_map(|peer| peer.channel) {
+                world.channels[channel].close(side);
+            }
+            if let Life::Ending { open, .. } = &mut world.processes[me].life {
+                *open = false;
+            }
+        }
+        Step::Die(me) => {
+            if let Life::Ending { alive, .. } = &mut world.processes[me].life {
+                *alive = false;
+            }
+            for process in &mut world.processes {
+                process.parent.take_if(|parent| *parent == me);
+            }
+        }
+        Step::NotSpawned(me) => {
+            world.left.failures -= 1;
+            if let Some(attempt) = world.processes[me].spawning.take() {
+                tell(protocol, world, me, Event::SpawnFailed(attempt, String::new()));
+            }
+        }
+        Step::NotExeced(me) => {
+            world.left.failures -= 1;
+            let process = &mut world.processes[me];
+            (process.in_exec, process.resumes) = (false, true);
+            tell(protocol, world, me, Event::ExecFailed(String::new()));
+        }
+        Step::CannotServe(me) => {
+            world.left.failures -= 1;
+            tell(protocol, world, me, Event::Fail(String::new()));
+            world.taken_away(me);
+        }
+        Step::Restart(me) => {
+            world.left.restarts -= 1;
+            tell(protocol, world, me, Event::Restart);
+        }
+        Step::Stop(me, now) => {
+            world.left.stops -= 1;
+            let for_the_service = world.is_the_service(me);
+            tell(protocol, world, me, Event::Stop(if now { Stop::Now(None) } else { Stop::Gracefully }));
+            match for_the_service {
+                true => world.stopped = true,
+                false => world.taken_away(me),
+            }
+        }
+        Step::Dismiss(me) => {
+            world.left.dismissals -= 1;
+            tell(protocol, world, me, Event::Dismiss);
+        }
+        Step::Crash(me) => {
+            world.left.crashes -= 1;
+            world.processes[me].end(false);
+            world.taken_away(me);
+        }
+        Step::Hang(me) => {
+            world.left.hangs -= 1;
+            let is_watched = world.is_watched(me);
+            world.processes[me].life = Life::Hung;
+            world.taken_away(me);
+            world.excused |= !is_watched;
+        }
+    }
+}
+
+fn dead(protocol: &Protocol, world: &mut World, me: usize, attempt: u64) {
+    close(world, me, attempt);
+    if let Some(gone) = world.processes[me].peer(attempt).and_then(|peer| peer.process.take()) {
+        world.processes[gone].parent.take_if(|parent| *parent == me);
+    }
+    tell(protocol, world, me, Event::Dead(attempt, String::new()));
+    forget_the_dead(world, me);
+}
+
+fn forget_the_dead(world: &mut World, me: usize) {
+    world.processes[me].peers.retain(|peer| peer.process.is_some() || peer.channel.is_some());
+}
+
+fn close(world: &mut World, me: usize, attempt: u64) {
+    let channel = world.processes[me].peer(attempt).and_then(|peer| peer.channel.take());
+    if let Some((channel, side)) = channel {
+        world.channels[channel].close(side);
+    }
+}
+
+fn spawned(protocol: &Protocol, world: &mut World, me: usize, strategy: usize) {
+    let Some(attempt) = world.processes[me].spawning.take() else { return };
+    let bounded = world.processes[me].machine.decisions().is_bounded();
+    let origin = Origin { attempt, kin: Kin::Parent, seed: false, bounded };
+    let machine = Machine::new(protocol.strategies[strategy], Some(origin), &[]);
+    let (child, channel) = (world.processes.len(), world.channels.len());
+    world.channels.push(Channel::pair());
+    let theirs = Peer { attempt, process: Some(me), channel: Some((channel, 1)) };
+    world.processes.push(Process::new(machine, Some(me), vec![theirs]));
+    world.processes[me].peers.push(Peer { attempt, process: Some(child), channel: Some((channel, 0)) });
+    tell(protocol, world, me, Event::Spawned(attempt));
+}
+
+/// The new image knows what crosses exec: its successor, who owns, and the children that it has to reap.
+fn execed(protocol: &Protocol, world: &mut World, me: usize, strategy: usize) {
+    let old = &world.processes[me];
+    let Some(attempt) = old.machine.successor() else { return };
+    let bounded = old.machine.decisions().is_bounded();
+    let origin = Origin { attempt, kin: Kin::Child, seed: false, bounded };
+    let leaving: Vec<usize> =
+        old.machine.children_leaving().filter_map(|attempt| old.process_of(attempt)).collect();
+    let numbers: Vec<u64> = (0..leaving.len() as u64).map(|index| u64::MAX - index).collect();
+    let machine = Machine::new(protocol.strategies[strategy], Some(origin), &numbers);
+    let (mut peers, closed): (Vec<Peer>, Vec<Peer>) =
+        old.peers.iter().cloned().partition(|peer| peer.attempt == attempt);
+    peers.extend(
+        numbers.iter().zip(leaving).map(|(&attempt, process)| Peer {
+            attempt,
+            process: Some(process),
+            channel: None,
+        }),
+    );
+    let (was_asked, parent, aborted_by) = (old.asked, old.parent, old.aborted_by);
+    if was_asked {
+        world.note(Broken::Forgotten);
+    }
+    for (channel, side) in closed.into_iter().filter_map(|peer| peer.channel) {
+        world.channels[channel].close(side);
+    }
+    world.processes[me] = Process { committed: true, aborted_by, ..Process::new(machine, parent, peers) };
+}
+
+/// Tells the machine, and does what it answers.
+pub fn tell(protocol: &Protocol, world: &mut World, me: usize, event: Event) {
+    let mut events: VecDeque<Event> = match protocol.mutant {
+        None => VecDeque::from([event]),
+        Some(mutant) => mutant.told(world, me, event).into(),
+    };
+    while let Some(event) = events.pop_front() {
+        let is_entitled = entitles(&world.processes[me], &event);
+        let takes_over = match event {
+            Event::Message(_, Message::Commit { again: true }) => is_entitled,
+            // A stop answers what it finds unread.
+            Event::Message(_, Message::Released { again: true, .. }) => world.processes[me].accepts,
+            _ => false,
+        };
+        world.processes[me].asked |= takes_over;
+        let mut actions = Vec::new();
+        world.processes[me].machine.handle(event, &mut actions);
+        if let Some(mutant) = protocol.mutant {
+            actions = mutant.done(world, me, actions);
+        }
+        for action in actions {
+            events.extend(act(world, me, action, is_entitled));
+        }
+    }
+}
+
+/// Whether this event lets a process accept that did not.
+fn entitles(process: &Process, event: &Event) -> bool {
+    let machine = &process.machine;
+    let is_predecessor = |attempt| machine.predecessor().is_some_and(|(predecessor, _)| predecessor == attempt);
+    match *event {
+        Event::Ready => machine.phase() == Phase::Init && machine.predecessor().is_none(),
+        Event::Message(attempt, Message::Commit { .. }) | Event::End(attempt) => {
+            machine.phase() == Phase::Wait && is_predecessor(attempt)
+        }
+        Event::Dead(attempt, _) => {
+            (machine.phase() == Phase::Wait && is_predecessor(attempt)) || machine.successor() == Some(attempt)
+        }
+        _ => false,
+    }
+}
+
+fn act(world: &mut World, me: usize, action: Action, is_entitled: bool) -> Option<Event> {
+    match action {
+        Action::Spawn(attempt) => {
+            let mut all = world.processes.iter();
+            if all.any(|process| process.parent == Some(me) && !process.committed) {
+                world.note(Broken::TwoSuccessors);
+            }
+            let process = &mut world.processes[me];
+            (process.spawning, process.asked) = (Some(attempt), false);
+        }
+        Action::CancelSpawn(attempt) => {
+            world.processes[me].spawning.take_if(|spawning| *spawning == attempt);
+        }
+        Action::Send(attempt, message) => {
+            send(world, me, attempt, message);
+        }
+        Action::Release { attempt, exec, again } => {
+            // Death takes time: to let go of an image whose death does not show yet is as if it had died afterwards.
+            let peer = world.processes[me].process_of(attempt);
+            if !exec && peer.is_some_and(|peer| !world.processes[peer].is_alive()) {
+                world.taken_away(me);
+            }
+            return Some(match send(world, me, attempt, Message::Released { exec, again }) {
+                true => Event::ReleaseSent(attempt),
+                false => Event::ReleaseFailed(attempt),
+            });
+        }
+        Action::Kill(attempt) => {
+            if let Some(target) = world.processes[me].process_of(attempt) {
+                if world.processes[target].is_alive() {
+                    world.processes[target].end(false);
+                }
+            }
+        }
+        Action::Close(attempt) => close(world, me, attempt),
+        // Its passing changes nothing in the machine.
+        Action::Arm(Deadline::IdleGrace) => {}
+        Action::Arm(Deadline::Drain) => {}
+        Action::Arm(deadline) => {
+            world.processes[me].armed.insert(deadline);
+        }
+        Action::Disarm(deadline) => {
+            world.processes[me].armed.remove(&deadline);
+        }
+        Action::Accept => accept(world, me, is_entitled),
+        Action::StopAccepting => world.processes[me].accepts = false,
+        Action::CloseListeners { .. } => world.processes[me].listens = false,
+        Action::Exec => world.processes[me].in_exec = true,
+        Action::Report(_, Report::Requested) => world.processes[me].asked = true,
+        Action::Report(_, Report::Refused { .. }) => world.processes[me].asked = false,
+        Action::Report(_, Report::RolledBack { .. }) => {
+            let process = &mut world.processes[me];
+            process.asked |= std::mem::take(&mut process.passed);
+        }
+        Action::SignalSeed(_) | Action::CloseIdle | Action::Report(..) => {}
+    }
+    None
+}
+
+fn accept(world: &mut World, me: usize, is_entitled: bool) {
+    let mut others = world.processes.iter().enumerate().filter(|&(index, _)| index != me);
+    if others.any(|(_, other)| other.is_alive() && other.accepts) {
+        world.note(Broken::TwoOwners);
+    }
+    if !is_entitled {
+        world.note(Broken::NotGiven);
+    }
+    let was_aborted = world.processes[me].peers.iter().filter_map(|peer| peer.channel).any(|(channel, side)| {
+        world.channels[channel].unread(side).any(|message| matches!(message, Message::Abort(_)))
+    });
+    if was_aborted || world.processes[me].aborted_by.is_some() {
+        world.note(Broken::OwnerAborted);
+    }
+    let process = &mut world.processes[me];
+    (process.accepts, process.waits, process.committed, process.resumes) = (true, false, true, false);
+}
+
+/// Sends, without the reasons, which nobody acts upon.
+fn send(world: &mut World, me: usize, attempt: u64, message: Message) -> bool {
+    let Some((channel, side)) = world.processes[me].channel_of(attempt) else { return false };
+    let peer = world.processes[me].process_of(attempt);
+    let message = match message {
+        Message::Failed(_) => Message::Failed(String::new()),
+        Message::Abort(_) => Message::Abort(String::new()),
+        message => message,
+    };
+    match (&message, peer) {
+        (Message::Abort(_), Some(peer)) => aborted(world, me, peer),
+        (Message::Commit { again }, peer) => {
+            let process = &mut world.processes[me];
+            process.passed = *again;
+            process.asked &= !*again;
+            if let Some(peer) = peer {
+                world.processes[peer].committed = true;
+            }
+        }
+        _ => {}
+    }
+    let passes_on = matches!(message, Message::Released { again: true, .. });
+    let sent = world.channels[channel].send(side, message);
+    if sent && passes_on {
+        world.processes[me].asked = false;
+    }
+    sent
+}
+
+/// Nobody may be told to leave who accepts, or who is the net of the owner and has not let go.
+fn aborted(world: &mut World, me: usize, peer: usize) {
+    let process = &mut world.processes[peer];
+    let is_net = matches!(process.machine.phase(), Phase::Draining | Phase::Killing) && !process.in_exec;
+    if process.is_alive() {
+        process.aborted_by = Some(me);
+        if process.accepts || is_net {
+            world.note(Broken::OwnerAborted);
+        }
+    }
+}

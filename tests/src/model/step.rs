@@ -1,0 +1,143 @@
+//! What can happen next.
+
+use super::explore::Protocol;
+use super::mutant::Mutant;
+use super::process::{Life, Process};
+use super::world::World;
+use goagain_env::Message;
+use goagain_signals::{Deadline, Event, Phase, Turn};
+
+/// One thing that happens. The first number is the process that it happens to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Step {
+    /// The application can serve.
+    Ready(usize),
+    /// The application waits for the end of its term.
+    Waits(usize),
+    /// Nothing is in flight, or the deadline for that has passed.
+    Drained(usize),
+    /// The next message of this attempt is read.
+    Read(usize, u64),
+    /// The end of this attempt's channel is read.
+    End(usize, u64),
+    /// The death of this attempt's process is seen.
+    Dead(usize, u64),
+    /// A deadline passes.
+    Deadline(usize, Deadline),
+    /// The image that is being started runs, with this strategy.
+    Spawned(usize, usize),
+    /// The exec succeeds, with this strategy.
+    Execed(usize, usize),
+    /// The application leaves, having been told to.
+    Leave(usize),
+    /// The kernel closes the descriptors of a process that ends.
+    Close(usize),
+    /// The death of a process that ends shows.
+    Die(usize),
+    /// Not bound to happen: the image cannot be started.
+    NotSpawned(usize),
+    /// Not bound to happen: the exec fails.
+    NotExeced(usize),
+    /// Not bound to happen: the application cannot serve.
+    CannotServe(usize),
+    /// Not bound to happen: a restart is asked for.
+    Restart(usize),
+    /// Not bound to happen: a stop is given, at once or gracefully.
+    Stop(usize, bool),
+    /// Not bound to happen: the net is said to be needed no longer.
+    Dismiss(usize),
+    /// Not bound to happen: the process ends.
+    Crash(usize),
+    /// Not bound to happen: the process does nothing any longer.
+    Hang(usize),
+}
+
+/// What is bound to happen unless something else happens first.
+pub fn bound(protocol: &Protocol, world: &World, steps: &mut Vec<Step>) {
+    for (index, process) in world.processes.iter().enumerate() {
+        match process.life {
+            Life::Running => running(protocol, world, index, process, steps),
+            Life::Hung => {}
+            Life::Ending { open, alive } => {
+                steps.extend(open.then_some(Step::Close(index)));
+                steps.extend(alive.then_some(Step::Die(index)));
+            }
+        }
+    }
+}
+
+fn running(protocol: &Protocol, world: &World, index: usize, process: &Process, steps: &mut Vec<Step>) {
+    let strategies = 0..protocol.strategies.len();
+    if process.in_exec {
+        return steps.extend(strategies.map(|strategy| Step::Execed(index, strategy)));
+    }
+    if process.spawning.is_some() {
+        steps.extend(strategies.map(|strategy| Step::Spawned(index, strategy)));
+    }
+    match process.machine.turn() {
+        Turn::Leave => steps.push(Step::Leave(index)),
+        Turn::Prepare if process.machine.phase() == Phase::Init => steps.push(Step::Ready(index)),
+        Turn::Serve if !process.waits => steps.push(Step::Waits(index)),
+        _ => {}
+    }
+    let mut has_read_all = true;
+    for peer in &process.peers {
+        let channel = peer.channel.map(|(channel, side)| (&world.channels[channel], side));
+        let mut is_read = true;
+        if let Some((channel, side)) = channel {
+            if channel.first(side).is_some() {
+                (has_read_all, is_read) = (false, false);
+                steps.push(Step::Read(index, peer.attempt));
+            } else if channel.has_ended(side) {
+                (has_read_all, is_read) = (false, false);
+                steps.push(Step::End(index, peer.attempt));
+            }
+        }
+        if protocol.mutant == Some(Mutant::DeathBesideMessage) {
+            is_read = true;
+        }
+        if is_read && peer.process.is_some_and(|peer| world.processes[peer].is_dead()) {
+            steps.push(Step::Dead(index, peer.attempt));
+        }
+    }
+    if has_read_all || protocol.mutant == Some(Mutant::DeadlineBesideMessage) {
+        steps.extend(process.armed.iter().map(|&deadline| Step::Deadline(index, deadline)));
+    }
+    if has_read_all && process.drains() && changes(process, Event::Drained) {
+        steps.push(Step::Drained(index));
+    }
+}
+
+/// Whether the machine would do anything about it.
+fn changes(process: &Process, event: Event) -> bool {
+    let mut machine = process.machine.clone();
+    let mut actions = Vec::new();
+    machine.handle(event, &mut actions);
+    !actions.is_empty() || machine != process.machine
+}
+
+/// What may happen or not: the operator, and bad luck.
+pub fn possible(world: &World, steps: &mut Vec<Step>) {
+    let left = &world.left;
+    for (index, process) in world.processes.iter().enumerate() {
+        let (phase, runs) = (process.machine.phase(), process.runs());
+        let acts = runs && !process.in_exec && process.machine.turn() != Turn::Leave;
+        let can_fail = left.failures > 0 && runs;
+        steps.extend((can_fail && process.spawning.is_some()).then_some(Step::NotSpawned(index)));
+        steps.extend((can_fail && process.in_exec).then_some(Step::NotExeced(index)));
+        steps.extend((can_fail && acts && phase == Phase::Init).then_some(Step::CannotServe(index)));
+        steps.extend((left.restarts > 0 && acts).then_some(Step::Restart(index)));
+        if left.stops > 0 && acts {
+            steps.extend([Step::Stop(index, true), Step::Stop(index, false)]);
+        }
+        steps.extend((left.dismissals > 0 && acts).then_some(Step::Dismiss(index)));
+        steps.extend((left.crashes > 0 && process.is_alive()).then_some(Step::Crash(index)));
+        steps.extend((left.hangs > 0 && runs).then_some(Step::Hang(index)));
+    }
+}
+
+/// The message that a process would read of this attempt.
+pub fn next_message(world: &World, index: usize, attempt: u64) -> Option<&Message> {
+    let (channel, side) = world.processes[index].channel_of(attempt)?;
+    world.channels[channel].first(side)
+}

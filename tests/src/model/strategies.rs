@@ -1,0 +1,49 @@
+//! The strategies that are explored.
+
+use goagain_env::{Kin, Next, View};
+use goagain_signals::Decisions;
+
+/// Single's answers.
+pub fn single() -> Decisions {
+    Decisions::of(&goagain::Single)
+}
+
+/// Double's answers.
+pub fn double() -> Decisions {
+    Decisions::of(&goagain::Double)
+}
+
+/// The net stays until it is dismissed: a standby.
+pub fn standby() -> Decisions {
+    of(|view| if view.dismissed { Next::Exit } else { Next::Stay })
+}
+
+/// Every strategy there can be. The machine asks only once probation is over, and under a parent Exec is Exit: so what
+/// can be told apart are three answers in four views, and two in four more.
+pub fn all() -> impl Iterator<Item = Decisions> {
+    const CHILD: usize = 81;
+    const PARENT: usize = 16;
+    (0..CHILD * PARENT).map(|number| {
+        of(|view| {
+            let place = u32::from(view.drained) * 2 + u32::from(view.dismissed);
+            match view.successor {
+                Kin::Child => {
+                    [Next::Stay, Next::Exit, Next::Exec][(number % CHILD) / 3_usize.pow(place) % 3]
+                }
+                Kin::Parent => [Next::Stay, Next::Exit][(number / CHILD) >> place & 1],
+            }
+        })
+    })
+}
+
+/// The strategy whose answers, once probation is over, are these.
+pub fn of(next: impl Fn(View) -> Next) -> Decisions {
+    let mut table = [Next::Stay; 16];
+    for successor in [Kin::Child, Kin::Parent] {
+        for (drained, dismissed) in [(false, false), (false, true), (true, false), (true, true)] {
+            let view = View { successor, drained, probation: true, dismissed };
+            table[Decisions::index(view)] = next(view);
+        }
+    }
+    Decisions::from_table(table)
+}
