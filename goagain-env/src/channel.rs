@@ -24,6 +24,8 @@ impl Channel {
     /// # Errors
     /// Those of `socketpair`: EMFILE, ENFILE, ENOMEM.
     pub fn pair() -> io::Result<(Channel, Channel)> {
+        #[cfg(goagain_faults)]
+        crate::fault::hit("socketpair")?;
         let (ours, theirs) = sys::pair()?;
         Ok((ours.into(), theirs.into()))
     }
@@ -45,6 +47,8 @@ impl Channel {
     /// - EAGAIN: the other side has not read for very long.
     pub fn send(&self, message: &Message) -> io::Result<()> {
         let packet = message.encode();
+        #[cfg(goagain_faults)]
+        let packet = crate::fault::packet(message).unwrap_or(packet);
         loop {
             match sys::send_frame(self.fd.as_fd(), &packet) {
                 Err(Errno::EINTR) => {}

@@ -88,6 +88,8 @@
 
 mod address;
 mod channel;
+#[cfg(goagain_faults)]
+pub mod fault;
 mod handoff;
 mod image;
 mod inherit;

@@ -29,6 +29,8 @@ impl Process {
     /// - ECHILD: there is no such process, it is not our child, or it is reaped.
     /// - ENOSYS, EINVAL: a Linux before 5.4. EMFILE: no descriptor is left.
     pub fn child(pid: Pid) -> io::Result<Process> {
+        #[cfg(goagain_faults)]
+        crate::fault::hit("pidfd_open")?;
         Ok(Process { pid, kin: Kin::Child, handle: sys::Handle::child(pid)?, exit: None })
     }
 

@@ -132,7 +132,7 @@ impl Machine {
             Event::Spawned(attempt) => self.spawned(attempt, actions),
             Event::SpawnFailed(attempt, reason) => self.spawn_failed(attempt, reason, actions),
             Event::ReleaseSent(attempt) => self.release_sent(attempt, actions),
-            Event::ReleaseFailed(attempt) => self.end(attempt, actions),
+            Event::ReleaseFailed(attempt) => self.release_failed(attempt, actions),
             Event::ExecFailed(reason) => self.exec_failed(reason, actions),
             Event::Message(attempt, message) => self.message(attempt, message, actions),
             Event::Unknown(attempt, text) => self.unexpected(attempt, text, actions),

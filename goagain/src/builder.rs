@@ -1,6 +1,7 @@
 //! Everything that can be chosen, and the start.
 
 use crate::callbacks::{Callbacks, boxed};
+use crate::isolated::Isolated;
 use crate::serving::Serving;
 use crate::{CallbackResult, Goagain, Observed, Signals, StartError, Strategy};
 use goagain_env::{Image, Inherited};
@@ -155,12 +156,15 @@ impl Builder {
     }
 
     /// A server without an environment and without handlers: for unit tests, any number in a process. Nothing is
-    /// inherited, signals do what they did before, and requests come by [`Handle`](crate::Handle) alone.
+    /// inherited, signals do what they did before, and requests come by [`Handle`](crate::Handle) alone. A restart starts
+    /// the [image](Builder::image) that was chosen and fails if none was: the program that runs is the test.
     ///
     /// # Errors
     /// [`StartError`]: a system call failed.
     pub fn isolated(self) -> Result<Goagain, StartError> {
+        let may_start = self.image.is_some();
         let (settings, strategy, callbacks) = self.settings()?;
+        let strategy = if may_start { strategy } else { Box::new(Isolated(strategy)) };
         Goagain::new(Loop::isolated(settings, strategy)?, Inherited::default(), callbacks)
     }
 

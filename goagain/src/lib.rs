@@ -106,6 +106,7 @@ mod error;
 mod gate;
 mod goagain;
 pub mod guide;
+mod isolated;
 mod listener;
 pub mod seed;
 mod serving;
@@ -123,6 +124,9 @@ pub use error::{ListenError, ReadyError};
 pub use goagain::{Finish, Goagain};
 #[cfg(feature = "double")]
 pub use goagain_double::Double;
+/// Faults on purpose, for the drills of goagain itself.
+#[cfg(goagain_faults)]
+pub use goagain_env::fault;
 pub use goagain_env::unblock as unblock_signals;
 pub use goagain_env::{
     Address, HandoffError, InheritError, Kin, Launch, LaunchError, Launched, Next, Pid, SeedSignal, Strategy,

@@ -71,6 +71,8 @@ pub struct ServerConfig {
     pub heap_mib: u64,
     /// What this image does wrong on purpose; empty for nothing.
     pub behaviour: String,
+    /// The fault to arm in the library, as `point: fault`; empty for none.
+    pub fault: String,
 }
 
 impl Default for ServerConfig {
@@ -86,6 +88,7 @@ impl Default for ServerConfig {
             back_ms: 10_000,
             heap_mib: 0,
             behaviour: String::new(),
+            fault: String::new(),
         }
     }
 }

@@ -1,29 +1,24 @@
 //! A service under test: a drill server in a temporary folder, all its generations, and everything they say.
 
 mod ending;
+mod looking;
+mod starting;
+mod waiting;
 
 use std::cell::Cell;
-use std::env;
-use std::fs::File;
-use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, ensure};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
-use crate::client::{self, Target};
-use crate::config::{ServerConfig, StrategyKind, VARIABLE};
+use crate::config::{ServerConfig, StrategyKind};
 use crate::events::{Event, now};
-use crate::floor;
-use crate::http::Identity;
-use crate::image::{Folder, Image, no_writers};
+use crate::image::{Folder, Image};
 use crate::inbox::Inbox;
 use crate::process::Process;
-use crate::procfs::{self, Descriptor};
 
 /// How long anything that must happen may take; generous, since a machine may be busy.
 pub const DEADLINE: Duration = Duration::from_secs(20);
@@ -132,7 +127,7 @@ impl Service {
         let inbox = Inbox::new(&folder.path().join("events"))?;
         let image = options.image.clone().unwrap_or_else(|| Image::of(&binaries.server));
         deploy(&mut folder, &image, options.by_link)?;
-        let first = spawn(&folder, &inbox, &options)?;
+        let first = starting::spawn(&folder, &inbox, &options)?;
         let service = Self {
             folder,
             inbox,
@@ -221,119 +216,6 @@ impl Service {
         &self.restarts
     }
 
-    /// Lets events that came before this call be overlooked by those that wait.
-    pub fn mark(&self) {
-        self.mark.set(self.inbox.len());
-    }
-
-    /// Waits for an event since the last [`mark`](Self::mark); one that has come already counts, and none is used up.
-    ///
-    /// # Errors
-    /// - there is none within `deadline`.
-    pub fn await_event(&self, wanted: impl Fn(&Event) -> bool, deadline: Duration) -> anyhow::Result<Event> {
-        self.await_times(1, wanted, deadline)
-    }
-
-    /// Waits for the event of number `times` that is wanted, counted from 1, since the last [`mark`](Self::mark).
-    ///
-    /// # Errors
-    /// - there are fewer within `deadline`.
-    pub fn await_times(
-        &self,
-        times: usize,
-        wanted: impl Fn(&Event) -> bool,
-        deadline: Duration,
-    ) -> anyhow::Result<Event> {
-        let nth = |all: &[Event]| all.iter().filter(|event| wanted(event)).nth(times - 1).cloned();
-        self.inbox.wait(self.mark.get(), deadline, nth).with_context(|| {
-            format!("expected an event within {deadline:?}, found {}", self.story(self.mark.get()))
-        })
-    }
-
-    /// Waits for an event by name since the last [`mark`](Self::mark).
-    ///
-    /// # Errors
-    /// - there is none within the deadline.
-    pub fn await_name(&self, name: &str) -> anyhow::Result<Event> {
-        self.await_event(|event| event.name == name, DEADLINE)
-            .with_context(|| format!("waiting for `{name}`"))
-    }
-
-    /// Waits until one generation later than `generation` is left: under Double, in the first pid again.
-    ///
-    /// # Errors
-    /// - that is not so within the deadline.
-    pub fn await_settled(&self, generation: u64) -> anyhow::Result<Event> {
-        let double = self.strategy() == StrategyKind::Double;
-        let settled = |event: &Event| {
-            event.name == "settled"
-                && event.generation > generation
-                && (!double || event.pid == self.main_pid())
-        };
-        self.await_event(settled, DEADLINE).context("waiting for `settled`")
-    }
-
-    /// Waits until the owner's loop has dealt with all that reached it before this call: it is sent HUP, which runs a
-    /// callback, twice, since the loop may take a signal before what became ready together with it.
-    ///
-    /// # Errors
-    /// - the callback is not reported within the deadline.
-    pub fn quiesce(&self) -> anyhow::Result<()> {
-        let owner = self.owner()?;
-        for _ in 0..2 {
-            let from = self.inbox.len();
-            self.signal(owner, Signal::SIGHUP)?;
-            let ran = |all: &[Event]| {
-                all.iter().any(|event| event.name == "callback" && event.pid == owner).then_some(())
-            };
-            let story = || format!("expected a callback, found {}", self.story(from));
-            self.inbox.wait(from, DEADLINE, ran).with_context(story)?;
-        }
-        Ok(())
-    }
-
-    /// Waits until no restart is under way any more: the last thing that any generation said about one is its end.
-    ///
-    /// # Errors
-    /// - that is not so within the deadline.
-    pub fn await_rest(&self) -> anyhow::Result<()> {
-        let begun = |event: &Event| ["requested", "spawned", "started"].contains(&event.name.as_str());
-        let over = |event: &Event| ["settled", "failed", "rolled_back"].contains(&event.name.as_str());
-        let at_rest = |all: &[Event]| {
-            let last_begun = all.iter().rposition(begun);
-            let last_over = all.iter().rposition(over);
-            (last_begun < last_over).then_some(all.len())
-        };
-        loop {
-            let story = || format!("expected rest, found {}", self.story(self.mark.get()));
-            self.inbox.wait(self.mark.get(), DEADLINE, at_rest).with_context(story)?;
-            // A restart that was noted may be started only now.
-            self.quiesce()?;
-            if at_rest(&self.marked()).is_some() {
-                return Ok(());
-            }
-        }
-    }
-
-    /// Waits until a process is dead, and reaps it if it is ours.
-    ///
-    /// # Errors
-    /// - it still lives after the deadline.
-    pub fn await_gone(&self, pid: i32) -> anyhow::Result<()> {
-        let followed = self.inbox.processes().into_iter().find(|process| process.pid() == pid);
-        let Some(process) = followed else {
-            // It has said something and was dead and reaped when that was read.
-            ensure!(
-                self.events().iter().any(|event| event.pid == pid),
-                "{pid}: expected a pid of the service"
-            );
-            return Ok(());
-        };
-        ensure!(process.await_death(DEADLINE)?, "{pid}: expected it to end within {DEADLINE:?}");
-        process.reap()?;
-        Ok(())
-    }
-
     /// All events so far.
     pub fn events(&self) -> Vec<Event> {
         self.inbox.events(0)
@@ -370,70 +252,6 @@ impl Service {
         self.first.pid()
     }
 
-    /// Every pid that was seen.
-    pub fn pids(&self) -> Vec<i32> {
-        self.inbox.processes().iter().map(|process| process.pid()).collect()
-    }
-
-    /// The pids that are not dead.
-    pub fn living(&self) -> Vec<i32> {
-        let mut pids = procfs::running_in(self.folder.path());
-        pids.retain(|pid| procfs::stat(*pid).is_some_and(|stat| stat.state != 'Z'));
-        pids
-    }
-
-    /// The dead children of the owner that it has not reaped. (Those of a process that is about to die itself are
-    /// handed to the harness, which reaps them.)
-    ///
-    /// # Errors
-    /// - there is no owner.
-    pub fn zombies(&self) -> anyhow::Result<Vec<i32>> {
-        let owner = self.owner()?;
-        let left = procfs::all().into_iter().filter(|stat| stat.state == 'Z' && stat.parent == owner);
-        Ok(left.map(|stat| stat.pid).collect())
-    }
-
-    /// Where a listener is, as the servers last reported it: `tcp:ADDR` or `unix:PATH`.
-    ///
-    /// # Errors
-    /// - nobody has reported it.
-    pub fn address(&self, name: &str) -> anyhow::Result<String> {
-        let events = self.events();
-        let addresses = events.iter().rev().filter_map(|event| event.detail["addresses"][name].as_str());
-        addresses
-            .map(str::to_owned)
-            .next()
-            .with_context(|| format!("{name}: expected its address, found none"))
-    }
-
-    /// One blocking request to the listener `http`: who answered it.
-    ///
-    /// # Errors
-    /// - it is refused, or not answered with status 200 by a drill server.
-    pub fn get(&self, path: &str) -> anyhow::Result<Identity> {
-        self.get_from("http", path)
-    }
-
-    /// One blocking request to a listener.
-    ///
-    /// # Errors
-    /// - it is refused, or not answered with status 200 by a drill server.
-    pub fn get_from(&self, name: &str, path: &str) -> anyhow::Result<Identity> {
-        let target: Target = self.address(name)?.parse()?;
-        let answer = client::get(&target, path)?;
-        ensure!(answer.status == 200, "GET {path}: expected status 200, found {}", answer.status);
-        let body = || format!("GET {path}: expected an identity, found `{}`", answer.body);
-        answer.identity().with_context(body)
-    }
-
-    /// A process's open descriptors: number and kind, sorted.
-    ///
-    /// # Errors
-    /// - the process is gone.
-    pub fn descriptors(&self, pid: i32) -> anyhow::Result<Vec<Descriptor>> {
-        procfs::descriptors(pid).with_context(|| format!("{pid}: descriptors"))
-    }
-
     fn process(&self, pid: i32) -> anyhow::Result<Arc<Process>> {
         let found = self.inbox.processes().into_iter().find(|process| process.pid() == pid);
         found.with_context(|| format!("{pid}: expected a pid of the service, found a stranger"))
@@ -442,40 +260,4 @@ impl Service {
 
 fn deploy(folder: &mut Folder, image: &Image, by_link: bool) -> anyhow::Result<()> {
     if by_link { folder.deploy_by_link(image) } else { folder.deploy(image) }
-}
-
-/// Starts the deployed image, with its standard error in a file.
-fn spawn(folder: &Folder, inbox: &Inbox, options: &ServiceOptions) -> anyhow::Result<Arc<Process>> {
-    let image = folder.image();
-    let config = ServerConfig { events: inbox.path().to_owned(), ..options.config.clone() };
-    let mut command = if options.without_stdin {
-        // The shell is replaced by the server, so the pid is the same.
-        let mut shell = Command::new("/bin/sh");
-        shell.args(["-c", r#"exec "$0" <&-"#]).arg(&image);
-        shell
-    } else {
-        Command::new(&image)
-    };
-    for (name, _) in env::vars_os() {
-        // A harness that is itself run by a goagain, or asked for the floor, must not pass that on.
-        if name.to_string_lossy().starts_with("GOAGAIN_") || name == floor::VARIABLE {
-            command.env_remove(name);
-        }
-    }
-    command.env(VARIABLE, config.to_json()).envs(options.variables.clone()).current_dir(folder.path());
-    command.stdin(Stdio::null()).stdout(Stdio::null());
-    command.stderr(File::create(folder.path().join(ending::STDERR)).context("a file for standard error")?);
-    if options.own_group {
-        command.process_group(0);
-    }
-    let child = {
-        let _quiet = no_writers();
-        command.spawn().with_context(|| format!("{}: cannot be started", image.display()))?
-    };
-    let pid = child.id() as i32;
-    // It is our child and not reaped, so it is there even if it has died already.
-    let Some(process) = Process::open(pid)? else { bail!("{pid}: expected our child, found no process") };
-    inbox.follow(process);
-    let found = inbox.processes().into_iter().find(|process| process.pid() == pid);
-    found.context("the first process")
 }

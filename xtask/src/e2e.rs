@@ -26,8 +26,8 @@ pub(crate) struct Options {
     /// New connections a second.
     #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     rate: u32,
-    /// Spreads the restarts over this many seconds of load for each strategy; without it, one follows half a second
-    /// after the other has settled.
+    /// Spreads the restarts over this many seconds of load for each strategy, and starts none after that; without it,
+    /// one follows half a second after the other has settled.
     #[arg(long, value_parser = clap::value_parser!(u64).range(10..=3_600))]
     seconds: Option<u64>,
     /// Writes all figures to this file, in nanoseconds.

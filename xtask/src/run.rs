@@ -1,6 +1,6 @@
 //! One strategy under load: a quiet phase, restarts, and what is left at the end.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use goagain_tests::config::StrategyKind;
@@ -127,8 +127,13 @@ fn restart_under(load: &Load, service: &mut Service, plan: &Plan) -> anyhow::Res
     // With a time given, the restarts are spread over what the two quiet phases leave of it.
     let whole = plan.seconds.map(|seconds| Duration::from_secs(seconds).saturating_sub(2 * QUIET));
     let gap = whole.map_or(GAP, |whole| whole / plan.restarts);
+    let begin = Instant::now();
     let progress = Progress::new(plan.strategy.name(), plan.restarts.into());
     for number in 1..=plan.restarts {
+        if whole.is_some_and(|whole| begin.elapsed() >= whole) {
+            say(format!("{}: the time is over after {} restarts", plan.strategy, number - 1));
+            break;
+        }
         progress.doing("restarting");
         let restart = service.restart().with_context(|| format!("restart {number}"))?;
         let settled =

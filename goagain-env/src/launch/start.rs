@@ -23,6 +23,8 @@ pub(super) fn spawn(launch: Launch<'_>) -> Result<Launched, LaunchError> {
 }
 
 fn spawn_and_hold(strings: &Strings, descriptors: &[BorrowedFd<'_>]) -> io::Result<Process> {
+    #[cfg(goagain_faults)]
+    crate::fault::hit("posix_spawn")?;
     let mut actions = PosixSpawnFileActions::init()?;
     for descriptor in descriptors {
         // Onto itself: in the child alone this clears close-on-exec (glibc 2.29, musl 1.1.22, POSIX 2024).
@@ -68,6 +70,8 @@ fn become_image(strings: &Strings, descriptors: &[BorrowedFd<'_>]) -> io::Result
     }
     // Last, as it holds for other threads too.
     undo.sigpipe = Some(SigPipe::set_default()?);
+    #[cfg(goagain_faults)]
+    crate::fault::hit("execve")?;
     Ok(unistd::execve(&strings.image, &strings.argv, &strings.environment)?)
 }
 

@@ -103,6 +103,15 @@ impl Machine {
         }
     }
 
+    /// A failure to release is a death in probation; it may also be that a stop let go of a successor that was dead.
+    pub(super) fn release_failed(&mut self, attempt: u64, actions: &mut Vec<Action>) {
+        if self.phase == Phase::Draining {
+            return self.end(attempt, actions);
+        }
+        self.again |= std::mem::take(&mut self.passed);
+        self.refuse_what_was_asked("the successor is gone, and this process is stopping", actions);
+    }
+
     fn release(&mut self, exec: bool, actions: &mut Vec<Action>) {
         actions.push(Action::Report(self.attempt, Report::Released));
         if exec {
@@ -196,7 +205,8 @@ impl Machine {
             self.stop_draining(stop, actions);
         } else {
             let again = std::mem::take(&mut self.again);
-            actions.push(Action::Send(attempt, Message::Released { exec: false, again }));
+            self.passed |= again;
+            actions.push(Action::Release { attempt, exec: false, again });
             self.let_the_successor_go(actions);
             if matches!(stop, Stop::Now(_)) {
                 self.phase = Phase::Dead;

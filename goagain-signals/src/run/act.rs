@@ -18,10 +18,18 @@ impl Loop {
     pub(super) fn feed(&mut self, event: Event, server: &mut dyn Server) {
         let mut events = VecDeque::from([event]);
         while let Some(event) = events.pop_front() {
+            #[cfg(goagain_faults)]
+            let _ = goagain_env::fault::hit(&format!("told {}", step(&event)));
             let mut actions = Vec::new();
             self.machine.handle(event, &mut actions);
             for action in actions {
+                #[cfg(goagain_faults)]
+                let step = step(&action);
+                #[cfg(goagain_faults)]
+                let _ = goagain_env::fault::hit(&format!("before {step}"));
                 events.extend(self.act(action, server));
+                #[cfg(goagain_faults)]
+                let _ = goagain_env::fault::hit(&format!("after {step}"));
             }
         }
     }
@@ -230,4 +238,14 @@ impl Loop {
         Ok(catch_unwind(AssertUnwindSafe(|| strategy.exec(launch)))
             .unwrap_or_else(|_| LaunchError::refused("the strategy's exec panicked")))
     }
+}
+
+/// The name of a step, for faults: "Send Commit", "Deadline Probation".
+#[cfg(goagain_faults)]
+fn step(of: &impl std::fmt::Debug) -> String {
+    let text = format!("{of:?}");
+    let words = text.split(|each: char| !each.is_ascii_alphabetic());
+    let names: Vec<_> =
+        words.filter(|word| word.starts_with(|first: char| first.is_ascii_uppercase())).take(2).collect();
+    names.join(" ")
 }

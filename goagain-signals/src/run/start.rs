@@ -27,6 +27,8 @@ impl Loop {
             return Err(StartError::AlreadyStarted);
         }
         let mut warnings = Vec::new();
+        #[cfg(goagain_faults)]
+        goagain_env::fault::hit("decode").map_err(StartError::system("read the handoff"))?;
         let inheritance = match Handoff::decode(|name| std::env::var_os(name))? {
             None => None,
             Some(handoff) => match goagain_env::inherit(handoff)? {
@@ -44,6 +46,8 @@ impl Loop {
             started.warnings = warnings;
             return Ok((started, Inherited::default()));
         };
+        #[cfg(goagain_faults)]
+        goagain_env::fault::hit("adopt").map_err(StartError::system("adopt the descriptors"))?;
         let leaving = match &inheritance.predecessor {
             Predecessor::Peer { channel, kin: Kin::Child, .. } => Some(channel.as_fd().as_raw_fd()),
             _ => None,
@@ -51,6 +55,8 @@ impl Loop {
         let handlers = Handlers::install(&settings.signals, inheritance.signals.take(), leaving)
             .map_err(StartError::system("install the signal handlers"))?;
         let mut started = Loop::new(settings, strategy, handlers)?;
+        #[cfg(goagain_faults)]
+        goagain_env::fault::hit("register").map_err(StartError::system("install the signal handlers"))?;
         let descriptors = std::mem::take(&mut inheritance.descriptors);
         started.adopt(inheritance);
         Ok((started, descriptors))
@@ -96,10 +102,9 @@ impl Loop {
         self.warnings.extend(warnings.iter().map(ToString::to_string));
         let bounded = release_within.is_some();
         let (origin, peer) = match predecessor {
-            Predecessor::Peer { channel, process, kin } => (
-                Origin { attempt, kin, seed: false, bounded },
-                Peer::new(attempt, process, Some(channel)),
-            ),
+            Predecessor::Peer { channel, process, kin } => {
+                (Origin { attempt, kin, seed: false, bounded }, Peer::new(attempt, process, Some(channel)))
+            }
             Predecessor::Seed { process, signal } => (
                 Origin { attempt, kin: process.kin(), seed: true, bounded },
                 Peer { signal, ..Peer::new(attempt, Some(process), None) },

@@ -51,6 +51,18 @@ fn an_image_without_a_path_is_refused() {
 }
 
 #[test]
+fn without_an_image_an_isolated_server_does_not_start_the_test_anew() {
+    let (builder, reports) = observed();
+    let (mut again, _http) = owner_of(builder);
+    again.handle().restart();
+    assert_eq!(again.step(), Turn::Serve);
+    let failed = expect(&reports, |report| matches!(report, Report::Failed { .. }));
+    let reason =
+        "an isolated server does not start the program that it runs in: choose an image by `Builder::image`";
+    assert_eq!(failed.report, Report::Failed { reason: reason.into() });
+}
+
+#[test]
 fn the_signals_are_a_table() {
     let signals = Signals::default().set(Signal::Term, Meaning::StopGracefully).off(Signal::Usr1);
     let meant = Signal::ALL.map(|signal| signals.meaning(signal));
@@ -176,7 +188,7 @@ fn a_launch_that_fails_leaves_the_owner_as_it_was() {
     {
         let (sender, reports) = std::sync::mpsc::channel();
         let observer = move |observed: &goagain::Observed| sender.send(observed.clone()).unwrap_or_default();
-        let (mut again, _http) = owner_of(Goagain::builder(odd).observe(observer));
+        let (mut again, _http) = owner_of(Goagain::builder(odd).image("/nonexistent").observe(observer));
         again.handle().restart();
         assert_eq!(again.step(), Turn::Serve);
         let failed = expect(&reports, |report| matches!(report, Report::Failed { .. }));

@@ -71,18 +71,6 @@ fn wait_is_answered_at_once_while_the_term_is_over() {
 }
 
 #[test]
-fn fail_and_drop_before_ready_close_what_was_bound() {
-    for end in [|again: Goagain| again.fail("no database"), |again: Goagain| drop(again)] {
-        let mut again = server();
-        let http = again.listen("http", "127.0.0.1:0").unwrap();
-        let address = address(&http);
-        end(again);
-        drop(http);
-        assert_eq!(TcpStream::connect(address).unwrap_err().kind(), ErrorKind::ConnectionRefused);
-    }
-}
-
-#[test]
 fn fail_after_ready_is_a_drop() {
     let (again, _http) = owner();
     again.fail("too late to say");

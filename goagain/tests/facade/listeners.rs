@@ -1,7 +1,7 @@
 //! Listeners and kept descriptors: names, addresses, and what is refused.
 
-use crate::support::{Leaves, address, server};
-use goagain::{Address, Goagain, ListenError};
+use crate::support::{address, server};
+use goagain::{Address, ListenError};
 use std::error::Error;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv6Addr, SocketAddr, TcpListener, TcpStream};
@@ -137,23 +137,4 @@ fn duplicates_are_non_blocking_and_of_the_right_kind() {
         error.to_string(),
         format!("the listener `unix` is unix:{}, not a TCP socket", path.display())
     );
-}
-
-#[test]
-fn after_a_stop_the_listeners_are_let_go_whoever_has_a_handle() {
-    let mut again = Goagain::builder(Leaves).isolated().unwrap();
-    let http = again.listen("http", "127.0.0.1:0").unwrap();
-    let also = http.clone();
-    again.ready().unwrap();
-    again.handle().stop_now();
-    again.wait().unwrap();
-    for listener in [&http, &also] {
-        for error in
-            [listener.to_std_tcp().map(drop).unwrap_err(), listener.to_std_unix().map(drop).unwrap_err()]
-        {
-            assert_eq!(error.kind(), ErrorKind::NotConnected);
-            assert_eq!(error.to_string(), "the listener `http` is closed: this process has let it go");
-        }
-    }
-    assert_eq!(TcpStream::connect(address(&http)).unwrap_err().kind(), ErrorKind::ConnectionRefused);
 }

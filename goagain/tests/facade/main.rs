@@ -10,5 +10,5 @@ mod listeners;
 mod own_loop;
 mod seed;
 mod stream;
+#[path = "../support/mod.rs"]
 mod support;
-mod unix;

@@ -52,6 +52,7 @@ fn run() -> anyhow::Result<()> {
     }
     emitter.emit(&Event::new(0, "started"));
     let heap = touched(config.heap_mib);
+    arm(&config)?;
     let builder = match config.strategy {
         StrategyKind::Single => Goagain::builder(Single),
         StrategyKind::Double => Goagain::builder(Double),
@@ -169,6 +170,21 @@ fn addresses(listeners: &[Listener]) -> Value {
         .iter()
         .map(|listener| (listener.name().to_owned(), json!(listener.local_addr().to_string())))
         .collect()
+}
+
+/// Arms the fault that the drill asks for, in a build that has any.
+fn arm(config: &ServerConfig) -> anyhow::Result<()> {
+    if config.fault.is_empty() {
+        return Ok(());
+    }
+    #[cfg(goagain_faults)]
+    {
+        let (point, fault) = config.fault.rsplit_once(": ").context("fault: expected `point: fault`")?;
+        goagain::fault::arm(point, fault.parse().map_err(anyhow::Error::msg)?);
+        Ok(())
+    }
+    #[cfg(not(goagain_faults))]
+    anyhow::bail!("fault: this server was built without any, build it with `--cfg goagain_faults`")
 }
 
 /// Memory that is there, not only promised.

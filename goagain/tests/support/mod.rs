@@ -1,4 +1,5 @@
 //! What the tests share: servers, clients, and waits that end.
+#![allow(dead_code, reason = "each test program uses a part")]
 
 use goagain::{Acceptor, Address, Builder, Goagain, Listener, Next, Observed, Report, Strategy, View};
 use std::io::{Read, Write};

@@ -169,6 +169,41 @@ fn the_systems_own_refusals_are_passed_on() {
     assert_eq!(refused(&folder.0.path().join("x".repeat(200))).0, ErrorKind::InvalidInput);
 }
 
+#[test]
+fn fail_and_drop_before_ready_close_what_was_bound() {
+    for end in [|again: Goagain| again.fail("no database"), |again: Goagain| drop(again)] {
+        let folder = Folder::new();
+        let mut again = server();
+        let http = again.listen_unix("http", folder.socket()).unwrap();
+        UnixStream::connect(folder.socket()).unwrap();
+        end(again);
+        drop(http);
+        assert_is_closed(&folder.socket());
+    }
+}
+
+#[test]
+fn after_a_stop_the_listeners_are_let_go_whoever_has_a_handle() {
+    let folder = Folder::new();
+    let (mut again, http) = owner(&folder.socket());
+    let also = http.clone();
+    again.handle().stop_now();
+    again.wait().unwrap();
+    for listener in [&http, &also] {
+        let closed =
+            [listener.to_std_tcp().map(drop).unwrap_err(), listener.to_std_unix().map(drop).unwrap_err()];
+        for error in closed {
+            assert_eq!(error.kind(), ErrorKind::NotConnected);
+            assert_eq!(error.to_string(), "the listener `http` is closed: this process has let it go");
+        }
+    }
+    assert_is_closed(&folder.socket());
+}
+
+fn assert_is_closed(path: &Path) {
+    assert_eq!(UnixStream::connect(path).unwrap_err().kind(), ErrorKind::ConnectionRefused);
+}
+
 /// Connects until no more is let in.
 fn fill(path: &Path) -> Vec<OwnedFd> {
     let address = UnixAddr::new(path).unwrap();

@@ -1,0 +1,110 @@
+//! Faults on purpose, for the drills: compiled with `--cfg goagain_faults` alone, which no feature turns on.
+//!
+//! A server arms one fault at one point; the first time that the point is reached, it strikes. The points are the steps of
+//! the protocol: system calls in this crate, and in the loop whatever the state machine is told or answers.
+
+use crate::Message;
+use nix::poll::{PollTimeout, poll};
+use nix::sys::signal::{Signal, raise};
+use std::io;
+use std::str::FromStr;
+use std::sync::{Mutex, PoisonError};
+
+/// What happens at a point.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// `exit(1)`, without destructors.
+    Exit,
+    /// A panic, as if the application's code had panicked there.
+    Panic,
+    /// `abort`: SIGABRT, with a core dump where the system makes one.
+    Abort,
+    /// SIGKILL.
+    Kill,
+    /// SIGSTOP: a hang that no handler sees.
+    Stop,
+    /// A step that takes this many milliseconds.
+    Slow(u16),
+    /// The system call fails with this error number.
+    Error(i32),
+    /// The message goes out with its last half missing.
+    Torn,
+    /// In place of the message goes one that nobody knows.
+    Unknown,
+    /// The message goes out under another version of the protocol.
+    OtherVersion,
+}
+
+/// "kill", "slow=200", "error=12": the name of a fault, with its number where it has one.
+impl FromStr for Fault {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Fault, String> {
+        let (name, number) = text.split_once('=').unwrap_or((text, ""));
+        let expected = || format!("expected a fault, found `{text}`");
+        Ok(match name {
+            "exit" => Fault::Exit,
+            "panic" => Fault::Panic,
+            "abort" => Fault::Abort,
+            "kill" => Fault::Kill,
+            "stop" => Fault::Stop,
+            "slow" => Fault::Slow(number.parse().map_err(|_| expected())?),
+            "error" => Fault::Error(number.parse().map_err(|_| expected())?),
+            "torn" => Fault::Torn,
+            "unknown" => Fault::Unknown,
+            "version" => Fault::OtherVersion,
+            _ => return Err(expected()),
+        })
+    }
+}
+
+static ARMED: Mutex<Option<(String, Fault)>> = Mutex::new(None);
+
+/// Lets `fault` strike when `point` is reached next; what was armed before is not any longer.
+pub fn arm(point: impl Into<String>, fault: Fault) {
+    *ARMED.lock().unwrap_or_else(PoisonError::into_inner) = Some((point.into(), fault));
+}
+
+fn take(point: &str, fits: impl Fn(&Fault) -> bool) -> Option<Fault> {
+    let mut armed = ARMED.lock().unwrap_or_else(PoisonError::into_inner);
+    armed.take_if(|(at, fault)| at == point && fits(fault)).map(|(_, fault)| fault)
+}
+
+/// A point is reached.
+///
+/// # Errors
+/// The one that is armed, where the fault is a failing system call.
+///
+/// # Panics
+/// Where the fault is a panic.
+pub fn hit(point: &str) -> io::Result<()> {
+    match take(point, |fault| !matches!(fault, Fault::Torn | Fault::Unknown | Fault::OtherVersion)) {
+        Some(Fault::Exit) => std::process::exit(1),
+        Some(Fault::Panic) => panic!("a fault at {point}"),
+        Some(Fault::Abort) => std::process::abort(),
+        Some(Fault::Kill) => Ok(raise(Signal::SIGKILL)?),
+        Some(Fault::Stop) => Ok(raise(Signal::SIGSTOP)?),
+        Some(Fault::Slow(milliseconds)) => {
+            // A step that is slow by itself: what it waits for is time.
+            let _ = poll(&mut [], PollTimeout::from(milliseconds));
+            Ok(())
+        }
+        Some(Fault::Error(number)) => Err(io::Error::from_raw_os_error(number)),
+        _ => Ok(()),
+    }
+}
+
+/// A message goes out: the packet in its place, if one is armed.
+pub(crate) fn packet(message: &Message) -> Option<Vec<u8>> {
+    let whole = message.encode();
+    let text = String::from_utf8_lossy(&whole).into_owned();
+    let word = text.split(' ').nth(1).unwrap_or_default().trim_end();
+    let fault = take(&format!("send {word}"), |fault| {
+        matches!(fault, Fault::Torn | Fault::Unknown | Fault::OtherVersion)
+    })?;
+    Some(match fault {
+        Fault::Torn => whole[..whole.len() / 2].to_vec(),
+        Fault::OtherVersion => text.replacen("goagain/1", "goagain/2", 1).into_bytes(),
+        _ => text.replacen(word, "NONSENSE", 1).into_bytes(),
+    })
+}

@@ -1,0 +1,5 @@
+use goagain::{Double, Goagain};
+
+fn main() {
+    let _ = Goagain::builder(Double);
+}

@@ -1,0 +1,5 @@
+use goagain::{Goagain, Single};
+
+fn main() {
+    let _ = Goagain::builder(Single);
+}

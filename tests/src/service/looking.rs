@@ -1,0 +1,74 @@
+//! What is to be seen of a service from outside: processes, descriptors, addresses, answers.
+
+use anyhow::{Context as _, ensure};
+
+use super::Service;
+use crate::client::{self, Target};
+use crate::http::Identity;
+use crate::procfs::{self, Descriptor};
+
+impl Service {
+    /// Every pid that was seen.
+    pub fn pids(&self) -> Vec<i32> {
+        self.inbox.processes().iter().map(|process| process.pid()).collect()
+    }
+
+    /// The pids that are not dead.
+    pub fn living(&self) -> Vec<i32> {
+        let mut pids = procfs::running_in(self.folder.path());
+        pids.retain(|pid| procfs::stat(*pid).is_some_and(|stat| stat.state != 'Z'));
+        pids
+    }
+
+    /// The dead children of the owner that it has not reaped. (Those of a process that is about to die itself are
+    /// handed to the harness, which reaps them.)
+    ///
+    /// # Errors
+    /// - there is no owner.
+    pub fn zombies(&self) -> anyhow::Result<Vec<i32>> {
+        let owner = self.owner()?;
+        let left = procfs::all().into_iter().filter(|stat| stat.state == 'Z' && stat.parent == owner);
+        Ok(left.map(|stat| stat.pid).collect())
+    }
+
+    /// Where a listener is, as the servers last reported it: `tcp:ADDR` or `unix:PATH`.
+    ///
+    /// # Errors
+    /// - nobody has reported it.
+    pub fn address(&self, name: &str) -> anyhow::Result<String> {
+        let events = self.events();
+        let addresses = events.iter().rev().filter_map(|event| event.detail["addresses"][name].as_str());
+        addresses
+            .map(str::to_owned)
+            .next()
+            .with_context(|| format!("{name}: expected its address, found none"))
+    }
+
+    /// One blocking request to the listener `http`: who answered it.
+    ///
+    /// # Errors
+    /// - it is refused, or not answered with status 200 by a drill server.
+    pub fn get(&self, path: &str) -> anyhow::Result<Identity> {
+        self.get_from("http", path)
+    }
+
+    /// One blocking request to a listener.
+    ///
+    /// # Errors
+    /// - it is refused, or not answered with status 200 by a drill server.
+    pub fn get_from(&self, name: &str, path: &str) -> anyhow::Result<Identity> {
+        let target: Target = self.address(name)?.parse()?;
+        let answer = client::get(&target, path)?;
+        ensure!(answer.status == 200, "GET {path}: expected status 200, found {}", answer.status);
+        let body = || format!("GET {path}: expected an identity, found `{}`", answer.body);
+        answer.identity().with_context(body)
+    }
+
+    /// A process's open descriptors: number and kind, sorted.
+    ///
+    /// # Errors
+    /// - the process is gone.
+    pub fn descriptors(&self, pid: i32) -> anyhow::Result<Vec<Descriptor>> {
+        procfs::descriptors(pid).with_context(|| format!("{pid}: descriptors"))
+    }
+}

@@ -1,0 +1,125 @@
+//! Waiting for what a service says and does: for events, for rest, for the end of a process.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use nix::sys::signal::Signal;
+
+use super::{DEADLINE, Service};
+use crate::config::StrategyKind;
+use crate::events::Event;
+
+impl Service {
+    /// Lets events that came before this call be overlooked by those that wait.
+    pub fn mark(&self) {
+        self.mark.set(self.inbox.len());
+    }
+
+    /// Waits for an event since the last [`mark`](Self::mark); one that has come already counts, and none is used up.
+    ///
+    /// # Errors
+    /// - there is none within `deadline`.
+    pub fn await_event(&self, wanted: impl Fn(&Event) -> bool, deadline: Duration) -> anyhow::Result<Event> {
+        self.await_times(1, wanted, deadline)
+    }
+
+    /// Waits for the event of number `times` that is wanted, counted from 1, since the last [`mark`](Self::mark).
+    ///
+    /// # Errors
+    /// - there are fewer within `deadline`.
+    pub fn await_times(
+        &self,
+        times: usize,
+        wanted: impl Fn(&Event) -> bool,
+        deadline: Duration,
+    ) -> anyhow::Result<Event> {
+        let nth = |all: &[Event]| all.iter().filter(|event| wanted(event)).nth(times - 1).cloned();
+        self.inbox.wait(self.mark.get(), deadline, nth).with_context(|| {
+            format!("expected an event within {deadline:?}, found {}", self.story(self.mark.get()))
+        })
+    }
+
+    /// Waits for an event by name since the last [`mark`](Self::mark).
+    ///
+    /// # Errors
+    /// - there is none within the deadline.
+    pub fn await_name(&self, name: &str) -> anyhow::Result<Event> {
+        self.await_event(|event| event.name == name, DEADLINE)
+            .with_context(|| format!("waiting for `{name}`"))
+    }
+
+    /// Waits until one generation later than `generation` is left: under Double, in the first pid again.
+    ///
+    /// # Errors
+    /// - that is not so within the deadline.
+    pub fn await_settled(&self, generation: u64) -> anyhow::Result<Event> {
+        let double = self.strategy() == StrategyKind::Double;
+        let settled = |event: &Event| {
+            event.name == "settled"
+                && event.generation > generation
+                && (!double || event.pid == self.main_pid())
+        };
+        self.await_event(settled, DEADLINE).context("waiting for `settled`")
+    }
+
+    /// Waits until the owner's loop has dealt with all that reached it before this call: it is sent HUP, which runs a
+    /// callback, twice, since the loop may take a signal before what became ready together with it.
+    ///
+    /// # Errors
+    /// - the callback is not reported within the deadline.
+    pub fn quiesce(&self) -> anyhow::Result<()> {
+        let owner = self.owner()?;
+        for _ in 0..2 {
+            let from = self.inbox.len();
+            self.signal(owner, Signal::SIGHUP)?;
+            let ran = |all: &[Event]| {
+                all.iter().any(|event| event.name == "callback" && event.pid == owner).then_some(())
+            };
+            let story = || format!("expected a callback, found {}", self.story(from));
+            self.inbox.wait(from, DEADLINE, ran).with_context(story)?;
+        }
+        Ok(())
+    }
+
+    /// Waits until no restart is under way any more: the last thing that any generation said about one is its end.
+    ///
+    /// # Errors
+    /// - that is not so within the deadline.
+    pub fn await_rest(&self) -> anyhow::Result<()> {
+        let begun = |event: &Event| ["requested", "spawned", "started"].contains(&event.name.as_str());
+        let over = |event: &Event| ["settled", "failed", "rolled_back"].contains(&event.name.as_str());
+        let at_rest = |all: &[Event]| {
+            let last_begun = all.iter().rposition(begun);
+            let last_over = all.iter().rposition(over);
+            (last_begun < last_over).then_some(all.len())
+        };
+        loop {
+            let story = || format!("expected rest, found {}", self.story(self.mark.get()));
+            self.inbox.wait(self.mark.get(), DEADLINE, at_rest).with_context(story)?;
+            // A restart that was noted may be started only now.
+            self.quiesce()?;
+            if at_rest(&self.marked()).is_some() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Waits until a process is dead, and reaps it if it is ours.
+    ///
+    /// # Errors
+    /// - it still lives after the deadline.
+    pub fn await_gone(&self, pid: i32) -> anyhow::Result<()> {
+        let followed = self.inbox.processes().into_iter().find(|process| process.pid() == pid);
+        let Some(process) = followed else {
+            // It has said something and was dead and reaped when that was read.
+            ensure!(
+                self.events().iter().any(|event| event.pid == pid),
+                "{pid}: expected a pid of the service"
+            );
+            return Ok(());
+        };
+        ensure!(process.await_death(DEADLINE)?, "{pid}: expected it to end within {DEADLINE:?}");
+        process.reap()?;
+        Ok(())
+    }
+}
