@@ -224,3 +224,6 @@ impl AsRawFd for Handlers {
         self.pipe.as_raw_fd()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -185,6 +185,7 @@ impl Goagain {
     /// Why this process stops accepting, if it does.
     pub fn stopping(&self) -> Option<Stop> {
         match self.inner.turn() {
+            Turn::Serve if self.serving.missed_the_end() => Some(Stop::HandedOver),
             Turn::Drain(stop) => Some(stop),
             Turn::Leave => self.inner.stopped_by().or(Some(Stop::HandedOver)),
             Turn::Prepare | Turn::Serve => None,
@@ -198,9 +199,12 @@ impl Goagain {
     /// Those of `epoll_wait`, and [`io::ErrorKind::InvalidInput`] before [`ready`](Goagain::ready).
     pub fn drain(&mut self) -> io::Result<Finish> {
         loop {
-            match self.step() {
+            match self.inner.step(&mut self.serving) {
                 Turn::Prepare => return Err(before_ready()),
-                Turn::Serve => return Ok(Finish::Resume),
+                Turn::Serve => {
+                    self.serving.begins_to_accept();
+                    return Ok(Finish::Resume);
+                }
                 Turn::Leave => return Ok(Finish::Exit),
                 _ if self.serving.connections.is_empty() || self.inner.is_drained() => {
                     return Ok(Finish::Exit);
@@ -233,8 +237,20 @@ impl Goagain {
     /// Does whatever can be done without blocking, and says what the application has to do: for programs with a loop of
     /// their own. In it, call [`serves`](Goagain::serves) once you accept, and [`let_go`](Goagain::let_go) once you drain
     /// and have no last work left.
+    ///
+    /// A term whose acceptors have ended is followed by [`Turn::Drain`] before the next [`Turn::Serve`], even if the
+    /// successor has died by then.
     pub fn step(&mut self) -> Turn {
-        self.inner.step(&mut self.serving)
+        match self.inner.step(&mut self.serving) {
+            Turn::Serve if self.serving.missed_the_end() && !self.serving.finishing => {
+                Turn::Drain(Stop::HandedOver)
+            }
+            Turn::Serve => {
+                self.serving.begins_to_accept();
+                Turn::Serve
+            }
+            turn => turn,
+        }
     }
 
     /// Tells the predecessor that this process accepts: what [`wait`](Goagain::wait) does first.
@@ -282,5 +298,47 @@ mod descriptor {
         fn as_raw_fd(&self) -> RawFd {
             self.as_fd().as_raw_fd()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Address;
+    use goagain_env::{Next, View};
+    use goagain_signals::Server;
+
+    #[derive(Debug)]
+    struct Stays;
+
+    impl Strategy for Stays {
+        fn name(&self) -> &str {
+            "stays"
+        }
+
+        fn next(&self, _: View) -> Next {
+            Next::Stay
+        }
+    }
+
+    #[test]
+    fn a_term_that_ends_and_comes_back_in_one_step_is_no_secret() {
+        let mut again = Goagain::builder(Stays).isolated().unwrap();
+        let http = again.listen("http", "127.0.0.1:0").unwrap();
+        again.ready().unwrap();
+        let mut acceptor = http.acceptor().unwrap();
+        // The loop read READY and the successor's death in one step: commit and roll back.
+        again.serving.stop_accepting();
+        again.serving.accept();
+        again.wait().unwrap();
+        assert_eq!(again.stopping(), Some(Stop::HandedOver));
+        assert!(acceptor.next().is_none(), "the acceptor of the term before has ended");
+        assert_eq!(again.finish().unwrap(), Finish::Resume);
+        assert_eq!(again.step(), Turn::Serve);
+        assert_eq!(again.stopping(), None);
+        let mut acceptor = http.acceptor().unwrap();
+        let Address::Tcp(address) = http.local_addr() else { panic!("{http:?}") };
+        let _client = std::net::TcpStream::connect(address).unwrap();
+        assert!(acceptor.next().unwrap().is_ok());
     }
 }

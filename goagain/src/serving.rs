@@ -61,6 +61,10 @@ pub(crate) struct Serving {
     pub(crate) callbacks: Callbacks,
     /// The application is done with the term, and waits in `finish`.
     pub(crate) finishing: bool,
+    /// How many terms have begun, and the last one that the application knows of: a term can end, and be followed by the
+    /// next, within one step of the loop, and its acceptors have ended all the same.
+    term: u64,
+    known_term: u64,
     /// The paths of Unix sockets that go when this process does, since it is the last to have them.
     unlink: Vec<PathBuf>,
 }
@@ -74,8 +78,21 @@ impl Serving {
             connections: Connections::new()?,
             callbacks,
             finishing: false,
+            term: 0,
+            known_term: 0,
             unlink: Vec::new(),
         })
+    }
+
+    /// Whether the acceptors of the application have ended while a new term has begun.
+    pub(crate) fn missed_the_end(&self) -> bool {
+        self.known_term != 0 && self.known_term != self.term
+    }
+
+    /// The application is about to accept.
+    pub(crate) fn begins_to_accept(&mut self) {
+        self.finishing = false;
+        self.known_term = self.term;
     }
 
     /// The address under which a seed's listener was inherited, if it fits.
@@ -113,7 +130,7 @@ impl Serving {
 
 impl Server for Serving {
     fn accept(&mut self) {
-        self.finishing = false;
+        self.term += 1;
         let result = self.connections.serve().and_then(|()| self.terms.begin());
         self.survive("begin a term", result);
     }

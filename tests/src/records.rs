@@ -95,7 +95,7 @@ pub fn write(path: &Path, records: &[Record]) -> anyhow::Result<()> {
     file.flush().with_context(context)
 }
 
-/// Reads what [`write`] wrote.
+/// Reads what [`write()`] wrote.
 ///
 /// # Errors
 /// - the file cannot be read, or a line is not a record.

@@ -31,6 +31,10 @@ impl Machine {
                 if let (Phase::Owner, Some(peer)) = (self.phase, &self.aborted) {
                     actions.push(Action::Kill(peer.attempt));
                 }
+                // The owner is told of it with RELEASED, so a net that stays for longer lets go.
+                if self.phase == Phase::Draining {
+                    return self.dismiss(actions);
+                }
                 return self.start_if_asked(actions);
             }
         };

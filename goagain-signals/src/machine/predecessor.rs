@@ -1,6 +1,6 @@
 //! What a process does about its successor: it commits, is the net, rolls back, releases.
 
-use super::{Machine, Phase};
+use super::{Machine, Peer, Phase};
 use crate::{Action, Deadline, Report, Stop};
 use goagain_env::{Message, Next, View};
 
@@ -68,7 +68,12 @@ impl Machine {
 
     /// Asks the strategy, once the successor serves and probation is over.
     pub(super) fn decide(&mut self, actions: &mut Vec<Action>) {
-        let (Some(peer), Some(exec)) = (&self.successor, self.may_release()) else { return };
+        let (Some(peer), Some(exec)) = (&self.successor, self.may_release()) else {
+            if self.stays_for_good() {
+                self.refuse_what_was_asked("this process is kept as the net: ask the owner", actions);
+            }
+            return;
+        };
         if peer.seed {
             self.release(exec, actions);
         } else {
@@ -82,18 +87,28 @@ impl Machine {
         if self.phase != Phase::Draining || !self.probation {
             return None;
         }
-        let view = View {
-            successor: peer.kin,
-            drained: self.drained,
-            probation: self.probation,
-            dismissed: self.dismissed,
-        };
-        match self.decisions.next(view) {
+        match self.decisions.next(self.view(peer)) {
             Next::Exit => Some(false),
             // No child but the successor outlives the exec unseen.
             Next::Exec if self.drained && self.aborted.is_none() => Some(true),
             Next::Exec | Next::Stay => None,
         }
+    }
+
+    fn view(&self, successor: &Peer) -> View {
+        View {
+            successor: successor.kin,
+            drained: self.drained,
+            probation: self.probation,
+            dismissed: self.dismissed,
+        }
+    }
+
+    /// Whether nothing is left to come that could make the strategy change its mind, but the successor's death.
+    fn stays_for_good(&self) -> bool {
+        let all = self.phase == Phase::Draining && self.drained && self.probation && self.dismissed;
+        let served = self.successor.as_ref().filter(|peer| peer.mark && !peer.ended);
+        all && served.is_some_and(|peer| self.decisions.next(self.view(peer)) == Next::Stay)
     }
 
     pub(super) fn release_sent(&mut self, attempt: u64, actions: &mut Vec<Action>) {
@@ -103,10 +118,15 @@ impl Machine {
         }
     }
 
-    /// A failure to release is a death in probation; it may also be that a stop let go of a successor that was dead.
+    /// A failure to release is a death in probation, but the channel is read on to its end: a LEAVING may be in it.
+    /// It may also be that a stop let go of a successor that was dead.
     pub(super) fn release_failed(&mut self, attempt: u64, actions: &mut Vec<Action>) {
         if self.phase == Phase::Draining {
-            return self.end(attempt, actions);
+            if let Some(peer) = self.successor.as_mut().filter(|peer| peer.attempt == attempt) {
+                peer.ended = true;
+                actions.push(Action::Arm(Deadline::Grace));
+            }
+            return;
         }
         self.again |= std::mem::take(&mut self.passed);
         self.refuse_what_was_asked("the successor is gone, and this process is stopping", actions);

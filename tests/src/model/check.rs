@@ -11,13 +11,20 @@ pub fn check(world: &mut World, bound: &[Step]) {
     }
     world.broken = match bound {
         [] => at_the_end(world),
-        _ if bound.iter().all(is_a_drain) => in_a_long_drain(world),
+        _ if bound.iter().all(|step| is_a_drain(world, step)) => in_a_long_drain(world),
         _ => None,
     };
 }
 
-fn is_a_drain(step: &Step) -> bool {
-    matches!(step, Step::Drained(_) | Step::Deadline(_, Deadline::Leave(_)))
+/// Whether this is a drain's end, or leads to nothing else.
+fn is_a_drain(world: &World, step: &Step) -> bool {
+    let is_leave = |deadline: &Deadline| matches!(deadline, Deadline::Leave(_));
+    match step {
+        Step::Drained(_) => true,
+        Step::Deadline(_, deadline) => is_leave(deadline),
+        Step::Look(index) => world.processes[*index].armed.iter().all(is_leave),
+        _ => false,
+    }
 }
 
 /// Processes drain for as long as they may, and nothing else happens.

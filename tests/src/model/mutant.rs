@@ -1,25 +1,146 @@
-//! Rules switched off.
+//! Rules switched off: what the machine is told, or what is done of its answers, is changed as if the rule were not there.
+//!
+//! Rules 8, 9, 10 and 18 are about what the kernel does, which no mutant of a model can show; rule 19 is about seeds,
+//! which the model has not.
 
+use super::process::Process;
 use super::world::World;
-use goagain_signals::{Action, Event};
+use goagain_env::Message;
+use goagain_signals::{Action, Deadline, Event, Phase, Stop};
 
 /// A rule of the protocol that is not kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mutant {
-    /// A death is told beside an unread message (rule 6).
+    /// Rule 1: an undecided channel is closed without ABORT.
+    CloseWithoutAbort,
+    /// Rule 2: a stop is not told to the others.
+    StopUntold,
+    /// Rule 3: a restart is started while the predecessor can still roll back.
+    StartBesideNet,
+    /// Rule 4: RELEASED waits for the drain.
+    ReleaseWhenDrained,
+    /// Rule 4, and rule 11 under Double: RELEASED does not wait for SERVING.
+    ReleaseUnserved,
+    /// Rule 5: a successor that hangs in probation is left alone.
+    HangTolerated,
+    /// Rule 6: a death is told beside an unread message.
     DeathBesideMessage,
-    /// A deadline passes beside an unread message (rule 6).
+    /// Rule 6: a deadline passes beside an unread message.
     DeadlineBesideMessage,
+    /// Rule 7: RELEASED that could not be sent is as good as sent.
+    ReleaseFailedIsReleased,
+    /// Rule 7: what is unread when RELEASED could not be sent is not read.
+    ReleaseFailedIsTheEnd,
+    /// Rule 7: COMMIT that could not be sent is a death.
+    CommitFailedIsDeath,
+    /// Rule 11: the new image does not know of the children that the old one had.
+    ExecForgetsChildren,
+    /// Rule 12: the owner gives its predecessor up before that has released.
+    BothGiveUp,
+    /// Rule 12: nobody gives the other up.
+    NeitherGivesUp,
+    /// Rule 13: the old image takes the service back by itself when its exec fails.
+    ExecFailedTakesBack,
+    /// Rule 14: a stop of the image that was exec'd in place ends that image only.
+    StopOfNewImageUntold,
+    /// Rule 15: an aborted image has all the time it wants.
+    NoGrace,
+    /// Rule 15: a new attempt is begun beside the old one.
+    AttemptBesideAttempt,
+    /// Rule 16: a predecessor that hangs is left alone.
+    HungNetTolerated,
+    /// Rule 17: the end of any peer is taken for that of the attempt under way.
+    AttemptsMixed,
 }
 
 impl Mutant {
     /// What the machine is told instead.
-    pub fn told(self, _world: &mut World, _me: usize, event: Event) -> Vec<Event> {
-        vec![event]
+    pub fn told(self, world: &mut World, me: usize, event: Event) -> Vec<Event> {
+        let process = &world.processes[me];
+        let machine = &process.machine;
+        match (self, event) {
+            (Mutant::StartBesideNet, Event::Restart) if machine.phase() == Phase::Owner => {
+                let released = Message::Released { exec: false, again: false };
+                let predecessor = machine.predecessor().map(|(attempt, _)| Event::Message(attempt, released));
+                predecessor.into_iter().chain([Event::Restart]).collect()
+            }
+            (Mutant::ReleaseUnserved, event @ Event::Deadline(Deadline::Probation)) => {
+                let serving = machine.successor().map(|attempt| Event::Message(attempt, Message::Serving));
+                serving.into_iter().chain([event]).collect()
+            }
+            (Mutant::ReleaseFailedIsReleased, Event::ReleaseFailed(attempt)) => vec![Event::ReleaseSent(attempt)],
+            (Mutant::ReleaseFailedIsTheEnd, Event::ReleaseFailed(attempt)) => vec![Event::End(attempt)],
+            (Mutant::CommitFailedIsDeath, Event::Message(attempt, Message::Ready)) => {
+                let ready = Event::Message(attempt, Message::Ready);
+                let gone = process.channel_of(attempt).is_some_and(|(channel, side)| {
+                    !world.channels[channel].clone().send(side, Message::Ready)
+                });
+                let died = gone.then(|| Event::Dead(attempt, String::new()));
+                [ready].into_iter().chain(died).collect()
+            }
+            (Mutant::BothGiveUp, Event::Message(attempt, Message::Commit { again })) => vec![
+                Event::Message(attempt, Message::Commit { again }),
+                Event::Message(attempt, Message::Released { exec: true, again: false }),
+            ],
+            (Mutant::ExecFailedTakesBack, Event::ExecFailed(_)) => {
+                let successor = machine.successor();
+                successor.map(|attempt| Event::Dead(attempt, String::new())).into_iter().collect()
+            }
+            (Mutant::StopOfNewImageUntold, Event::Stop(_))
+                if matches!(machine.phase(), Phase::Init | Phase::Wait) =>
+            {
+                vec![Event::Fail(String::new())]
+            }
+            (Mutant::NoGrace, Event::Deadline(Deadline::Grace)) => Vec::new(),
+            (Mutant::AttemptBesideAttempt, Event::Restart) => {
+                let aborted = process.peers.iter().filter(|peer| {
+                    peer.process.is_some_and(|peer| world.processes[peer].aborted_by == Some(me))
+                });
+                let died = aborted.map(|peer| Event::Dead(peer.attempt, String::new()));
+                died.chain([Event::Restart]).collect()
+            }
+            (Mutant::HungNetTolerated, Event::Deadline(Deadline::Release)) => Vec::new(),
+            (Mutant::AttemptsMixed, Event::Dead(attempt, how)) => {
+                vec![Event::Dead(machine.successor().unwrap_or(attempt), how)]
+            }
+            (_, event) => vec![event],
+        }
     }
 
     /// What is done instead.
-    pub fn done(self, _world: &mut World, _me: usize, actions: Vec<Action>) -> Vec<Action> {
+    pub fn done(self, world: &mut World, me: usize, mut actions: Vec<Action>) -> Vec<Action> {
+        let process = &world.processes[me];
+        let phase = process.machine.phase();
+        match self {
+            Mutant::CloseWithoutAbort => {
+                for action in &mut actions {
+                    if let Action::Send(attempt, Message::Abort(_)) = action {
+                        *action = Action::Close(*attempt);
+                    }
+                }
+            }
+            Mutant::StopUntold => {
+                actions.retain(|action| !matches!(action, Action::Send(_, Message::Leaving)));
+            }
+            Mutant::StartBesideNet => actions.retain(|action| match action {
+                Action::Close(attempt) => !is_net(world, process, *attempt),
+                _ => true,
+            }),
+            Mutant::ReleaseWhenDrained => {
+                let drained = process.machine.is_drained();
+                actions.retain(|action| drained || !matches!(action, Action::Release { .. }));
+            }
+            Mutant::HangTolerated => {
+                actions.retain(|action| phase != Phase::Killing || !matches!(action, Action::Kill(_)));
+            }
+            Mutant::NeitherGivesUp => actions.retain(|action| *action != Action::Arm(Deadline::Back)),
+            _ => {}
+        }
         actions
     }
+}
+
+fn is_net(world: &World, process: &Process, attempt: u64) -> bool {
+    let peer = process.process_of(attempt).map(|peer| &world.processes[peer].machine);
+    peer.is_some_and(|machine| machine.phase() == Phase::Draining && machine.stopped_by() == Some(Stop::HandedOver))
 }

@@ -2,6 +2,7 @@
 
 use super::channel::Channel;
 use super::explore::Protocol;
+use super::mutant::Mutant;
 use super::process::{Life, Peer, Process};
 use super::step::Step;
 use super::world::{Broken, World};
@@ -17,7 +18,9 @@ pub fn perform(protocol: &Protocol, world: &mut World, step: Step) {
             world.processes[me].waits = true;
             tell(protocol, world, me, Event::Waiting);
         }
+        Step::Look(me) => world.processes[me].looked = true,
         Step::Drained(me) => {
+            world.processes[me].looked = false;
             world.processes[me].armed.remove(&Deadline::Drain);
             tell(protocol, world, me, Event::Drained);
         }
@@ -35,6 +38,7 @@ pub fn perform(protocol: &Protocol, world: &mut World, step: Step) {
         Step::Dead(me, attempt) => dead(protocol, world, me, attempt),
         Step::Deadline(me, deadline) => {
             let uncommitted = matches!(world.processes[me].machine.phase(), Phase::Init | Phase::Wait);
+            world.processes[me].looked = false;
             world.processes[me].armed.remove(&deadline);
             tell(protocol, world, me, Event::Deadline(deadline));
             if uncommitted && world.processes[me].machine.phase() == Phase::Dead {
@@ -154,8 +158,9 @@ fn execed(protocol: &Protocol, world: &mut World, me: usize, strategy: usize) {
     let Some(attempt) = old.machine.successor() else { return };
     let bounded = old.machine.decisions().is_bounded();
     let origin = Origin { attempt, kin: Kin::Child, seed: false, bounded };
-    let leaving: Vec<usize> =
-        old.machine.children_leaving().filter_map(|attempt| old.process_of(attempt)).collect();
+    let passes_on = protocol.mutant != Some(Mutant::ExecForgetsChildren);
+    let leaving = old.machine.children_leaving().filter(|_| passes_on);
+    let leaving: Vec<usize> = leaving.filter_map(|attempt| old.process_of(attempt)).collect();
     let numbers: Vec<u64> = (0..leaving.len() as u64).map(|index| u64::MAX - index).collect();
     let machine = Machine::new(protocol.strategies[strategy], Some(origin), &numbers);
     let (mut peers, closed): (Vec<Peer>, Vec<Peer>) =
@@ -177,29 +182,36 @@ fn execed(protocol: &Protocol, world: &mut World, me: usize, strategy: usize) {
     world.processes[me] = Process { committed: true, aborted_by, ..Process::new(machine, parent, peers) };
 }
 
-/// Tells the machine, and does what it answers.
+/// Tells the machine, and does what it answers; what that is answered with is told next.
 pub fn tell(protocol: &Protocol, world: &mut World, me: usize, event: Event) {
-    let mut events: VecDeque<Event> = match protocol.mutant {
-        None => VecDeque::from([event]),
-        Some(mutant) => mutant.told(world, me, event).into(),
-    };
+    let mut events = VecDeque::from([event]);
     while let Some(event) = events.pop_front() {
-        let is_entitled = entitles(&world.processes[me], &event);
-        let takes_over = match event {
-            Event::Message(_, Message::Commit { again: true }) => is_entitled,
-            // A stop answers what it finds unread.
-            Event::Message(_, Message::Released { again: true, .. }) => world.processes[me].accepts,
-            _ => false,
+        let told = match protocol.mutant {
+            None => vec![event],
+            Some(mutant) => mutant.told(world, me, event),
         };
-        world.processes[me].asked |= takes_over;
-        let mut actions = Vec::new();
-        world.processes[me].machine.handle(event, &mut actions);
-        if let Some(mutant) = protocol.mutant {
-            actions = mutant.done(world, me, actions);
+        for event in told {
+            handle(protocol, world, me, event, &mut events);
         }
-        for action in actions {
-            events.extend(act(world, me, action, is_entitled));
-        }
+    }
+}
+
+fn handle(protocol: &Protocol, world: &mut World, me: usize, event: Event, answers: &mut VecDeque<Event>) {
+    let is_entitled = entitles(&world.processes[me], &event);
+    let takes_over = match event {
+        Event::Message(_, Message::Commit { again: true }) => is_entitled,
+        // A stop answers what it finds unread.
+        Event::Message(_, Message::Released { again: true, .. }) => world.processes[me].accepts,
+        _ => false,
+    };
+    world.processes[me].asked |= takes_over;
+    let mut actions = Vec::new();
+    world.processes[me].machine.handle(event, &mut actions);
+    if let Some(mutant) = protocol.mutant {
+        actions = mutant.done(world, me, actions);
+    }
+    for action in actions {
+        answers.extend(act(world, me, action, is_entitled));
     }
 }
 

@@ -44,6 +44,8 @@ pub struct Process {
     pub armed: BTreeSet<Deadline>,
     /// A start that has not been answered.
     pub spawning: Option<u64>,
+    /// It has read everything, and acts next upon a deadline or the end of its drain.
+    pub looked: bool,
     /// It is in `execve`.
     pub in_exec: bool,
     /// The application accepts.
@@ -77,6 +79,7 @@ impl Process {
             peers,
             armed: BTreeSet::new(),
             spawning: None,
+            looked: false,
             in_exec: false,
             accepts: false,
             listens: true,

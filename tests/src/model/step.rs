@@ -22,6 +22,8 @@ pub enum Step {
     End(usize, u64),
     /// The death of this attempt's process is seen.
     Dead(usize, u64),
+    /// Everything was read, and something else is to be acted upon. Meanwhile more may come.
+    Look(usize),
     /// A deadline passes.
     Deadline(usize, Deadline),
     /// The image that is being started runs, with this strategy.
@@ -71,6 +73,9 @@ fn running(protocol: &Protocol, world: &World, index: usize, process: &Process, 
     if process.in_exec {
         return steps.extend(strategies.map(|strategy| Step::Execed(index, strategy)));
     }
+    if process.looked {
+        return acting(index, process, steps);
+    }
     if process.spawning.is_some() {
         steps.extend(strategies.map(|strategy| Step::Spawned(index, strategy)));
     }
@@ -100,12 +105,17 @@ fn running(protocol: &Protocol, world: &World, index: usize, process: &Process, 
             steps.push(Step::Dead(index, peer.attempt));
         }
     }
-    if has_read_all || protocol.mutant == Some(Mutant::DeadlineBesideMessage) {
-        steps.extend(process.armed.iter().map(|&deadline| Step::Deadline(index, deadline)));
+    let drains = process.drains() && changes(process, Event::Drained);
+    if drains || !process.armed.is_empty() {
+        let may_act = has_read_all || protocol.mutant == Some(Mutant::DeadlineBesideMessage);
+        steps.extend(may_act.then_some(Step::Look(index)));
     }
-    if has_read_all && process.drains() && changes(process, Event::Drained) {
-        steps.push(Step::Drained(index));
-    }
+}
+
+/// What a process may act upon that has just read everything.
+fn acting(index: usize, process: &Process, steps: &mut Vec<Step>) {
+    steps.extend(process.armed.iter().map(|&deadline| Step::Deadline(index, deadline)));
+    steps.extend((process.drains() && changes(process, Event::Drained)).then_some(Step::Drained(index)));
 }
 
 /// Whether the machine would do anything about it.
@@ -121,7 +131,7 @@ pub fn possible(world: &World, steps: &mut Vec<Step>) {
     let left = &world.left;
     for (index, process) in world.processes.iter().enumerate() {
         let (phase, runs) = (process.machine.phase(), process.runs());
-        let acts = runs && !process.in_exec && process.machine.turn() != Turn::Leave;
+        let acts = runs && !process.in_exec && !process.looked && process.machine.turn() != Turn::Leave;
         let can_fail = left.failures > 0 && runs;
         steps.extend((can_fail && process.spawning.is_some()).then_some(Step::NotSpawned(index)));
         steps.extend((can_fail && process.in_exec).then_some(Step::NotExeced(index)));

@@ -47,3 +47,21 @@ pub fn of(next: impl Fn(View) -> Next) -> Decisions {
     }
     Decisions::from_table(table)
 }
+
+/// The answers once probation is over, in the order of [`Decisions::index`]: under a child, then under a parent.
+pub fn describe(strategy: Decisions) -> String {
+    let answer = |(successor, drained, dismissed)| match strategy.next(View {
+        successor,
+        drained,
+        probation: true,
+        dismissed,
+    }) {
+        Next::Stay => "stay",
+        Next::Exit => "exit",
+        Next::Exec => "exec",
+    };
+    let views = [Kin::Child, Kin::Parent].into_iter().flat_map(|kin| {
+        [(kin, false, false), (kin, false, true), (kin, true, false), (kin, true, true)]
+    });
+    views.map(answer).collect::<Vec<_>>().join(" ")
+}

@@ -1,0 +1,134 @@
+//! Loops without signals: what wakes them, and what they ask of the server.
+#![allow(clippy::unwrap_used, reason = "tests, and what they share")]
+
+mod support;
+
+use goagain_env::{Next, Strategy, View};
+use goagain_signals::{Event, Loop, Report, StartError, Stop, Turn};
+use std::thread;
+use std::time::Duration;
+use support::{Leaves, Remembers, settings, soon};
+
+fn owner() -> (Loop, Remembers) {
+    let (mut inner, mut server) =
+        (Loop::isolated(settings(), Box::new(Leaves)).unwrap(), Remembers::default());
+    assert_eq!(inner.step(&mut server), Turn::Prepare);
+    inner.tell(Event::Ready, &mut server);
+    assert_eq!(inner.turn(), Turn::Serve);
+    (inner, server)
+}
+
+/// Waits and steps until the turn is another.
+fn turned(inner: &mut Loop, server: &mut Remembers) -> Turn {
+    let before = inner.turn();
+    loop {
+        inner.wait(server).unwrap();
+        let turn = inner.step(server);
+        if turn != before {
+            return turn;
+        }
+    }
+}
+
+#[test]
+fn a_handle_wakes_the_loop_from_another_thread() {
+    let (mut inner, mut server) = owner();
+    let handle = inner.handle();
+    thread::spawn(move || handle.stop_now());
+    soon(move || {
+        assert_eq!(turned(&mut inner, &mut server), Turn::Leave);
+        assert_eq!(inner.stopped_by(), Some(Stop::Now(None)));
+        assert_eq!(server.asked, ["accept", "stop accepting", "close and unlink"]);
+    });
+}
+
+#[test]
+fn a_request_of_before_the_wait_is_not_missed() {
+    let (mut inner, mut server) = owner();
+    inner.handle().stop_now();
+    soon(move || assert_eq!(turned(&mut inner, &mut server), Turn::Leave));
+}
+
+#[test]
+fn deadlines_wake_the_loop() {
+    let mut settings = settings();
+    (settings.idle_grace, settings.drain_within) = (Duration::ZERO, Duration::from_millis(20));
+    let mut inner = Loop::isolated(settings, Box::new(Leaves)).unwrap();
+    let mut server = Remembers::default();
+    inner.tell(Event::Ready, &mut server);
+    inner.handle().stop_gracefully();
+    soon(move || {
+        assert_eq!(inner.step(&mut server), Turn::Drain(Stop::Gracefully));
+        assert_eq!(turned(&mut inner, &mut server), Turn::Leave);
+        assert!(inner.is_drained());
+        assert_eq!(server.asked, ["accept", "stop accepting", "close and unlink", "close idle"]);
+    });
+}
+
+#[test]
+fn a_drained_server_leaves() {
+    let (mut inner, mut server) = owner();
+    inner.handle().stop_gracefully();
+    assert_eq!(inner.step(&mut server), Turn::Drain(Stop::Gracefully));
+    server.drained = true;
+    assert_eq!(inner.step(&mut server), Turn::Leave);
+}
+
+#[test]
+fn an_image_that_cannot_be_started_fails_attempt_after_attempt() {
+    let (mut inner, mut server) = owner();
+    for attempt in [1, 2, 3] {
+        assert_eq!(inner.handle().restart(), attempt);
+        assert_eq!(inner.step(&mut server), Turn::Serve);
+        assert_eq!(inner.attempt(), attempt);
+        let reports = std::mem::take(&mut server.reports);
+        assert!(matches!(&reports[..], [Report::Requested, Report::Failed { .. }]), "{reports:?}");
+    }
+    assert_eq!(server.asked, ["accept"]);
+}
+
+#[test]
+fn any_number_of_isolated_loops_run_beside_each_other() {
+    let (mut one, mut server) = owner();
+    let (mut other, mut others) = owner();
+    assert_eq!((one.generation(), other.generation()), (1, 1));
+    assert!(!one.has_net());
+    one.handle().stop_now();
+    assert_eq!((one.step(&mut server), other.step(&mut others)), (Turn::Leave, Turn::Serve));
+}
+
+#[test]
+fn a_strategy_that_panics_is_an_error_of_the_start() {
+    #[derive(Debug)]
+    struct Panics;
+    impl Strategy for Panics {
+        fn name(&self) -> &str {
+            "panics"
+        }
+
+        fn next(&self, _: View) -> Next {
+            std::panic::resume_unwind(Box::new(()))
+        }
+    }
+    let error = Loop::isolated(settings(), Box::new(Panics)).unwrap_err();
+    assert!(matches!(error, StartError::Strategy(name) if name == "panics"));
+}
+
+/// One descriptor stands for all that the loop waits for.
+#[cfg(all(target_os = "linux", not(goagain_portable)))]
+#[test]
+fn the_descriptor_is_readable_when_there_is_something_to_do_and_only_then() {
+    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+    use std::os::fd::AsFd;
+    let (mut inner, mut server) = owner();
+    let readable = |inner: &Loop| {
+        let mut fds = [PollFd::new(inner.as_fd(), PollFlags::POLLIN)];
+        poll(&mut fds, PollTimeout::ZERO).unwrap() == 1
+    };
+    inner.step(&mut server);
+    assert!(!readable(&inner));
+    inner.handle().dismiss();
+    assert!(readable(&inner));
+    inner.step(&mut server);
+    assert!(!readable(&inner));
+}

@@ -1,0 +1,93 @@
+//! A server that remembers what it was asked.
+#![allow(dead_code, reason = "each test program uses a part")]
+
+use goagain_env::{Described, Image, Next, Strategy, View};
+use goagain_signals::{Observed, Report, Server, Settings};
+use std::os::fd::BorrowedFd;
+use std::sync::mpsc::channel;
+use std::thread;
+use std::time::Duration;
+
+/// Far longer than anything here takes: it fails a test that would hang, and measures nothing.
+pub(crate) const SOON: Duration = Duration::from_secs(30);
+
+#[derive(Debug)]
+pub(crate) struct Leaves;
+
+impl Strategy for Leaves {
+    fn name(&self) -> &str {
+        "leaves"
+    }
+
+    fn next(&self, view: View) -> Next {
+        if view.probation { Next::Exit } else { Next::Stay }
+    }
+}
+
+/// With an image that cannot be started: a test that started itself anew would never end.
+pub(crate) fn settings() -> Settings {
+    Settings::new(Image::at("/nonexistent").expect("it has a path"), Vec::new())
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Remembers {
+    pub(crate) asked: Vec<&'static str>,
+    pub(crate) reports: Vec<Report>,
+    pub(crate) drained: bool,
+}
+
+impl Server for Remembers {
+    fn accept(&mut self) {
+        self.asked.push("accept");
+    }
+
+    fn stop_accepting(&mut self) {
+        self.asked.push("stop accepting");
+    }
+
+    fn close_idle(&mut self) {
+        self.asked.push("close idle");
+    }
+
+    fn close_listeners(&mut self, unlink: bool) {
+        self.asked.push(if unlink { "close and unlink" } else { "close" });
+    }
+
+    fn is_drained(&self) -> bool {
+        self.drained
+    }
+
+    fn descriptors(&self) -> Vec<(BorrowedFd<'_>, Described)> {
+        Vec::new()
+    }
+
+    fn wake(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+
+    fn reload(&mut self) -> Result<(), String> {
+        self.asked.push("reload");
+        Err("no configuration".into())
+    }
+
+    fn reopen(&mut self) -> Result<(), String> {
+        self.asked.push("reopen");
+        Ok(())
+    }
+
+    fn before_exec(&mut self) -> Result<(), String> {
+        self.asked.push("before exec");
+        Ok(())
+    }
+
+    fn observe(&mut self, observed: &Observed) {
+        self.reports.push(observed.report.clone());
+    }
+}
+
+/// Does the work, or fails the test where it does not come back.
+pub(crate) fn soon<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    let (sender, done) = channel();
+    thread::spawn(move || drop(sender.send(work())));
+    done.recv_timeout(SOON).expect("it comes back, and does not panic")
+}

@@ -1,0 +1,7 @@
+use goagain::Goagain;
+
+struct Triple;
+
+fn main() {
+    let _ = Goagain::builder(Triple);
+}

@@ -1,0 +1,148 @@
+//! What the manifests promise: few crates, no C, dependencies that point one way, versions and texts in their places.
+
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The crates that a user's build gets besides ours, at most.
+const CRATES: usize = 12;
+
+const PUBLIC: [&str; 5] = ["goagain", "goagain-double", "goagain-env", "goagain-signals", "goagain-single"];
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the package is in the workspace").to_owned()
+}
+
+/// What `cargo` prints, with what is locked.
+fn cargo(arguments: &[&str]) -> String {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output =
+        Command::new(cargo).args(arguments).arg("--locked").current_dir(root()).output();
+    let output = output.expect("cargo runs");
+    assert!(
+        output.status.success(),
+        "cargo {}: {}",
+        arguments.join(" "),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8(output.stdout).expect("cargo prints text")
+}
+
+fn metadata() -> Vec<Value> {
+    let printed = cargo(&["metadata", "--format-version", "1", "--filter-platform", "x86_64-unknown-linux-gnu"]);
+    let metadata: Value = serde_json::from_str(&printed).expect("cargo prints JSON");
+    metadata["packages"].as_array().expect("a list of packages").clone()
+}
+
+fn package<'a>(packages: &'a [Value], name: &str) -> &'a Value {
+    packages.iter().find(|package| package["name"] == name).unwrap_or_else(|| panic!("no package `{name}`"))
+}
+
+/// The names of what is built for the default facade on Linux, itself included.
+fn built() -> BTreeSet<String> {
+    let edges = ["--edges", "normal,build", "--target", "x86_64-unknown-linux-gnu"];
+    let format = ["--prefix", "none", "--no-dedupe", "--format", "{p}"];
+    let tree = cargo(&[&["tree", "--package", "goagain"], &edges[..], &format[..]].concat());
+    tree.lines().filter_map(|line| line.split(' ').next()).map(str::to_owned).collect()
+}
+
+/// What a package of ours depends on, by its manifest: everything but what only its tests need.
+fn depends_on(packages: &[Value], name: &str) -> BTreeSet<String> {
+    let declared = package(packages, name)["dependencies"].as_array().expect("a list of dependencies").iter();
+    let used = declared.filter(|dependency| dependency["kind"] != "dev");
+    used.map(|dependency| dependency["name"].as_str().expect("a name").to_owned()).collect()
+}
+
+fn ours(names: BTreeSet<String>) -> Vec<String> {
+    names.into_iter().filter(|name| name.starts_with("goagain")).collect()
+}
+
+#[test]
+fn the_default_facade_pulls_few_crates() {
+    let others: Vec<String> = built().into_iter().filter(|name| !PUBLIC.contains(&name.as_str())).collect();
+    assert!(others.len() <= CRATES, "{} crates: {}", others.len(), others.join(", "));
+    assert!(others.contains(&"nix".to_owned()), "the list is the right one: {}", others.join(", "));
+}
+
+#[test]
+fn the_default_facade_builds_no_c() {
+    let built = built();
+    for builder in ["bindgen", "cc", "cmake", "pkg-config", "vcpkg"] {
+        assert!(!built.contains(builder), "{builder} is built");
+    }
+    for package in metadata() {
+        let name = package["name"].as_str().expect("a name");
+        assert!(!built.contains(name) || package["links"].is_null(), "{name} links {}", package["links"]);
+    }
+}
+
+#[test]
+fn dependencies_point_one_way() {
+    let packages = metadata();
+    let of = |name| ours(depends_on(&packages, name));
+    assert_eq!(of("goagain"), ["goagain-double", "goagain-env", "goagain-signals", "goagain-single"]);
+    assert_eq!(of("goagain-signals"), ["goagain-env"]);
+    assert_eq!(of("goagain-env"), [""; 0]);
+}
+
+#[test]
+fn a_strategy_knows_the_contract_and_nothing_else() {
+    let packages = metadata();
+    for strategy in ["goagain-single", "goagain-double"] {
+        assert_eq!(Vec::from_iter(depends_on(&packages, strategy)), ["goagain-env"], "{strategy}");
+    }
+    let below = depends_on(&packages, "goagain-env");
+    assert!(!below.iter().any(|name| name.starts_with("signal-hook")), "{below:?}");
+}
+
+#[test]
+fn the_strategies_but_single_are_features_that_only_add() {
+    let packages = metadata();
+    assert_eq!(package(&packages, "goagain")["features"]["default"], serde_json::json!(["single"]));
+    let mut optional = package(&packages, "goagain")["dependencies"]
+        .as_array()
+        .expect("a list of dependencies")
+        .iter()
+        .filter(|dependency| dependency["kind"] != "dev" && dependency["optional"] == true)
+        .map(|dependency| dependency["name"].as_str().expect("a name"));
+    assert!(optional.any(|name| name == "goagain-double"));
+}
+
+#[test]
+fn every_public_crate_says_what_it_is() {
+    let packages = metadata();
+    for name in PUBLIC {
+        let package = package(&packages, name);
+        let has = |key: &str| package[key].as_str().is_some_and(|text| !text.trim().is_empty());
+        for key in ["description", "license", "repository", "readme", "rust_version"] {
+            assert!(has(key), "{name} has no {key}");
+        }
+        let folder = Path::new(package["manifest_path"].as_str().expect("a path")).parent().expect("a folder");
+        let readme = folder.join(package["readme"].as_str().expect("a path"));
+        let text = fs::read_to_string(&readme).unwrap_or_else(|error| panic!("{}: {error}", readme.display()));
+        assert!(text.starts_with("# "), "{} begins with its title", readme.display());
+    }
+}
+
+#[test]
+fn only_the_public_crates_are_published() {
+    let published: BTreeSet<String> = metadata()
+        .iter()
+        .filter(|package| package["source"].is_null() && package["publish"].is_null())
+        .map(|package| package["name"].as_str().expect("a name").to_owned())
+        .collect();
+    assert_eq!(Vec::from_iter(published), PUBLIC);
+}
+
+#[test]
+fn the_changelog_has_the_version_that_all_share() {
+    let packages = metadata();
+    let version = env!("CARGO_PKG_VERSION");
+    for name in PUBLIC {
+        assert_eq!(package(&packages, name)["version"], version, "{name}");
+    }
+    let changelog = fs::read_to_string(root().join("CHANGELOG.md")).expect("CHANGELOG.md is there");
+    assert!(changelog.contains(&format!("\n## [{version}]")), "CHANGELOG.md has no heading for {version}");
+}
