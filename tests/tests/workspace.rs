@@ -18,8 +18,7 @@ fn root() -> PathBuf {
 /// What `cargo` prints, with what is locked.
 fn cargo(arguments: &[&str]) -> String {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let output =
-        Command::new(cargo).args(arguments).arg("--locked").current_dir(root()).output();
+    let output = Command::new(cargo).args(arguments).arg("--locked").current_dir(root()).output();
     let output = output.expect("cargo runs");
     assert!(
         output.status.success(),
@@ -31,7 +30,8 @@ fn cargo(arguments: &[&str]) -> String {
 }
 
 fn metadata() -> Vec<Value> {
-    let printed = cargo(&["metadata", "--format-version", "1", "--filter-platform", "x86_64-unknown-linux-gnu"]);
+    let printed =
+        cargo(&["metadata", "--format-version", "1", "--filter-platform", "x86_64-unknown-linux-gnu"]);
     let metadata: Value = serde_json::from_str(&printed).expect("cargo prints JSON");
     metadata["packages"].as_array().expect("a list of packages").clone()
 }
@@ -119,9 +119,11 @@ fn every_public_crate_says_what_it_is() {
         for key in ["description", "license", "repository", "readme", "rust_version"] {
             assert!(has(key), "{name} has no {key}");
         }
-        let folder = Path::new(package["manifest_path"].as_str().expect("a path")).parent().expect("a folder");
+        let folder =
+            Path::new(package["manifest_path"].as_str().expect("a path")).parent().expect("a folder");
         let readme = folder.join(package["readme"].as_str().expect("a path"));
-        let text = fs::read_to_string(&readme).unwrap_or_else(|error| panic!("{}: {error}", readme.display()));
+        let text =
+            fs::read_to_string(&readme).unwrap_or_else(|error| panic!("{}: {error}", readme.display()));
         assert!(text.starts_with("# "), "{} begins with its title", readme.display());
     }
 }

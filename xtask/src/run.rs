@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, ensure};
 use goagain_tests::config::StrategyKind;
 use goagain_tests::drills::memory::{self, HeapCommits};
-use goagain_tests::floor::{self, Floor};
+use goagain_tests::floor;
 use goagain_tests::load::{Load, LoadOptions};
 use goagain_tests::procfs::Descriptor;
 use goagain_tests::service::{Binaries, Service, ServiceOptions};
-use goagain_tests::summary::Summary;
+use goagain_tests::summary::{Spread, Summary};
 use serde::Serialize;
 
 use crate::output::{Progress, say};
@@ -28,8 +28,6 @@ const GAP: Duration = Duration::from_millis(500);
 /// Longer than [`INTERVAL_MS`], so that a kept connection in use is told to close by an answer, never cut.
 const IDLE_MS: u64 = 2 * INTERVAL_MS;
 const PROBATION_MS: u64 = 200;
-/// How often the floor is measured, idle and under load.
-const FLOORS: usize = 20;
 /// How often signal → commit is measured with and without a heap.
 const HEAPS: usize = 9;
 
@@ -48,10 +46,9 @@ pub(crate) struct Figures {
     pub(crate) strategy: StrategyKind,
     pub(crate) rate: u32,
     pub(crate) summary: Summary,
-    /// A bare spawn of the drill server until its first word, with nothing else running.
-    pub(crate) floor: Floor,
-    /// The same beside the load and the server that serves it.
-    pub(crate) floor_under_load: Floor,
+    /// A bare spawn of the drill server until its first word, beside the load and the server that serves it.
+    /// One after each restart, so that both meet the machine in the same state.
+    pub(crate) floor_under_load: Spread,
     /// Signal → commit without load, by the old process's heap.
     pub(crate) heap: HeapCommits,
     /// The owner's descriptors after the first restart, and after the last.
@@ -63,11 +60,6 @@ impl Figures {
     /// Whether nothing was lost and nothing is left.
     pub(crate) fn is_good(&self) -> bool {
         self.summary.lost == 0 && self.descriptors.0 == self.descriptors.1 && self.zombies == 0
-    }
-
-    /// Median signal → commit without load, as a multiple of the floor without load.
-    pub(crate) fn commit_to_floor(&self) -> f64 {
-        self.heap.none.median_ns as f64 / self.floor.median_ns as f64
     }
 
     /// Median signal → commit under load, as a multiple of the floor under the same load.
@@ -85,7 +77,6 @@ pub(crate) fn run(binaries: &Binaries, plan: &Plan) -> anyhow::Result<Figures> {
         "{}: {} restarts under {} new connections a second",
         plan.strategy, plan.restarts, plan.rate
     ));
-    let floor = floor::measure(&binaries.server, FLOORS)?;
     let options = ServiceOptions::new(plan.strategy).config(|config| {
         config.probation_ms = PROBATION_MS;
         config.idle_ms = IDLE_MS;
@@ -99,8 +90,8 @@ pub(crate) fn run(binaries: &Binaries, plan: &Plan) -> anyhow::Result<Figures> {
     let before = service.restarts().len();
     let load = Load::start(&binaries.load, &service.address("http")?, &load_options(plan))?;
     load.run_for(QUIET)?;
-    let floor_under_load = floor::measure(&binaries.server, FLOORS)?;
-    restart_under(&load, &mut service, plan)?;
+    let floors = restart_under(binaries, &load, &mut service, plan)?;
+    let floor_under_load = Spread::of(floors).context("restarts: expected some, found none")?;
     load.run_for(QUIET)?;
     let records = load.finish()?;
     ensure!(!records.is_empty(), "requests: expected some, found none");
@@ -115,7 +106,6 @@ pub(crate) fn run(binaries: &Binaries, plan: &Plan) -> anyhow::Result<Figures> {
         strategy: plan.strategy,
         rate: plan.rate,
         summary,
-        floor,
         floor_under_load,
         heap,
         descriptors,
@@ -123,11 +113,18 @@ pub(crate) fn run(binaries: &Binaries, plan: &Plan) -> anyhow::Result<Figures> {
     })
 }
 
-fn restart_under(load: &Load, service: &mut Service, plan: &Plan) -> anyhow::Result<()> {
+/// Restarts under the load. Gives the floor beside each restart, in nanoseconds.
+fn restart_under(
+    binaries: &Binaries,
+    load: &Load,
+    service: &mut Service,
+    plan: &Plan,
+) -> anyhow::Result<Vec<u64>> {
     // With a time given, the restarts are spread over what the two quiet phases leave of it.
     let whole = plan.seconds.map(|seconds| Duration::from_secs(seconds).saturating_sub(2 * QUIET));
     let gap = whole.map_or(GAP, |whole| whole / plan.restarts);
     let begin = Instant::now();
+    let mut floors = Vec::new();
     let progress = Progress::new(plan.strategy.name(), plan.restarts.into());
     for number in 1..=plan.restarts {
         if whole.is_some_and(|whole| begin.elapsed() >= whole) {
@@ -143,8 +140,9 @@ fn restart_under(load: &Load, service: &mut Service, plan: &Plan) -> anyhow::Res
         let took = Duration::from_nanos(settled.t.saturating_sub(restart.signal_ns));
         let rest = if whole.is_some() { gap.saturating_sub(took) } else { gap };
         load.run_for(rest)?;
+        floors.push(floor::measure(&binaries.server, 1)?.median_ns);
     }
-    Ok(())
+    Ok(floors)
 }
 
 fn load_options(plan: &Plan) -> LoadOptions {

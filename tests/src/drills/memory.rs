@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 
 use super::{Context, Drill};
+use crate::floor;
 use crate::service::{Binaries, Service, ServiceOptions};
 use crate::summary::{Spread, commit_ns};
 
@@ -29,9 +30,16 @@ pub struct HeapCommits {
     pub none: Spread,
     /// With 1 GiB, touched.
     pub gib: Spread,
+    /// The floor, each beside one restart with no heap and like it: an image deployed just now, after the same rest.
+    pub floor: Spread,
 }
 
 impl HeapCommits {
+    /// The median with no heap divided by the median floor.
+    pub fn by_floor(&self) -> f64 {
+        self.none.median_ns as f64 / self.floor.median_ns as f64
+    }
+
     /// The median with 1 GiB divided by the median with none.
     pub fn ratio(&self) -> f64 {
         self.gib.median_ns as f64 / self.none.median_ns as f64
@@ -52,8 +60,10 @@ impl std::fmt::Display for HeapCommits {
 /// - a restart is not settled within the deadline.
 pub fn measure(binaries: &Binaries, options: &ServiceOptions, times: usize) -> anyhow::Result<HeapCommits> {
     let mut service = Service::start(binaries, options.clone())?;
-    let (mut none, mut gib) = (Vec::new(), Vec::new());
+    let (mut none, mut gib, mut floors) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..times {
+        service.deploy(&service.image())?;
+        floors.push(floor::measure(&service.folder().image(), 1)?.median_ns);
         none.push(restart_into(&mut service, 0)?);
         // Touching it is part of this one, which is not counted.
         restart_into(&mut service, 1024)?;
@@ -61,7 +71,8 @@ pub fn measure(binaries: &Binaries, options: &ServiceOptions, times: usize) -> a
     }
     service.end()?;
     ensure!(!none.is_empty(), "times: expected at least 1, found 0");
-    Ok(HeapCommits { none: Spread::of(none).context("commits")?, gib: Spread::of(gib).context("commits")? })
+    let spread = |times| Spread::of(times).context("commits");
+    Ok(HeapCommits { none: spread(none)?, gib: spread(gib)?, floor: spread(floors)? })
 }
 
 /// Deploys an image with this heap and restarts into it: the time from signal to commit, in nanoseconds.

@@ -1,5 +1,6 @@
 //! What must not be when nothing more is bound to happen.
 
+use super::process::Life;
 use super::step::Step;
 use super::world::{Broken, World};
 use goagain_signals::{Action, Deadline, Event};
@@ -18,7 +19,8 @@ pub fn check(world: &mut World, bound: &[Step]) {
 
 /// Whether this is a drain's end, or leads to nothing else.
 fn is_a_drain(world: &World, step: &Step) -> bool {
-    let is_leave = |deadline: &Deadline| matches!(deadline, Deadline::Leave(_));
+    // The last resort against a predecessor that hangs is no way to end a drain.
+    let is_leave = |deadline: &Deadline| matches!(deadline, Deadline::Leave(_) | Deadline::Release);
     match step {
         Step::Drained(_) => true,
         Step::Deadline(_, deadline) => is_leave(deadline),
@@ -31,7 +33,9 @@ fn is_a_drain(world: &World, step: &Step) -> bool {
 fn in_a_long_drain(world: &World) -> Option<Broken> {
     let owner = world.processes.iter().find(|process| process.runs() && process.accepts)?;
     let lets_go = world.processes.iter().all(|process| process.machine.decisions().ends_with_probation());
-    (owner.asked && lets_go).then_some(Broken::HeldUp)
+    let hangs = world.processes.iter().any(|process| process.life == Life::Hung);
+    let acts = world.processes.iter().any(|process| process.looked);
+    (owner.asked && lets_go && !hangs && !acts).then_some(Broken::HeldUp)
 }
 
 fn at_the_end(world: &World) -> Option<Broken> {

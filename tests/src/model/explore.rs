@@ -7,6 +7,8 @@ use super::step::{Step, bound, possible};
 use super::world::{Bounds, Broken, World};
 use goagain_signals::Decisions;
 use stateright::{Checker, HasDiscoveries, Model, Property};
+use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 const HOLDS: &str = "the invariants hold";
 
@@ -35,14 +37,45 @@ pub struct Explored {
 impl Protocol {
     /// Explores all of it, or until something is found to be broken.
     pub fn explore(self) -> Explored {
-        let checker =
-            self.checker().threads(2).finish_when(HasDiscoveries::Any).spawn_bfs().join();
+        let checker = self.checker().threads(2).finish_when(HasDiscoveries::Any).spawn_bfs().join();
         let broken = checker.discovery(HOLDS).map(|path| {
             let broken = path.last_state().broken;
             (broken.unwrap_or(Broken::NoOwner), path.into_actions())
         });
         Explored { states: checker.unique_state_count(), depth: checker.max_depth(), broken }
     }
+}
+
+impl Protocol {
+    /// Whether no state leads back to itself: only then is what holds in the end what holds eventually.
+    pub fn comes_to_an_end(&self) -> bool {
+        let mut open = HashSet::new();
+        let mut done = HashSet::new();
+        let mut path: Vec<(u64, Vec<World>)> = vec![(0, self.init_states())];
+        while let Some((number, next)) = path.last_mut() {
+            let Some(world) = next.pop() else {
+                open.remove(number);
+                done.insert(*number);
+                path.pop();
+                continue;
+            };
+            let number = number_of(&world);
+            if open.contains(&number) {
+                return false;
+            }
+            if !done.contains(&number) {
+                open.insert(number);
+                path.push((number, self.next_states(&world)));
+            }
+        }
+        true
+    }
+}
+
+fn number_of(world: &World) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    world.hash(&mut hasher);
+    hasher.finish()
 }
 
 impl Model for Protocol {

@@ -68,7 +68,9 @@ impl Mutant {
                 let serving = machine.successor().map(|attempt| Event::Message(attempt, Message::Serving));
                 serving.into_iter().chain([event]).collect()
             }
-            (Mutant::ReleaseFailedIsReleased, Event::ReleaseFailed(attempt)) => vec![Event::ReleaseSent(attempt)],
+            (Mutant::ReleaseFailedIsReleased, Event::ReleaseFailed(attempt)) => {
+                vec![Event::ReleaseSent(attempt)]
+            }
             (Mutant::ReleaseFailedIsTheEnd, Event::ReleaseFailed(attempt)) => vec![Event::End(attempt)],
             (Mutant::CommitFailedIsDeath, Event::Message(attempt, Message::Ready)) => {
                 let ready = Event::Message(attempt, Message::Ready);
@@ -142,5 +144,7 @@ impl Mutant {
 
 fn is_net(world: &World, process: &Process, attempt: u64) -> bool {
     let peer = process.process_of(attempt).map(|peer| &world.processes[peer].machine);
-    peer.is_some_and(|machine| machine.phase() == Phase::Draining && machine.stopped_by() == Some(Stop::HandedOver))
+    peer.is_some_and(|machine| {
+        machine.phase() == Phase::Draining && machine.stopped_by() == Some(Stop::HandedOver)
+    })
 }

@@ -165,13 +165,11 @@ fn execed(protocol: &Protocol, world: &mut World, me: usize, strategy: usize) {
     let machine = Machine::new(protocol.strategies[strategy], Some(origin), &numbers);
     let (mut peers, closed): (Vec<Peer>, Vec<Peer>) =
         old.peers.iter().cloned().partition(|peer| peer.attempt == attempt);
-    peers.extend(
-        numbers.iter().zip(leaving).map(|(&attempt, process)| Peer {
-            attempt,
-            process: Some(process),
-            channel: None,
-        }),
-    );
+    peers.extend(numbers.iter().zip(leaving).map(|(&attempt, process)| Peer {
+        attempt,
+        process: Some(process),
+        channel: None,
+    }));
     let (was_asked, parent, aborted_by) = (old.asked, old.parent, old.aborted_by);
     if was_asked {
         world.note(Broken::Forgotten);
@@ -218,14 +216,16 @@ fn handle(protocol: &Protocol, world: &mut World, me: usize, event: Event, answe
 /// Whether this event lets a process accept that did not.
 fn entitles(process: &Process, event: &Event) -> bool {
     let machine = &process.machine;
-    let is_predecessor = |attempt| machine.predecessor().is_some_and(|(predecessor, _)| predecessor == attempt);
+    let is_predecessor =
+        |attempt| machine.predecessor().is_some_and(|(predecessor, _)| predecessor == attempt);
     match *event {
         Event::Ready => machine.phase() == Phase::Init && machine.predecessor().is_none(),
         Event::Message(attempt, Message::Commit { .. }) | Event::End(attempt) => {
             machine.phase() == Phase::Wait && is_predecessor(attempt)
         }
         Event::Dead(attempt, _) => {
-            (machine.phase() == Phase::Wait && is_predecessor(attempt)) || machine.successor() == Some(attempt)
+            (machine.phase() == Phase::Wait && is_predecessor(attempt))
+                || machine.successor() == Some(attempt)
         }
         _ => false,
     }
@@ -248,15 +248,15 @@ fn act(world: &mut World, me: usize, action: Action, is_entitled: bool) -> Optio
             send(world, me, attempt, message);
         }
         Action::Release { attempt, exec, again } => {
-            // Death takes time: to let go of an image whose death does not show yet is as if it had died afterwards.
             let peer = world.processes[me].process_of(attempt);
+            if !send(world, me, attempt, Message::Released { exec, again }) {
+                return Some(Event::ReleaseFailed(attempt));
+            }
+            // Death takes time: to let go of an image whose death does not show yet is as if it had died afterwards.
             if !exec && peer.is_some_and(|peer| !world.processes[peer].is_alive()) {
                 world.taken_away(me);
             }
-            return Some(match send(world, me, attempt, Message::Released { exec, again }) {
-                true => Event::ReleaseSent(attempt),
-                false => Event::ReleaseFailed(attempt),
-            });
+            return Some(Event::ReleaseSent(attempt));
         }
         Action::Kill(attempt) => {
             if let Some(target) = world.processes[me].process_of(attempt) {
@@ -298,9 +298,10 @@ fn accept(world: &mut World, me: usize, is_entitled: bool) {
     if !is_entitled {
         world.note(Broken::NotGiven);
     }
-    let was_aborted = world.processes[me].peers.iter().filter_map(|peer| peer.channel).any(|(channel, side)| {
-        world.channels[channel].unread(side).any(|message| matches!(message, Message::Abort(_)))
-    });
+    let was_aborted =
+        world.processes[me].peers.iter().filter_map(|peer| peer.channel).any(|(channel, side)| {
+            world.channels[channel].unread(side).any(|message| matches!(message, Message::Abort(_)))
+        });
     if was_aborted || world.processes[me].aborted_by.is_some() {
         world.note(Broken::OwnerAborted);
     }

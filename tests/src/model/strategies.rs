@@ -27,9 +27,7 @@ pub fn all() -> impl Iterator<Item = Decisions> {
         of(|view| {
             let place = u32::from(view.drained) * 2 + u32::from(view.dismissed);
             match view.successor {
-                Kin::Child => {
-                    [Next::Stay, Next::Exit, Next::Exec][(number % CHILD) / 3_usize.pow(place) % 3]
-                }
+                Kin::Child => [Next::Stay, Next::Exit, Next::Exec][(number % CHILD) / 3_usize.pow(place) % 3],
                 Kin::Parent => [Next::Stay, Next::Exit][(number / CHILD) >> place & 1],
             }
         })
@@ -60,8 +58,8 @@ pub fn describe(strategy: Decisions) -> String {
         Next::Exit => "exit",
         Next::Exec => "exec",
     };
-    let views = [Kin::Child, Kin::Parent].into_iter().flat_map(|kin| {
-        [(kin, false, false), (kin, false, true), (kin, true, false), (kin, true, true)]
-    });
+    let views = [Kin::Child, Kin::Parent]
+        .into_iter()
+        .flat_map(|kin| [(kin, false, false), (kin, false, true), (kin, true, false), (kin, true, true)]);
     views.map(answer).collect::<Vec<_>>().join(" ")
 }

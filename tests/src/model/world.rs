@@ -70,8 +70,12 @@ impl World {
     pub fn new(strategy: Decisions, left: Bounds) -> World {
         let mut machine = Machine::new(strategy, None, &[]);
         machine.handle(Event::Ready, &mut Vec::new());
-        let owner =
-            Process { accepts: true, waits: true, committed: true, ..Process::new(machine, None, Vec::new()) };
+        let owner = Process {
+            accepts: true,
+            waits: true,
+            committed: true,
+            ..Process::new(machine, None, Vec::new())
+        };
         World {
             processes: vec![owner],
             channels: Vec::new(),
