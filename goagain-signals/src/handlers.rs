@@ -164,15 +164,22 @@ fn handle(number: i32, early: Option<i32>, sender: i32) {
 
 /// Runs in the handler.
 fn record(number: i32, sender: i32) {
+    if !write(number, sender) {
+        OVERFLOW.fetch_or(1 << number, Ordering::SeqCst);
+        // Before that the loop may have emptied the pipe and looked at the bits: it is woken again, by a record that
+        // names no signal. If there is no room for that either, it has still to come to the bits.
+        write(0, 0);
+    }
+}
+
+/// Runs in the handler.
+fn write(number: i32, sender: i32) -> bool {
     let mut record = [0; RECORD];
     record[..4].copy_from_slice(&number.to_ne_bytes());
     record[4..].copy_from_slice(&sender.to_ne_bytes());
     // SAFETY: the record is valid for its length. A write of so few bytes is whole or nothing (pipe(7), PIPE_BUF).
     let written = unsafe { libc::write(PIPE.load(Ordering::SeqCst), record.as_ptr().cast(), RECORD) };
-    if written != RECORD as isize {
-        // The pipe is full, so that the loop wakes without this record.
-        OVERFLOW.fetch_or(1 << number, Ordering::SeqCst);
-    }
+    written == RECORD as isize
 }
 
 /// The process that sent a signal by `kill`, `sigqueue` or `tgkill`; 0 for what the kernel sends.

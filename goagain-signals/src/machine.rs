@@ -335,4 +335,6 @@ fn is(peer: &Option<Peer>, attempt: u64) -> bool {
 }
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;

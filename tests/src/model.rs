@@ -2,7 +2,7 @@
 //! little bad luck can make of the one function that the loop runs, [`goagain_signals::Machine::handle`].
 //!
 //! - A [`world`] is some [`process`]es and the [`channel`]s between them; a [`step`] is anything that can happen in it.
-//! - [`perform`] tells a machine an event and does what it answers, as the loop does.
+//! - [`perform`] tells a machine an event, [`act`] does what it answers, as the loop does.
 //! - [`check`] says what must never be, and what must not be when nothing more can happen.
 //! - A [`mutant`] is a rule of the protocol switched off, which the checks have to notice.
 //! - [`explore`] puts it into a model checker.
@@ -18,6 +18,7 @@
 //! while and goes on is one that is slow, which the order of steps covers. The first phase of a drain, which changes
 //! no state of the machine. Seeds, which have no channel. What the kernel does with a channel that is reset (rule 8).
 
+pub mod act;
 pub mod channel;
 pub mod check;
 pub mod explore;

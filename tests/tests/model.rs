@@ -1,6 +1,7 @@
 //! The protocol, explored: every order of events within the bounds, and every rule of it switched off in turn.
 //!
 //! `MODEL_FULL=1` widens the bounds.
+#![allow(clippy::print_stdout, reason = "the number of states is what one wants to know")]
 
 use goagain_signals::Decisions;
 use goagain_tests::model::explore::Protocol;

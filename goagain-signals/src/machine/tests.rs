@@ -330,9 +330,9 @@ fn the_net_told_that_the_successor_stops_does_not_take_over() {
 
 #[test]
 fn a_stop_of_the_net_is_the_services_where_its_pid_is() {
-    let released = Message::Released { exec: false, again: false };
-    Process::draining(leaving()).then(QUIT).is(Phase::Released).sent(released.clone());
-    Process::draining(leaving()).then(TERM).is(Phase::Dead).sent(released);
+    let released = Action::Release { attempt: 1, exec: false, again: false };
+    Process::draining(leaving()).then(QUIT).is(Phase::Released).did(released.clone());
+    Process::draining(leaving()).then(TERM).is(Phase::Dead).did(released);
     Process::draining(returning()).then(QUIT).is(Phase::Stopping).sent(Message::Leaving);
     Process::draining(returning()).then(TERM).is(Phase::Dead).sent(Message::Leaving);
     Process::young(returning(), Kin::Parent).says(Message::Leaving).is(Phase::Stopping);

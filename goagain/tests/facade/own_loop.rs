@@ -1,11 +1,12 @@
 //! A program with a loop of its own: one descriptor to poll, and steps that never block.
 #![cfg(all(target_os = "linux", not(goagain_portable)))]
 
-use crate::support::{SOON, ask, assert_answered, echo, owner, server};
+use crate::support::{SOON, ask, assert_answered, builder, echo, owner_of, server};
 use goagain::{Goagain, Stop, Turn};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::os::fd::{AsFd, AsRawFd};
 use std::thread;
+use std::time::Duration;
 
 /// As a program's loop would: polls, steps, and comes back with what is new.
 fn turned(again: &mut Goagain, before: Turn) -> Turn {
@@ -52,7 +53,8 @@ fn a_whole_life_in_steps() {
 
 #[test]
 fn without_let_go_the_drain_is_not_over() {
-    let (mut again, _http) = owner();
+    // No deadline wakes it.
+    let (mut again, _http) = owner_of(builder().idle_grace(Duration::MAX).drain_within(Duration::MAX));
     again.handle().stop_gracefully();
     assert_eq!(again.step(), Turn::Drain(Stop::Gracefully));
     assert_eq!(again.step(), Turn::Drain(Stop::Gracefully));

@@ -1,5 +1,6 @@
-//! Doing a step: the machine is told, and what it answers is done, in the order in which the loop does it.
+//! Doing a step: the machine is told.
 
+use super::act::act;
 use super::channel::Channel;
 use super::explore::Protocol;
 use super::mutant::Mutant;
@@ -7,7 +8,7 @@ use super::process::{Life, Peer, Process};
 use super::step::Step;
 use super::world::{Broken, World};
 use goagain_env::{Kin, Message};
-use goagain_signals::{Action, Deadline, Event, Machine, Origin, Phase, Report, Stop};
+use goagain_signals::{Deadline, Event, Machine, Origin, Phase, Stop};
 use std::collections::VecDeque;
 
 /// Does it.
@@ -78,8 +79,7 @@ pub fn perform(protocol: &Protocol, world: &mut World, step: Step) {
         }
         Step::NotExeced(me) => {
             world.left.failures -= 1;
-            let process = &mut world.processes[me];
-            (process.in_exec, process.resumes) = (false, true);
+            world.processes[me].in_exec = false;
             tell(protocol, world, me, Event::ExecFailed(String::new()));
         }
         Step::CannotServe(me) => {
@@ -132,7 +132,8 @@ fn forget_the_dead(world: &mut World, me: usize) {
     world.processes[me].peers.retain(|peer| peer.process.is_some() || peer.channel.is_some());
 }
 
-fn close(world: &mut World, me: usize, attempt: u64) {
+/// Closes this process's end of an attempt's channel.
+pub fn close(world: &mut World, me: usize, attempt: u64) {
     let channel = world.processes[me].peer(attempt).and_then(|peer| peer.channel.take());
     if let Some((channel, side)) = channel {
         world.channels[channel].close(side);
@@ -228,124 +229,5 @@ fn entitles(process: &Process, event: &Event) -> bool {
                 || machine.successor() == Some(attempt)
         }
         _ => false,
-    }
-}
-
-fn act(world: &mut World, me: usize, action: Action, is_entitled: bool) -> Option<Event> {
-    match action {
-        Action::Spawn(attempt) => {
-            let mut all = world.processes.iter();
-            if all.any(|process| process.parent == Some(me) && !process.committed) {
-                world.note(Broken::TwoSuccessors);
-            }
-            let process = &mut world.processes[me];
-            (process.spawning, process.asked) = (Some(attempt), false);
-        }
-        Action::CancelSpawn(attempt) => {
-            world.processes[me].spawning.take_if(|spawning| *spawning == attempt);
-        }
-        Action::Send(attempt, message) => {
-            send(world, me, attempt, message);
-        }
-        Action::Release { attempt, exec, again } => {
-            let peer = world.processes[me].process_of(attempt);
-            if !send(world, me, attempt, Message::Released { exec, again }) {
-                return Some(Event::ReleaseFailed(attempt));
-            }
-            // Death takes time: to let go of an image whose death does not show yet is as if it had died afterwards.
-            if !exec && peer.is_some_and(|peer| !world.processes[peer].is_alive()) {
-                world.taken_away(me);
-            }
-            return Some(Event::ReleaseSent(attempt));
-        }
-        Action::Kill(attempt) => {
-            if let Some(target) = world.processes[me].process_of(attempt) {
-                if world.processes[target].is_alive() {
-                    world.processes[target].end(false);
-                }
-            }
-        }
-        Action::Close(attempt) => close(world, me, attempt),
-        // Its passing changes nothing in the machine.
-        Action::Arm(Deadline::IdleGrace) => {}
-        Action::Arm(Deadline::Drain) => {}
-        Action::Arm(deadline) => {
-            world.processes[me].armed.insert(deadline);
-        }
-        Action::Disarm(deadline) => {
-            world.processes[me].armed.remove(&deadline);
-        }
-        Action::Accept => accept(world, me, is_entitled),
-        Action::StopAccepting => world.processes[me].accepts = false,
-        Action::CloseListeners { .. } => world.processes[me].listens = false,
-        Action::Exec => world.processes[me].in_exec = true,
-        Action::Report(_, Report::Requested) => world.processes[me].asked = true,
-        Action::Report(_, Report::Refused { .. }) => world.processes[me].asked = false,
-        Action::Report(_, Report::RolledBack { .. }) => {
-            let process = &mut world.processes[me];
-            process.asked |= std::mem::take(&mut process.passed);
-        }
-        Action::SignalSeed(_) | Action::CloseIdle | Action::Report(..) => {}
-    }
-    None
-}
-
-fn accept(world: &mut World, me: usize, is_entitled: bool) {
-    let mut others = world.processes.iter().enumerate().filter(|&(index, _)| index != me);
-    if others.any(|(_, other)| other.is_alive() && other.accepts) {
-        world.note(Broken::TwoOwners);
-    }
-    if !is_entitled {
-        world.note(Broken::NotGiven);
-    }
-    let was_aborted =
-        world.processes[me].peers.iter().filter_map(|peer| peer.channel).any(|(channel, side)| {
-            world.channels[channel].unread(side).any(|message| matches!(message, Message::Abort(_)))
-        });
-    if was_aborted || world.processes[me].aborted_by.is_some() {
-        world.note(Broken::OwnerAborted);
-    }
-    let process = &mut world.processes[me];
-    (process.accepts, process.waits, process.committed, process.resumes) = (true, false, true, false);
-}
-
-/// Sends, without the reasons, which nobody acts upon.
-fn send(world: &mut World, me: usize, attempt: u64, message: Message) -> bool {
-    let Some((channel, side)) = world.processes[me].channel_of(attempt) else { return false };
-    let peer = world.processes[me].process_of(attempt);
-    let message = match message {
-        Message::Failed(_) => Message::Failed(String::new()),
-        Message::Abort(_) => Message::Abort(String::new()),
-        message => message,
-    };
-    match (&message, peer) {
-        (Message::Abort(_), Some(peer)) => aborted(world, me, peer),
-        (Message::Commit { again }, peer) => {
-            let process = &mut world.processes[me];
-            process.passed = *again;
-            process.asked &= !*again;
-            if let Some(peer) = peer {
-                world.processes[peer].committed = true;
-            }
-        }
-        _ => {}
-    }
-    let passes_on = matches!(message, Message::Released { again: true, .. });
-    let sent = world.channels[channel].send(side, message);
-    if sent && passes_on {
-        world.processes[me].asked = false;
-    }
-    sent
-}
-
-/// Nobody may be told to leave who accepts, or who is the net of the owner and has not let go.
-fn aborted(world: &mut World, me: usize, peer: usize) {
-    let process = &mut world.processes[peer];
-    let is_net = matches!(process.machine.phase(), Phase::Draining | Phase::Killing) && !process.in_exec;
-    if process.is_alive() {
-        process.aborted_by = Some(me);
-        if process.accepts || is_net {
-            world.note(Broken::OwnerAborted);
-        }
     }
 }

@@ -58,8 +58,6 @@ pub struct Process {
     pub asked: bool,
     /// A restart was asked of it, and passed on with COMMIT.
     pub passed: bool,
-    /// Its exec failed: it asks for the service as the old image.
-    pub resumes: bool,
     /// It was given the service, whether or not it knows.
     pub committed: bool,
     /// Who told it to leave.
@@ -86,7 +84,6 @@ impl Process {
             waits: false,
             asked: false,
             passed: false,
-            resumes: false,
             committed: false,
             aborted_by: None,
             parent,

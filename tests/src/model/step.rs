@@ -4,7 +4,6 @@ use super::explore::Protocol;
 use super::mutant::Mutant;
 use super::process::{Life, Process};
 use super::world::World;
-use goagain_env::Message;
 use goagain_signals::{Deadline, Event, Phase, Turn};
 
 /// One thing that happens. The first number is the process that it happens to.
@@ -144,10 +143,4 @@ pub fn possible(world: &World, steps: &mut Vec<Step>) {
         steps.extend((left.crashes > 0 && process.is_alive()).then_some(Step::Crash(index)));
         steps.extend((left.hangs > 0 && runs).then_some(Step::Hang(index)));
     }
-}
-
-/// The message that a process would read of this attempt.
-pub fn next_message(world: &World, index: usize, attempt: u64) -> Option<&Message> {
-    let (channel, side) = world.processes[index].channel_of(attempt)?;
-    world.channels[channel].first(side)
 }

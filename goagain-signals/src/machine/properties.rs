@@ -1,0 +1,153 @@
+//! Whatever comes, in whatever order: what one process must never do.
+
+use super::*;
+use crate::Signal;
+use goagain_env::Next;
+use proptest::prelude::*;
+
+fn any_decisions() -> impl Strategy<Value = Decisions> {
+    let next = prop_oneof![Just(Next::Stay), Just(Next::Exit), Just(Next::Exec)];
+    proptest::array::uniform16(next).prop_map(Decisions::from_table)
+}
+
+fn any_message() -> impl Strategy<Value = Message> {
+    prop_oneof![
+        4 => Just(Message::Ready),
+        1 => Just(Message::Failed("no database".into())),
+        4 => any::<bool>().prop_map(|again| Message::Commit { again }),
+        1 => Just(Message::Abort("no".into())),
+        4 => Just(Message::Serving),
+        3 => any::<(bool, bool)>().prop_map(|(exec, again)| Message::Released { exec, again }),
+        1 => Just(Message::Leaving),
+        2 => Just(Message::Dismiss),
+    ]
+}
+
+fn any_stop() -> impl Strategy<Value = Stop> {
+    prop_oneof![Just(Stop::Now(Some(Signal::Term))), Just(Stop::Gracefully), Just(Stop::HandedOver)]
+}
+
+fn any_deadline() -> impl Strategy<Value = Deadline> {
+    prop_oneof![
+        Just(Deadline::Ready),
+        Just(Deadline::Answer),
+        Just(Deadline::Probation),
+        Just(Deadline::Drain),
+        Just(Deadline::IdleGrace),
+        Just(Deadline::Grace),
+        Just(Deadline::Back),
+        Just(Deadline::Release),
+        (0..4u64).prop_map(Deadline::Leave),
+    ]
+}
+
+/// Attempts are few, so that many events meet their peer.
+fn any_event() -> impl Strategy<Value = Event> {
+    let attempt = 0..4u64;
+    prop_oneof![
+        4 => Just(Event::Ready),
+        1 => Just(Event::Fail("no database".into())),
+        4 => Just(Event::Waiting),
+        4 => Just(Event::Drained),
+        8 => Just(Event::Restart),
+        1 => any_stop().prop_map(Event::Stop),
+        1 => Just(Event::Dismiss),
+        1 => (attempt.clone(), any_message()).prop_map(|(attempt, message)| Event::Message(attempt, message)),
+        16 => (1..3u64, any_message()).prop_map(|(attempt, message)| Event::Message(attempt, message)),
+        1 => attempt.clone().prop_map(|attempt| Event::Unknown(attempt, "gibberish".into())),
+        1 => attempt.clone().prop_map(Event::SeedReady),
+        2 => attempt.clone().prop_map(Event::End),
+        4 => attempt.prop_map(|attempt| Event::Dead(attempt, "was killed".into())),
+        8 => any_deadline().prop_map(Event::Deadline),
+    ]
+}
+
+fn any_origin() -> impl Strategy<Value = Option<Origin>> {
+    let kin = prop_oneof![Just(Kin::Child), Just(Kin::Parent)];
+    proptest::option::of((kin, any::<bool>(), any::<bool>()).prop_map(|(kin, seed, bounded)| Origin {
+        attempt: 1,
+        kin,
+        seed,
+        bounded,
+    }))
+}
+
+/// What one process has done so far.
+#[derive(Default)]
+struct Done {
+    accepts: bool,
+    closed: bool,
+    dead: bool,
+    spawned: u64,
+    committed: Vec<u64>,
+}
+
+impl Done {
+    /// One action, judged; and the answer that the loop gives to it at once.
+    fn act(&mut self, action: &Action, outcome: bool) -> Result<Option<Event>, TestCaseError> {
+        match action {
+            Action::Accept => {
+                prop_assert!(!self.accepts, "a term begins within a term");
+                prop_assert!(!self.closed, "accepts without listeners");
+                self.accepts = true;
+            }
+            Action::StopAccepting => self.accepts = false,
+            Action::CloseListeners { .. } => {
+                prop_assert!(!self.accepts, "closes under its own acceptors");
+                prop_assert!(!self.closed, "closes twice");
+                self.closed = true;
+            }
+            Action::Send(attempt, Message::Commit { .. }) => {
+                prop_assert!(!self.committed.contains(attempt), "commits twice");
+                self.committed.push(*attempt);
+            }
+            Action::Spawn(attempt) => {
+                prop_assert!(self.accepts, "only the owner starts an attempt");
+                prop_assert!(*attempt > self.spawned, "numbers attempts anew");
+                self.spawned = *attempt;
+                return Ok(Some(match outcome {
+                    true => Event::Spawned(*attempt),
+                    false => Event::SpawnFailed(*attempt, "no such file".into()),
+                }));
+            }
+            Action::Release { attempt, .. } => {
+                return Ok(Some(match outcome {
+                    true => Event::ReleaseSent(*attempt),
+                    false => Event::ReleaseFailed(*attempt),
+                }));
+            }
+            Action::Exec => return Ok(Some(Event::ExecFailed("no such file".into()))),
+            _ => {}
+        }
+        Ok(None)
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 4096, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn one_process_keeps_its_own_rules(
+        decisions in any_decisions(),
+        origin in any_origin(),
+        events in proptest::collection::vec((any_event(), any::<bool>()), 0..60),
+    ) {
+        let mut machine = Machine::new(decisions, origin, &[3]);
+        let mut done = Done::default();
+        for (event, outcome) in events {
+            let mut queue = vec![event];
+            while let Some(event) = queue.pop() {
+                let mut actions = Vec::new();
+                machine.handle(event, &mut actions);
+                for action in &actions {
+                    prop_assert!(!done.dead || !matches!(action, Action::Accept | Action::Spawn(_) | Action::Exec));
+                    queue.extend(done.act(action, outcome)?);
+                }
+            }
+            let serves = machine.turn() == Turn::Serve;
+            prop_assert_eq!(serves, done.accepts, "the turn is what the acceptors do");
+            prop_assert!(!done.dead || machine.phase() == Phase::Dead, "rises from the dead");
+            done.dead = machine.phase() == Phase::Dead;
+        }
+    }
+}
