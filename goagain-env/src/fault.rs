@@ -60,14 +60,27 @@ impl FromStr for Fault {
 
 static ARMED: Mutex<Option<(String, Fault)>> = Mutex::new(None);
 
+type Announce = Box<dyn Fn(&str) + Send>;
+
+static ANNOUNCE: Mutex<Option<Announce>> = Mutex::new(None);
+
 /// Lets `fault` strike when `point` is reached next; what was armed before is not any longer.
 pub fn arm(point: impl Into<String>, fault: Fault) {
     *ARMED.lock().unwrap_or_else(PoisonError::into_inner) = Some((point.into(), fault));
 }
 
+/// Lets `announce` be told of the point at which a fault is about to strike: what strikes may leave no other trace.
+pub fn announce(announce: impl Fn(&str) + Send + 'static) {
+    *ANNOUNCE.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(announce));
+}
+
 fn take(point: &str, fits: impl Fn(&Fault) -> bool) -> Option<Fault> {
     let mut armed = ARMED.lock().unwrap_or_else(PoisonError::into_inner);
-    armed.take_if(|(at, fault)| at == point && fits(fault)).map(|(_, fault)| fault)
+    let (_, fault) = armed.take_if(|(at, fault)| at == point && fits(fault))?;
+    if let Some(announce) = &*ANNOUNCE.lock().unwrap_or_else(PoisonError::into_inner) {
+        announce(point);
+    }
+    Some(fault)
 }
 
 /// A point is reached.

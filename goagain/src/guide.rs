@@ -1,4 +1,7 @@
 //! Pages to read.
 
+#[doc = include_str!("../docs/failures.md")]
+pub mod failures {}
+
 #[doc = include_str!("../docs/strategy.md")]
 pub mod strategy {}

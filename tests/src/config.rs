@@ -67,6 +67,8 @@ pub struct ServerConfig {
     pub probation_ms: u64,
     /// The time that Double's re-exec'd parent has to say READY.
     pub back_ms: u64,
+    /// The time from ABORT, or the end of a channel, to SIGKILL.
+    pub grace_ms: u64,
     /// Heap that is allocated and touched at start, in MiB.
     pub heap_mib: u64,
     /// What this image does wrong on purpose; empty for nothing.
@@ -86,6 +88,7 @@ impl Default for ServerConfig {
             idle_ms: 500,
             probation_ms: 100,
             back_ms: 10_000,
+            grace_ms: 5_000,
             heap_mib: 0,
             behaviour: String::new(),
             fault: String::new(),
@@ -166,6 +169,11 @@ impl ServerConfig {
     /// [`back_ms`](Self::back_ms) as a duration.
     pub fn back_within(&self) -> Duration {
         Duration::from_millis(self.back_ms)
+    }
+
+    /// [`grace_ms`](Self::grace_ms) as a duration.
+    pub fn grace(&self) -> Duration {
+        Duration::from_millis(self.grace_ms)
     }
 }
 

@@ -52,7 +52,7 @@ fn run() -> anyhow::Result<()> {
     }
     emitter.emit(&Event::new(0, "started"));
     let heap = touched(config.heap_mib);
-    arm(&config)?;
+    arm(&config, &emitter)?;
     let builder = match config.strategy {
         StrategyKind::Single => Goagain::builder(Single),
         StrategyKind::Double => Goagain::builder(Double),
@@ -134,6 +134,7 @@ fn configure(
         .idle_grace(config.idle_grace())
         .probation(config.probation())
         .back_within(config.back_within())
+        .grace(config.grace())
         .on_hup(callback(for_hup, "HUP"))
         .on_usr1(callback(for_usr1, "USR1"))
         .observe(move |observed| {
@@ -172,17 +173,23 @@ fn addresses(listeners: &[Listener]) -> Value {
         .collect()
 }
 
-/// Arms the fault that the drill asks for, in a build that has any.
-fn arm(config: &ServerConfig) -> anyhow::Result<()> {
+/// Arms the fault that the drill asks for, in a build that has any. That it strikes is an event.
+fn arm(config: &ServerConfig, emitter: &Emitter) -> anyhow::Result<()> {
     if config.fault.is_empty() {
         return Ok(());
     }
     #[cfg(goagain_faults)]
     {
+        let emitter = emitter.try_clone()?;
+        goagain::fault::announce(move |point| {
+            emitter.emit(&Event::new(0, "strike").detail(json!({ "point": point })));
+        });
         let (point, fault) = config.fault.rsplit_once(": ").context("fault: expected `point: fault`")?;
         goagain::fault::arm(point, fault.parse().map_err(anyhow::Error::msg)?);
         Ok(())
     }
+    #[cfg(not(goagain_faults))]
+    let _ = emitter;
     #[cfg(not(goagain_faults))]
     anyhow::bail!("fault: this server was built without any, build it with `--cfg goagain_faults`")
 }
