@@ -66,9 +66,12 @@ impl Acceptor {
 
     /// Waits for the end of the term, and for a connection or, under pressure, for a time.
     fn wait(&self, listener: Option<&Socket>, timeout: PollTimeout) -> io::Result<()> {
-        let mut fds = vec![PollFd::new(self.term.as_fd(), PollFlags::POLLIN)];
-        fds.extend(listener.map(|listener| PollFd::new(listener.as_fd(), PollFlags::POLLIN)));
-        match poll(&mut fds, timeout) {
+        let term = PollFd::new(self.term.as_fd(), PollFlags::POLLIN);
+        let polled = match listener {
+            Some(listener) => poll(&mut [term, PollFd::new(listener.as_fd(), PollFlags::POLLIN)], timeout),
+            None => poll(&mut [term], timeout),
+        };
+        match polled {
             Ok(_) | Err(nix::Error::EINTR) => Ok(()),
             Err(error) => Err(error.into()),
         }
