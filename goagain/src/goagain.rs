@@ -4,7 +4,7 @@ use crate::bind::Bind;
 use crate::builder::Builder;
 use crate::serving::{Kept, Serving};
 use crate::{Connections, Handle, ListenError, Listener, ReadyError, Stop, Strategy, Turn};
-use goagain_signals::{Event, Loop, Report};
+use goagain_signals::{Event, Loop, Report, Server};
 use std::io;
 use std::net::ToSocketAddrs;
 use std::os::fd::OwnedFd;
@@ -19,7 +19,8 @@ use std::path::Path;
 /// its own polls the descriptor of this type, on Linux, and calls [`step`](Goagain::step) when it is readable.
 ///
 /// Dropping it before the process is the owner tells the predecessor that this image has failed. Dropping it later is
-/// this process's death to the others. Either way signals have their default action from then on.
+/// this process's death to the others: acceptors end, the listeners are closed. Either way signals have their default
+/// action from then on.
 #[derive(Debug)]
 #[must_use = "dropping it tells the predecessor that this image has failed"]
 pub struct Goagain {
@@ -278,6 +279,9 @@ fn before_ready() -> io::Error {
 impl Drop for Goagain {
     fn drop(&mut self) {
         self.inner.tell(Event::Fail("it gave up before it was ready".into()), &mut self.serving);
+        // The end of the channel, which follows, makes another the owner: nothing is accepted here from now on.
+        self.serving.stop_accepting();
+        self.serving.close_listeners(false);
         self.serving.unlink();
     }
 }
@@ -306,7 +310,6 @@ mod tests {
     use super::*;
     use crate::Address;
     use goagain_env::{Next, View};
-    use goagain_signals::Server;
 
     #[derive(Debug)]
     struct Stays;
@@ -319,6 +322,17 @@ mod tests {
         fn next(&self, _: View) -> Next {
             Next::Stay
         }
+    }
+
+    #[test]
+    fn dropping_ends_the_acceptors_and_closes_the_listeners() {
+        let mut again = Goagain::builder(Stays).isolated().unwrap();
+        let http = again.listen("http", "127.0.0.1:0").unwrap();
+        again.ready().unwrap();
+        let mut acceptor = http.acceptor().unwrap();
+        drop(again);
+        assert!(acceptor.next().is_none());
+        assert!(http.to_std_tcp().is_err());
     }
 
     #[test]

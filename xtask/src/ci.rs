@@ -59,6 +59,13 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
     if !loudly("tests", cmd!(shell, "{cargo} test --quiet --workspace --all-features"))? {
         return Ok(false);
     }
+    // What the compiler says of a strategy whose feature is off is seen with the default features alone.
+    if !quietly(
+        "tests of goagain with its default features",
+        cmd!(shell, "{cargo} test --quiet --package goagain"),
+    )? {
+        return Ok(false);
+    }
     let docs = cmd!(shell, "{cargo} doc --quiet --workspace --no-deps --all-features")
         .env("RUSTDOCFLAGS", "-D warnings");
     if !quietly("docs", docs)? {
