@@ -10,6 +10,7 @@ use std::os::fd::RawFd;
 use std::str::FromStr;
 use std::time::Duration;
 
+use self::link::Pids;
 use crate::{Address, Pid};
 
 pub(crate) const FD: &str = "GOAGAIN_FD";
@@ -143,9 +144,10 @@ impl Handoff {
         let seed_listener = fd.map(|fd| seed_listener(&fd, lookup(NAME))).transpose()?;
         let link = channel.map(|value| link::decode(text(&value))).transpose()?;
         let described = descriptors.map(|value| described::decode(&value)).transpose()?;
-        // A link that names another successor is stale: a seed was in between, and only the five are its own.
+        // A link that names other processes is stale: a seed was in between, and only the five are its own.
+        let pids = Pids { predecessor, successor };
         let (channel, descriptors) = match (link, described) {
-            (Some((link, named)), Some(described)) if named == successor => (Some(link), described),
+            (Some((link, named)), Some(described)) if named == pids => (Some(link), described),
             _ => (None, seed_listener.iter().cloned().collect()),
         };
         let handoff = Handoff { descriptors, successor, predecessor, signal, channel, seed_listener };
@@ -172,7 +174,8 @@ impl Handoff {
         variables.push((PPID, self.predecessor.to_string().into()));
         variables.push((SIGNAL, self.signal.number().to_string().into()));
         if let Some(link) = &self.channel {
-            variables.push((CHANNEL, link::encode(link, self.successor).into()));
+            let pids = Pids { predecessor: self.predecessor, successor: self.successor };
+            variables.push((CHANNEL, link::encode(link, pids).into()));
             variables.push((DESCRIPTORS, described::encode(&self.descriptors).into()));
         } else if listener.is_none() || self.descriptors.len() > 1 {
             let count = self.descriptors.len();

@@ -1,4 +1,4 @@
-//! GOAGAIN_CHANNEL: "1 fd=5 attempt=3 generation=2 ready_within=60000". The version first; times in milliseconds.
+//! GOAGAIN_CHANNEL: "1 fd=5 attempt=3 generation=2 ready_within=60000 predecessor=77". The version first; times in milliseconds.
 
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -10,9 +10,16 @@ use crate::Pid;
 
 const VERSION: &str = "1";
 
-/// `successor` is GOAGAIN_PID once more. A seed passes this text on, stale, beside a GOAGAIN_PID of its own: so the two tell
-/// whether they were written together.
-pub(super) fn encode(link: &Link, successor: Option<Pid>) -> String {
+/// Between whom the handoff is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Pids {
+    pub(super) predecessor: Pid,
+    pub(super) successor: Option<Pid>,
+}
+
+/// `pids` are GOAGAIN_PPID and GOAGAIN_PID once more. A seed passes this text on, stale, beside the five of its own: so they
+/// tell whether all were written together.
+pub(super) fn encode(link: &Link, pids: Pids) -> String {
     let mut text = format!(
         "{VERSION} fd={} attempt={} generation={} ready_within={}",
         link.fd,
@@ -27,7 +34,8 @@ pub(super) fn encode(link: &Link, successor: Option<Pid>) -> String {
     if let Some(signals) = link.signals {
         let _ = write!(text, " signals={signals}");
     }
-    if let Some(successor) = successor {
+    let _ = write!(text, " predecessor={}", pids.predecessor);
+    if let Some(successor) = pids.successor {
         let _ = write!(text, " successor={successor}");
     }
     if link.seed {
@@ -42,8 +50,8 @@ pub(super) fn encode(link: &Link, successor: Option<Pid>) -> String {
 
 /// Keys that this version does not know are passed over: a later image may say more to one that is rolled back to.
 ///
-/// Gives the successor too, which says whether the text is stale.
-pub(super) fn decode(text: &str) -> Result<(Link, Option<Pid>), HandoffError> {
+/// Gives the pids too, which say whether the text is stale.
+pub(super) fn decode(text: &str) -> Result<(Link, Pids), HandoffError> {
     let (version, rest) = text.split_once(' ').unwrap_or((text, ""));
     if version != VERSION {
         let reason = format!(
@@ -65,11 +73,6 @@ pub(super) fn decode(text: &str) -> Result<(Link, Option<Pid>), HandoffError> {
         let pids = pids.split(',').map(|pid| number(pid).and_then(Pid::new));
         pids.collect::<Option<Vec<Pid>>>().ok_or_else(|| expected("leaving=<process ids>", text))
     })?;
-    let successor = pairs.optional::<i32>("successor")?.map(|pid| {
-        let pid = Pid::new(pid);
-        pid.ok_or_else(|| expected("successor=<process id>", text))
-    });
-    let successor = successor.transpose()?;
     let link = Link {
         fd: pairs.required("fd")?,
         signals: pairs.optional("signals")?,
@@ -80,7 +83,10 @@ pub(super) fn decode(text: &str) -> Result<(Link, Option<Pid>), HandoffError> {
         seed: pairs.optional::<u8>("seed")?.is_some_and(|seed| seed != 0),
         leaving,
     };
-    Ok((link, successor))
+    let pid = |key, pid: Option<Pid>| pid.ok_or_else(|| expected(&format!("{key}=<process id>"), text));
+    let predecessor = pid("predecessor", Pid::new_or_init(pairs.required("predecessor")?))?;
+    let successor = pairs.optional("successor")?.map(|raw| pid("successor", Pid::new(raw))).transpose()?;
+    Ok((link, Pids { predecessor, successor }))
 }
 
 struct Pairs<'text>(HashMap<&'text str, &'text str>);
@@ -124,12 +130,12 @@ mod tests {
             seed: true,
             leaving: vec![Pid::new(12).unwrap(), Pid::new(13).unwrap()],
         };
-        let text = "1 fd=5 attempt=3 generation=2 ready_within=60000 release_within=1000 signals=6 successor=12 seed=1 leaving=12,13";
-        let successor = Pid::new(12);
-        assert_eq!(encode(&link, successor), text);
+        let text = "1 fd=5 attempt=3 generation=2 ready_within=60000 release_within=1000 signals=6 predecessor=9 successor=12 seed=1 leaving=12,13";
+        let pids = Pids { predecessor: Pid::new(9).unwrap(), successor: Pid::new(12) };
+        assert_eq!(encode(&link, pids), text);
         let rounded = Link { ready_within: Duration::from_secs(60), ..link };
-        assert_eq!(decode(text), Ok((rounded.clone(), successor)));
-        assert_eq!(decode(&format!("{text} colour=blue")), Ok((rounded, successor)));
+        assert_eq!(decode(text), Ok((rounded.clone(), pids)));
+        assert_eq!(decode(&format!("{text} colour=blue")), Ok((rounded, pids)));
     }
 
     #[test]
@@ -141,7 +147,8 @@ mod tests {
             ("1 fd=5 fd=6", "expected each key once, found `fd=6`"),
             ("1 fd=-5 attempt=1", "expected fd=<number>, found `fd=-5`"),
             ("1 fd=5", "expected attempt=<number>, found none"),
-            ("1 fd=5 attempt=1 generation=2 ready_within=1 leaving=1", "expected leaving=<process ids>"),
+            ("1 fd=5 attempt=1 generation=2 ready_within=1 predecessor=9 leaving=1", "expected leaving=<"),
+            ("1 fd=5 attempt=1 generation=2 ready_within=1", "expected predecessor=<number>, found none"),
         ] {
             let error = decode(text).unwrap_err();
             assert!(error.reason().starts_with(reason), "{error}");

@@ -24,7 +24,7 @@ fn seed(variables: &[(&str, &str)]) -> Result<Option<Handoff>, HandoffError> {
 }
 
 const OURS: [(&str, &str); 2] = [
-    (CHANNEL, "1 fd=5 attempt=3 generation=2 ready_within=60000"),
+    (CHANNEL, "1 fd=5 attempt=3 generation=2 ready_within=60000 predecessor=77"),
     (DESCRIPTORS, "4,http,tcp,127.0.0.1:81;6,dns,udp,[::1]:53"),
 ];
 
@@ -58,8 +58,8 @@ fn ours_are_authoritative_and_the_seeds_are_kept() {
 
 #[test]
 fn a_handoff_without_a_listener_needs_no_seed_variables() {
-    let handoff = decode(&[(PPID, "1"), OURS[0], (DESCRIPTORS, "6,dns,udp,[::1]:53")]).unwrap().unwrap();
-    assert_eq!(handoff.predecessor.as_raw(), 1);
+    let handoff = decode(&[(PPID, "77"), OURS[0], (DESCRIPTORS, "6,dns,udp,[::1]:53")]).unwrap().unwrap();
+    assert_eq!(handoff.predecessor.as_raw(), 77);
     assert_eq!(handoff.seed_listener, None);
 }
 
@@ -259,8 +259,8 @@ proptest! {
 }
 
 #[test]
-fn a_link_that_names_another_successor_is_stale() {
-    let link = "1 fd=5 attempt=1 generation=3 ready_within=1 successor=44";
+fn a_link_that_names_other_processes_is_stale() {
+    let link = "1 fd=5 attempt=1 generation=3 ready_within=1 predecessor=77 successor=44";
     let five = |pid: &'static str| {
         move |name: &str| {
             let value = match name {
@@ -282,4 +282,6 @@ fn a_link_that_names_another_successor_is_stale() {
         assert_eq!(handoff.channel, None);
         assert_eq!(handoff.descriptors[0].fd, 3, "what the seed says of its own is left");
     }
+    let of_another = |name: &str| if name == PPID { Some("78".into()) } else { five("44")(name) };
+    assert_eq!(Handoff::decode(of_another).unwrap().unwrap().channel, None);
 }
