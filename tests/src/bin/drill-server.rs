@@ -9,7 +9,9 @@
 mod serve;
 
 use anyhow::Context as _;
-use goagain::{Builder, Double, Finish, Goagain, Listener, Next, Observed, Report, Single, Strategy, View};
+use goagain::{
+    Builder, Double, Finish, Goagain, Handle, Listener, Next, Observed, Report, Single, Strategy, View,
+};
 use goagain_tests::config::{ServerConfig, StrategyKind};
 use goagain_tests::events::{Emitter, Event};
 use serde_json::{Value, json};
@@ -59,7 +61,9 @@ fn run() -> anyhow::Result<()> {
         StrategyKind::Standby => Goagain::builder(Standby),
     };
     let generation = Arc::new(OnceLock::new());
-    let mut again = configure(builder, &config, &emitter, &generation)?.start()?;
+    let handle = Arc::new(OnceLock::new());
+    let mut again = configure(builder, &config, &emitter, &generation, &handle)?.start()?;
+    handle.get_or_init(|| again.handle());
     let number = *generation.get_or_init(|| again.generation());
     let emit = |name: &str, detail: Value| emitter.emit(&Event::new(number, name).detail(detail));
     if config.behaviour == "helper" {
@@ -118,6 +122,7 @@ fn configure(
     config: &ServerConfig,
     emitter: &Emitter,
     generation: &Arc<OnceLock<u64>>,
+    handle: &Arc<OnceLock<Handle>>,
 ) -> anyhow::Result<Builder> {
     let (for_hup, for_usr1, for_reports) = (emitter.try_clone()?, emitter.try_clone()?, emitter.try_clone()?);
     let callback = |emitter: Emitter, signal: &'static str| {
@@ -127,6 +132,8 @@ fn configure(
             emitter.emit(&Event::new(number, "callback").detail(json!({ "signal": signal })));
         }
     };
+    let (mut on_usr1, handle) = (callback(for_usr1, "USR1"), Arc::clone(handle));
+    let stands_by = config.strategy == StrategyKind::Standby;
     let generation = Arc::clone(generation);
     Ok(builder
         .ready_within(config.ready_within())
@@ -136,7 +143,11 @@ fn configure(
         .back_within(config.back_within())
         .grace(config.grace())
         .on_hup(callback(for_hup, "HUP"))
-        .on_usr1(callback(for_usr1, "USR1"))
+        .on_usr1(move || {
+            on_usr1();
+            // As in the example `custom`.
+            handle.get().filter(|_| stands_by).map_or((), Handle::dismiss);
+        })
         .observe(move |observed| {
             for_reports.emit(&event(generation.get().copied().unwrap_or(0), observed));
         }))
@@ -173,25 +184,28 @@ fn addresses(listeners: &[Listener]) -> Value {
         .collect()
 }
 
-/// Arms the fault that the drill asks for, in a build that has any. That it strikes is an event.
+/// Arms the fault that the drill asks for. That it strikes is an event, whose socket every image has, with a fault or without.
+#[cfg(goagain_faults)]
 fn arm(config: &ServerConfig, emitter: &Emitter) -> anyhow::Result<()> {
-    if config.fault.is_empty() {
-        return Ok(());
-    }
-    #[cfg(goagain_faults)]
-    {
-        let emitter = emitter.try_clone()?;
-        goagain::fault::announce(move |point| {
-            emitter.emit(&Event::new(0, "strike").detail(json!({ "point": point })));
-        });
+    let emitter = emitter.try_clone()?;
+    goagain::fault::announce(move |point| {
+        emitter.emit(&Event::new(0, "strike").detail(json!({ "point": point })));
+    });
+    if !config.fault.is_empty() {
         let (point, fault) = config.fault.rsplit_once(": ").context("fault: expected `point: fault`")?;
         goagain::fault::arm(point, fault.parse().map_err(anyhow::Error::msg)?);
-        Ok(())
     }
-    #[cfg(not(goagain_faults))]
-    let _ = emitter;
-    #[cfg(not(goagain_faults))]
-    anyhow::bail!("fault: this server was built without any, build it with `--cfg goagain_faults`")
+    Ok(())
+}
+
+/// This build has no fault points.
+#[cfg(not(goagain_faults))]
+fn arm(config: &ServerConfig, _emitter: &Emitter) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        config.fault.is_empty(),
+        "fault: this server was built without any, build it with `--cfg goagain_faults`"
+    );
+    Ok(())
 }
 
 /// Memory that is there, not only promised.

@@ -5,6 +5,7 @@
 mod bad_image;
 mod callbacks;
 mod connections;
+mod custom;
 mod deploy;
 mod inheritance;
 pub mod memory;
@@ -61,6 +62,7 @@ pub fn all() -> Vec<Drill> {
         connections::all(),
         inheritance::all(),
         callbacks::all(),
+        custom::all(),
         memory::all(),
         seed::all(),
     ];

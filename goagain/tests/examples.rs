@@ -1,0 +1,140 @@
+//! The examples as a reader would try them: start, ask, restart, ask again, stop; and what they say of bad arguments.
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::process::{Child, ChildStderr, Command, Stdio};
+use std::time::Duration;
+
+/// The examples that the features of this build allow.
+const EXAMPLES: &[&str] = &[
+    "custom",
+    #[cfg(feature = "double")]
+    "double",
+    #[cfg(feature = "single")]
+    "single",
+];
+
+/// Cargo builds the examples with the tests, into a folder beside theirs.
+fn program(example: &str) -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    test.ancestors().nth(2).unwrap().join("examples").join(example)
+}
+
+/// A running example. Its image may change hands: every one that it becomes writes into the same pipe.
+struct Running {
+    child: Child,
+    stderr: BufReader<ChildStderr>,
+}
+
+impl Running {
+    fn start(example: &str, address: &str) -> Running {
+        let mut command = Command::new(program(example));
+        let mut child = command.arg(address).stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        Running { child, stderr }
+    }
+
+    /// Reads until an image says that it serves: its pid and its address.
+    fn serves(&mut self) -> (i32, String) {
+        loop {
+            let mut line = String::new();
+            assert_ne!(self.stderr.read_line(&mut line).unwrap(), 0, "the server has ended");
+            if let Some((pid, address)) =
+                line.trim().strip_prefix("pid ").and_then(|rest| rest.split_once(" serves "))
+            {
+                return (pid.parse().unwrap(), address.to_owned());
+            }
+        }
+    }
+
+    /// Tells the owner to stop, and waits until no image is left: then the pipe has no writer.
+    fn stop(mut self, owner: i32) {
+        kill(Pid::from_raw(owner), Signal::SIGQUIT).unwrap();
+        self.stderr.read_to_string(&mut String::new()).unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+trait Connection: Read + Write {}
+impl<T: Read + Write> Connection for T {}
+
+/// One request on a connection of its own: the body.
+fn get(address: &str, path: &str) -> String {
+    let mut stream: Box<dyn Connection> = match address.split_once(':').unwrap() {
+        ("tcp", address) => {
+            let stream = TcpStream::connect(address).unwrap();
+            stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+            Box::new(stream)
+        }
+        (_, path) => {
+            let stream = UnixStream::connect(path).unwrap();
+            stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+            Box::new(stream)
+        }
+    };
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: example\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+    answer.split_once("\r\n\r\n").unwrap().1.to_owned()
+}
+
+fn restarts(example: &str, address: &str) {
+    let mut server = Running::start(example, address);
+    let (first, address) = server.serves();
+    let body = get(&address, "/");
+    assert!(body.starts_with(&format!("pid={first} boot=")) && body.ends_with(" generation=1\n"), "{body}");
+    kill(Pid::from_raw(first), Signal::SIGUSR2).unwrap();
+    let (mut owner, same_address) = server.serves();
+    assert_eq!(same_address, address, "the address is the same");
+    if example == "double" {
+        assert_ne!(owner, first);
+        owner = server.serves().0;
+        assert_eq!(owner, first, "the pid has not changed");
+    }
+    let after = get(&address, "/slow?ms=20");
+    assert!(after.starts_with(&format!("pid={owner} boot=")), "{after}");
+    assert_ne!(after, body);
+    server.stop(owner);
+}
+
+#[test]
+fn each_restarts_over_tcp() {
+    for example in EXAMPLES {
+        restarts(example, "127.0.0.1:0");
+    }
+}
+
+#[test]
+fn each_restarts_over_a_unix_socket() {
+    let folder = tempfile::tempdir().unwrap();
+    for example in EXAMPLES {
+        let path = folder.path().join(example);
+        restarts(example, &format!("unix:{}", path.display()));
+        assert!(!path.exists(), "{example}: the path goes with the last owner");
+    }
+}
+
+#[test]
+fn what_they_cannot_do_is_one_line_and_status_2() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = taken.local_addr().unwrap().to_string();
+    for example in EXAMPLES {
+        for (args, expected) in [
+            (vec!["--help-me"], "unknown flag `--help-me`"),
+            (vec!["nonsense"], "found `nonsense`"),
+            (vec![taken.as_str()], "ddress already in use"),
+            (vec!["127.0.0.1:0", "more"], "unexpected argument `more`"),
+        ] {
+            let output = Command::new(program(example)).args(&args).output().unwrap();
+            let stderr = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(output.status.code(), Some(2), "{example} {args:?}: {stderr}");
+            assert_eq!(stderr.lines().count(), 1, "{example} {args:?}: {stderr}");
+            assert!(stderr.contains(expected), "{example} {args:?}: {stderr}");
+        }
+    }
+}
