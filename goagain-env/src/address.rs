@@ -13,6 +13,7 @@ use nix::sys::socket::{
     AddressFamily, SockType, SockaddrLike, SockaddrStorage, getsockname, getsockopt, sockopt,
 };
 
+use crate::handoff::shortened;
 use crate::sys;
 
 /// Where a descriptor is bound.
@@ -96,8 +97,9 @@ impl Address {
     pub fn parse_seed_label(label: &OsStr) -> Result<Address, LabelError> {
         let bytes = label.as_bytes();
         let end = bytes.windows(2).rposition(|window| window == b"->").unwrap_or(bytes.len());
-        let expected =
-            |what: &str| LabelError(format!("expected {what}, found `{}`", label.to_string_lossy()));
+        let expected = |what: &str| {
+            LabelError(format!("expected {what}, found `{}`", shortened(&label.to_string_lossy())))
+        };
         let colon = bytes[..end].iter().position(|byte| *byte == b':');
         let colon = colon.ok_or_else(|| expected("`network:address->`"))?;
         let (network, host) = (&bytes[..colon], &bytes[colon + 1..end]);

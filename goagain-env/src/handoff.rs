@@ -274,7 +274,7 @@ fn expected(variable: &'static str, what: &str, found: Option<OsString>) -> Hand
 }
 
 /// A value may be as long as a variable; an error is read by people.
-fn shortened(text: &str) -> String {
+pub(crate) fn shortened(text: &str) -> String {
     let mut chars = text.chars().map(|each| if each.is_control() { ' ' } else { each });
     let mut short: String = chars.by_ref().take(80).collect();
     if chars.next().is_some() {

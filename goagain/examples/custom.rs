@@ -3,7 +3,6 @@
 //!
 //! `kill -USR2` restarts it. From then on two processes hold the listener: the new one serves, the old one waits, and
 //! serves again at once if the new one dies. `kill -USR1` to the owner dismisses the standby; so does the next restart.
-#![allow(clippy::print_stderr, reason = "a program speaks to its operator")]
 
 mod serve;
 
@@ -29,7 +28,7 @@ fn main() -> ExitCode {
     match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("custom: {error:#}");
+            serve::say(format_args!("custom: {error:#}"));
             ExitCode::from(2)
         }
     }
@@ -41,7 +40,7 @@ fn run() -> anyhow::Result<()> {
     let dismissed = Arc::clone(&handle);
     let mut again = Goagain::builder(Standby)
         .on_usr1(move || dismissed.get().map_or((), Handle::dismiss))
-        .observe(|observed| eprintln!("{observed}"))
+        .observe(|observed| serve::say(observed))
         .start()?;
     handle.get_or_init(|| again.handle());
     let http = match again.listen("http", &address) {
@@ -53,7 +52,7 @@ fn run() -> anyhow::Result<()> {
     };
     let identity = serve::identity(again.generation());
     again.ready()?;
-    eprintln!("pid {} serves {}", std::process::id(), http.local_addr());
+    serve::say(format_args!("pid {} serves {}", std::process::id(), http.local_addr()));
     loop {
         let accepting = serve::serve(http.acceptor()?, &identity);
         again.wait()?;

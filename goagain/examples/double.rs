@@ -2,7 +2,6 @@
 //!
 //! ADDR is `127.0.0.1:48879`, any other `ip:port`, or `unix:PATH`. `kill -USR2` restarts it, `kill -QUIT` stops it
 //! gracefully. `GET /` says which process answers; `GET /slow?ms=N` says it after N milliseconds.
-#![allow(clippy::print_stderr, reason = "a program speaks to its operator")]
 
 mod serve;
 
@@ -13,7 +12,7 @@ fn main() -> ExitCode {
     match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("double: {error:#}");
+            serve::say(format_args!("double: {error:#}"));
             ExitCode::from(2)
         }
     }
@@ -21,7 +20,7 @@ fn main() -> ExitCode {
 
 fn run() -> anyhow::Result<()> {
     let address = serve::address_from_args()?;
-    let mut again = Goagain::builder(Double).observe(|observed| eprintln!("{observed}")).start()?;
+    let mut again = Goagain::builder(Double).observe(|observed| serve::say(observed)).start()?;
     let http = match again.listen("http", &address) {
         Ok(http) => http,
         Err(error) => {
@@ -31,7 +30,7 @@ fn run() -> anyhow::Result<()> {
     };
     let identity = serve::identity(again.generation());
     again.ready()?;
-    eprintln!("pid {} serves {}", std::process::id(), http.local_addr());
+    serve::say(format_args!("pid {} serves {}", std::process::id(), http.local_addr()));
     loop {
         let accepting = serve::serve(http.acceptor()?, &identity);
         again.wait()?;

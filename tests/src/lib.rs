@@ -5,8 +5,9 @@
 //! - A [`service`] is a server in a temporary folder: its [`image`] is deployed by rename, its processes are
 //!   followed by pidfd ([`process`], [`procfs`]) and ended and reaped when the drill is over.
 //! - The [`load`] is a process of its own (the [`engine`] runs there); it is open-loop, speaks [`http`] as a
-//!   [`client`], and leaves [`records`], of which a [`summary`] is made. [`floor`] is what it is measured against.
-//! - The [`drills`] use all of it.
+//!   [`client`], and leaves [`records`], of which a [`summary`] is made. [`floor`] is what it is measured against, and
+//!   [`soak`] says what a service holds.
+//! - The [`drills`] use all of it, and the [`faults`] strike at every step of a restart.
 
 #![forbid(unsafe_code)]
 
@@ -26,8 +27,10 @@ pub mod load;
 pub mod records;
 
 pub mod floor;
+pub mod soak;
 pub mod summary;
 
 pub mod drills;
+pub mod faults;
 
 pub mod model;

@@ -195,8 +195,11 @@ impl Service {
             StrategyKind::Single | StrategyKind::Standby => self.owner()?,
         };
         self.mark();
-        let restart = Restart { signal_ns: now(), pid, generation: self.generation()? };
-        self.signal(pid, Signal::SIGUSR2)?;
+        let generation = self.generation()?;
+        let process = self.process(pid)?;
+        // The last moment before the signal: looking things up takes the longer, the more has happened.
+        let restart = Restart { signal_ns: now(), pid, generation };
+        ensure!(process.signal(Signal::SIGUSR2)?, "{pid}: expected a living process to restart");
         self.restarts.push(restart);
         Ok(restart)
     }
@@ -243,7 +246,8 @@ impl Service {
     }
 
     fn last(&self, name: &str) -> anyhow::Result<Event> {
-        let found = self.events().into_iter().rev().find(|event| event.name == name);
+        let latest = |all: &[Event]| all.iter().rev().find(|event| event.name == name).cloned();
+        let found = self.inbox.wait(0, Duration::ZERO, latest);
         found.with_context(|| format!("expected an event `{name}`, found none"))
     }
 

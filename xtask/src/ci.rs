@@ -3,12 +3,13 @@
 use std::time::{Duration, Instant};
 
 use clap::Args;
+use goagain_tests::faults::share::Share;
 use xshell::{Cmd, Shell, cmd};
 
 use crate::e2e;
 use crate::output::{complain, say};
 
-/// Checks format, lints for each feature set, tests, docs, and restarts under load. Prints a line for each step, and the
+/// Checks format, lints for each feature set, tests, docs, restarts under load, and a share of the faults. Prints a line for each step, and the
 /// output of one that fails.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
@@ -26,6 +27,9 @@ const FEATURES: [&[&str]; 6] = [
     &["--features", "tracing"],
     &["--all-features"],
 ];
+
+/// The share of the matrix of faults that is run, about two minutes of it; the day is the seed.
+const FAULTS: Share = Share { part: 1, of: 4 };
 
 /// How much of a failed step's output is shown.
 const TAIL: usize = 200;
@@ -74,6 +78,12 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
     let begin = Instant::now();
     let good = e2e::run(&e2e::Options::load_only(options.restarts))?;
     tell("e2e", good, begin.elapsed());
+    if !good {
+        return Ok(false);
+    }
+    let begin = Instant::now();
+    let good = e2e::run(&e2e::Options::faults(FAULTS))?;
+    tell("faults", good, begin.elapsed());
     Ok(good)
 }
 

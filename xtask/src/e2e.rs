@@ -6,12 +6,13 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use goagain_tests::config::StrategyKind;
+use goagain_tests::faults::share::Share;
 use serde::Serialize;
 use xshell::Shell;
 
 use crate::output::say;
 use crate::run::Figures;
-use crate::{drills, programs, report, run};
+use crate::{drills, faults, programs, report, run, soak};
 
 /// Restarts a real server under load, for each strategy, and prints what was lost and how long it took; then runs every
 /// drill. Exits with 1 if a request was lost, a process or descriptor was left, or a drill failed.
@@ -21,10 +22,20 @@ pub(crate) struct Options {
     #[arg(long, value_enum, default_value_t = Strategies::Both)]
     strategy: Strategies,
     /// Restarts for each strategy.
-    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(
+        long,
+        default_value_t = 20,
+        default_value_if("soak", "true", "1000"),
+        value_parser = clap::value_parser!(u32).range(1..)
+    )]
     restarts: u32,
     /// New connections a second.
-    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    #[arg(
+        long,
+        default_value_t = 1_000,
+        default_value_if("soak", "true", "500"),
+        value_parser = clap::value_parser!(u32).range(1..=10_000)
+    )]
     rate: u32,
     /// Spreads the restarts over this many seconds of load for each strategy, and starts none after that; without it,
     /// one follows half a second after the other has settled.
@@ -42,6 +53,13 @@ pub(crate) struct Options {
     /// Runs only the load, and no drill.
     #[arg(long, conflicts_with = "drill")]
     no_drills: bool,
+    /// Restarts one right after the other, 1,000 times for each strategy under 500 new connections a second if not told
+    /// otherwise, and prints what the service holds and how long a hand-over takes, at the start and at the end. Runs
+    /// nothing else; with --seconds, each strategy ends after that time.
+    #[arg(long, conflicts_with_all = ["drill", "no_drills"])]
+    soak: bool,
+    #[command(flatten)]
+    faults: faults::Options,
 }
 
 impl Options {
@@ -56,7 +74,24 @@ impl Options {
             list: false,
             drill: Vec::new(),
             no_drills: true,
+            soak: false,
+            faults: faults::Options::default(),
         }
+    }
+
+    /// A share of the matrix of faults, another one each day.
+    pub(crate) fn faults(share: Share) -> Self {
+        Self { faults: faults::Options::share(share), ..Self::load_only(1) }
+    }
+
+    fn plans(&self) -> Vec<run::Plan> {
+        let plan = |strategy| run::Plan {
+            strategy,
+            restarts: self.restarts,
+            rate: self.rate,
+            seconds: self.seconds,
+        };
+        self.strategy.kinds().into_iter().map(plan).collect()
     }
 }
 
@@ -94,18 +129,19 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
         return Ok(true);
     }
     let shell = Shell::new()?;
+    if options.faults.is_wanted() {
+        return faults::run(&shell, &options.faults, &options.strategy.kinds(), options.json.as_deref());
+    }
     say("building the drill servers");
     let binaries = programs::build(&shell)?;
+    if options.soak {
+        return soak::run_all(&binaries, &options.plans(), options.json.as_deref());
+    }
     let mut results = Results::default();
     let mut good = true;
     if options.drill.is_empty() {
-        for kind in options.strategy.kinds() {
-            let plan = run::Plan {
-                strategy: kind,
-                restarts: options.restarts,
-                rate: options.rate,
-                seconds: options.seconds,
-            };
+        for plan in options.plans() {
+            let kind = plan.strategy;
             // One strategy's failure does not hide the other's figures.
             match run::run(&binaries, &plan).with_context(|| format!("{kind}: load")) {
                 Ok(figures) => results.runs.push(figures),

@@ -5,10 +5,12 @@
 mod ci;
 mod drills;
 mod e2e;
+mod faults;
 mod output;
 mod programs;
 mod report;
 mod run;
+mod soak;
 
 use std::process::ExitCode;
 

@@ -26,10 +26,16 @@ pub(crate) struct Progress {
     bar: ProgressBar,
     what: String,
     plain: bool,
+    every: u64,
 }
 
 impl Progress {
     pub(crate) fn new(what: &str, steps: u64) -> Self {
+        Self::every(what, steps, EVERY)
+    }
+
+    /// With a plain line every so many steps.
+    pub(crate) fn every(what: &str, steps: u64, every: u64) -> Self {
         let plain = !io::stderr().is_terminal();
         let target = if plain { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
         let bar = ProgressBar::with_draw_target(Some(steps), target);
@@ -37,7 +43,7 @@ impl Progress {
             bar.set_style(style);
         }
         bar.set_prefix(what.to_owned());
-        Self { bar, what: what.to_owned(), plain }
+        Self { bar, what: what.to_owned(), plain, every }
     }
 
     /// Says what is being done now.
@@ -46,11 +52,16 @@ impl Progress {
         self.bar.tick();
     }
 
+    /// Says something that stays above the bar.
+    pub(crate) fn note(&self, line: &str) {
+        self.bar.suspend(|| complain(line));
+    }
+
     /// One step is done.
     pub(crate) fn step(&self) {
         self.bar.inc(1);
         let (done, all) = (self.bar.position(), self.bar.length().unwrap_or(0));
-        if self.plain && (done % EVERY == 0 || done == all) {
+        if self.plain && (done % self.every == 0 || done == all) {
             complain(format!("{}: {done} of {all}", self.what));
         }
     }

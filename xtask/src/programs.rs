@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context as _, bail};
 use goagain_tests::service::Binaries;
 use serde_json::Value;
-use xshell::{Shell, cmd};
+use xshell::{Cmd, Shell, cmd};
 
 use crate::output::complain;
 
@@ -15,7 +15,25 @@ use crate::output::complain;
 /// - they do not compile; the compiler's words are shown.
 pub(crate) fn build(shell: &Shell) -> anyhow::Result<Binaries> {
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
+    built(cmd!(shell, "{cargo} build --quiet --release --package goagain-tests --bins"))
+}
+
+/// Builds the same with fault points in the library, into a target folder of its own, so that neither build undoes the
+/// other's.
+///
+/// # Errors
+/// - they do not compile; the compiler's words are shown.
+pub(crate) fn build_with_faults(shell: &Shell) -> anyhow::Result<Binaries> {
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
+    let own = std::env::current_exe()?;
+    let target =
+        own.ancestors().nth(2).context("target: expected this program in a profile's folder of it")?;
+    let flags = std::env::var("RUSTFLAGS").unwrap_or_default() + " --cfg goagain_faults";
     let build = cmd!(shell, "{cargo} build --quiet --release --package goagain-tests --bins");
+    built(build.env("CARGO_TARGET_DIR", target.join("faults")).env("RUSTFLAGS", flags.trim_start()))
+}
+
+fn built(build: Cmd<'_>) -> anyhow::Result<Binaries> {
     let output =
         build.args(["--message-format", "json-render-diagnostics"]).quiet().ignore_status().output()?;
     if !output.status.success() {

@@ -3,8 +3,9 @@
 pub(crate) mod http;
 
 use goagain::{Acceptor, Guard, Stream};
+use std::fmt::Display;
 use std::hash::{BuildHasher, RandomState};
-use std::io;
+use std::io::{self, Write as _};
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -19,6 +20,13 @@ pub(crate) fn address_from_args() -> anyhow::Result<String> {
         anyhow::bail!("unexpected argument `{more}`: expected [ADDR]");
     }
     Ok(address)
+}
+
+/// Writes a line to standard error by one call: two processes write there during a restart, and `eprintln` writes in parts.
+#[allow(dead_code, reason = "the drill server says what happens to its harness")]
+pub(crate) fn say(line: impl Display) {
+    // Where nobody reads it any longer, it is lost.
+    let _ = io::stderr().write_all(format!("{line}\n").as_bytes());
 }
 
 /// What `GET /` answers: which process, which image (the token is new for each), which generation.

@@ -132,7 +132,7 @@ fn configure(
             emitter.emit(&Event::new(number, "callback").detail(json!({ "signal": signal })));
         }
     };
-    let (mut on_usr1, handle) = (callback(for_usr1, "USR1"), Arc::clone(handle));
+    let (on_usr1, handle) = (callback(for_usr1, "USR1"), Arc::clone(handle));
     let stands_by = config.strategy == StrategyKind::Standby;
     let generation = Arc::clone(generation);
     Ok(builder
@@ -146,7 +146,9 @@ fn configure(
         .on_usr1(move || {
             on_usr1();
             // As in the example `custom`.
-            handle.get().filter(|_| stands_by).map_or((), Handle::dismiss);
+            if let Some(handle) = handle.get().filter(|_| stands_by) {
+                handle.dismiss();
+            }
         })
         .observe(move |observed| {
             for_reports.emit(&event(generation.get().copied().unwrap_or(0), observed));

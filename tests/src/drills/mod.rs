@@ -7,11 +7,14 @@ mod callbacks;
 mod connections;
 mod custom;
 mod deploy;
+mod forged;
 mod inheritance;
 pub mod memory;
 mod requests;
 mod restart;
 mod seed;
+mod signals;
+mod standby;
 mod stop;
 
 use std::sync::{Mutex, PoisonError};
@@ -59,10 +62,13 @@ pub fn all() -> Vec<Drill> {
         bad_image::all(),
         requests::all(),
         stop::all(),
+        signals::all(),
         connections::all(),
         inheritance::all(),
+        forged::all(),
         callbacks::all(),
         custom::all(),
+        standby::all(),
         memory::all(),
         seed::all(),
     ];

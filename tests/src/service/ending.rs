@@ -56,6 +56,14 @@ impl Service {
         Ok(())
     }
 
+    /// Kills and reaps everything at once, and tells all that is known.
+    pub fn give_up(mut self) -> String {
+        let story = self.story(0);
+        self.kill_all();
+        self.ended = true;
+        story
+    }
+
     /// What the servers have written to standard error.
     pub fn stderr(&self) -> String {
         fs::read(self.folder.path().join(STDERR))

@@ -1,0 +1,261 @@
+//! Nothing in the environment is believed: whatever it says, a program starts afresh or refuses in one line.
+
+mod table;
+mod trial;
+
+use std::fs::File;
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::process::CommandExt as _;
+use std::process::{Child, Command, Stdio};
+
+use anyhow::{Context as _, ensure};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
+
+use self::trial::Trial;
+use super::{Context, Drill, restarts_well, serves_as_before};
+use crate::config::StrategyKind;
+use crate::events::Event;
+use crate::process::Process;
+use crate::service::DEADLINE;
+
+pub(super) fn all() -> Vec<Drill> {
+    let single = |name, about, run| Drill { name, about, strategies: &[StrategyKind::Single], run };
+    vec![
+        single("forged_variables", "each variable with everything that it should not be", variables),
+        single("forged_descriptors", "descriptors that are not what the variables say", descriptors),
+        single("forged_channel", "channels that somebody else made, and what is no channel", channels),
+        Drill::both(
+            "forged_variables_and_helpers",
+            "a server with forged variables restarts, and its helpers take themselves for no successors",
+            helpers,
+        ),
+        Drill::both("names_with_separators", "listeners of any name cross a restart", separators),
+        Drill::both(
+            "names_over_the_limit",
+            "more names than a string of the environment holds: a clear error, nothing is started",
+            over_the_limit,
+        ),
+    ]
+}
+
+/// What must come of a start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Expected {
+    /// It serves, as generation 1.
+    Afresh,
+    /// It ends with one line that names this variable, and exit status 2.
+    Refused(&'static str),
+}
+
+/// A process that is no part of it, and the leader of a process group. Killed and reaped on drop.
+struct Stranger {
+    child: Child,
+    process: Process,
+}
+
+impl Stranger {
+    fn start() -> anyhow::Result<Self> {
+        let mut command = Command::new("cat");
+        let child = command.stdin(Stdio::piped()).stdout(Stdio::null()).process_group(0).spawn()?;
+        let process = Process::open(child.id() as i32)?.context("cat")?;
+        Ok(Self { child, process })
+    }
+
+    fn pid(&self) -> i32 {
+        self.process.pid()
+    }
+
+    /// Any signal that a program could send it by mistake would end it.
+    fn is_well(&self) -> anyhow::Result<()> {
+        ensure!(!self.process.is_dead()?, "the stranger: expected it to be left alone, found it dead");
+        Ok(())
+    }
+}
+
+impl Drop for Stranger {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn variables(context: &Context) -> anyhow::Result<()> {
+    let stranger = Stranger::start()?;
+    let rows = table::rows(stranger.pid());
+    let mut failures = Vec::new();
+    for (variable, value, expected) in &rows {
+        let ours = ["GOAGAIN_CHANNEL", "GOAGAIN_DESCRIPTORS"].contains(variable);
+        let both = [table::of_ours(stranger.pid()), table::of_a_seed(stranger.pid())];
+        // The seed's five are tried beside a channel and without one.
+        for mut variables in both.into_iter().take(if ours { 1 } else { 2 }) {
+            let beside = variables.len();
+            variables.retain(|(name, _)| name != variable);
+            variables.extend(value.clone().map(|value| (*variable, value)));
+            let trial = Trial { variables, ..Trial::default() };
+            let what = || {
+                let shown =
+                    value.as_ref().map(|value| value.to_string_lossy().chars().take(60).collect::<String>());
+                format!("{variable}={shown:?} of {beside} variables, expected {expected:?}")
+            };
+            failures.extend(trial.run(context, *expected).with_context(what).err());
+            stranger.is_well().with_context(what)?;
+        }
+    }
+    context.note(format!("{} values", rows.len()));
+    ensure!(failures.is_empty(), "{} of the values: {failures:#?}", failures.len());
+    Ok(())
+}
+
+fn descriptors(context: &Context) -> anyhow::Result<()> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let address = listener.local_addr()?;
+    let folder = tempfile::tempdir()?;
+    let local = UnixListener::bind(folder.path().join("socket"))?;
+    let here = format!("tcp:{address}->");
+    let connected = TcpStream::connect(address)?;
+    let connected_to = format!("tcp:{}->", connected.local_addr()?);
+    let (pipe, _writer) = nix::unistd::pipe()?;
+    let cases: [(&str, OwnedFd, &str); 8] = [
+        ("a file", tempfile::tempfile()?.into(), &here),
+        ("a folder", File::open(folder.path())?.into(), &here),
+        ("a pipe", pipe, &here),
+        ("a connected socket", connected.into(), &connected_to),
+        ("a connected socket of another family", UnixStream::pair()?.0.into(), &here),
+        ("a listener of another family", local.try_clone()?.into(), &here),
+        ("a listener of the other family's", listener.try_clone()?.into(), "unix:/run/x.sock->"),
+        ("a listener on another port", listener.try_clone()?.into(), "tcp:127.0.0.1:1->"),
+    ];
+    for (what, descriptor, name) in cases {
+        let mut variables = table::of_a_seed(1);
+        variables.retain(|(name, _)| !["GOAGAIN_FD", "GOAGAIN_NAME", "GOAGAIN_PPID"].contains(name));
+        variables.extend([("GOAGAIN_FD", "7".into()), ("GOAGAIN_NAME", name.into())]);
+        let trial = Trial { variables, seventh: Some(descriptor), by_its_parent: true };
+        trial.run(context, Expected::Refused("GOAGAIN_FD")).context(what)?;
+    }
+    // Of a stranger, a listener that is in order is not taken either.
+    let stranger = Stranger::start()?;
+    for parent in [1, stranger.pid()] {
+        let mut variables = table::of_a_seed(parent);
+        variables.retain(|(name, _)| !["GOAGAIN_FD", "GOAGAIN_NAME"].contains(name));
+        variables.extend([("GOAGAIN_FD", "7".into()), ("GOAGAIN_NAME", here.clone().into())]);
+        let seventh = Some(listener.try_clone()?.into());
+        Trial { variables, seventh, by_its_parent: false }
+            .run(context, Expected::Afresh)
+            .with_context(|| format!("a listener of process {parent}"))?;
+    }
+    stranger.is_well()
+}
+
+fn channels(context: &Context) -> anyhow::Result<()> {
+    let stranger = Stranger::start()?;
+    let packets = || socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC);
+    let (ours, theirs) = packets()?;
+    let (pipe, _writer) = nix::unistd::pipe()?;
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let cases: [(&str, OwnedFd); 6] = [
+        ("a channel that the harness made", theirs),
+        ("a channel whose other end is closed", packets()?.0),
+        ("a stream", UnixStream::pair()?.0.into()),
+        ("a pipe", pipe),
+        ("a file", tempfile::tempfile()?.into()),
+        ("a listener", listener.into()),
+    ];
+    for (what, descriptor) in cases {
+        for by_its_parent in [true, false] {
+            let mut variables = table::of_ours(stranger.pid());
+            variables.retain(|(name, _)| {
+                *name != "GOAGAIN_CHANNEL" && (!by_its_parent || *name != "GOAGAIN_PPID")
+            });
+            variables.push(("GOAGAIN_CHANNEL", "1 fd=7 attempt=1 generation=2 ready_within=1000".into()));
+            let trial = Trial { variables, seventh: Some(descriptor.try_clone()?), by_its_parent };
+            trial.run(context, Expected::Afresh).with_context(|| format!("{what}, {by_its_parent}"))?;
+        }
+    }
+    ensure!(ours.as_raw_fd() >= 0, "the harness keeps its end until here");
+    // The harness is a predecessor like any other: its channel is believed, and its descriptors are looked at.
+    let own = std::process::id().to_string();
+    for described in ["99,http,tcp,127.0.0.1:1", "0,http,tcp,127.0.0.1:1", "2,http,unix,/run/x.sock"] {
+        let mut variables = table::of_ours(stranger.pid());
+        variables
+            .retain(|(name, _)| !["GOAGAIN_CHANNEL", "GOAGAIN_DESCRIPTORS", "GOAGAIN_PPID"].contains(name));
+        variables.extend([
+            ("GOAGAIN_CHANNEL", "1 fd=7 attempt=1 generation=2 ready_within=1000".into()),
+            ("GOAGAIN_DESCRIPTORS", described.into()),
+            ("GOAGAIN_PPID", own.clone().into()),
+        ]);
+        let trial = Trial { variables, seventh: Some(packets()?.0), by_its_parent: false };
+        trial.run(context, Expected::Refused("GOAGAIN_DESCRIPTORS")).context(described)?;
+    }
+    stranger.is_well()
+}
+
+fn helpers(context: &Context) -> anyhow::Result<()> {
+    let stranger = Stranger::start()?;
+    let of_ours = table::of_ours(stranger.pid());
+    for variables in [table::of_a_seed(stranger.pid()), of_ours, table::of_ours(1)] {
+        let mut options = context.options().config(|config| config.behaviour = "helper".into());
+        let texts = variables
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value.to_string_lossy().into_owned()));
+        options.variables = texts.collect();
+        let mut service = context.start_options(options)?;
+        no_successor(&service.await_name("helper")?)?;
+        restarts_well(&mut service)?;
+        let events = service.events();
+        for event in events.iter().filter(|event| event.name == "helper") {
+            no_successor(event)?;
+        }
+        service.end()?;
+        stranger.is_well()?;
+    }
+    Ok(())
+}
+
+fn no_successor(event: &Event) -> anyhow::Result<()> {
+    let successor = &event.detail["successor"];
+    ensure!(*successor == false, "helper: expected no successor, found {successor}");
+    Ok(())
+}
+
+fn separators(context: &Context) -> anyhow::Result<()> {
+    let names = ["http", "a,b;c=d e%2C->", "\u{fc}\n\t\"\\", " ", "%", "0"];
+    let mut service = context.start_with(|config| {
+        config.listen = names.map(|name| (name.to_owned(), "127.0.0.1:0".to_owned())).into();
+    })?;
+    let addresses = |service: &crate::service::Service| -> anyhow::Result<Vec<String>> {
+        names.iter().map(|name| service.address(name)).collect()
+    };
+    let before = addresses(&service)?;
+    for _ in 0..2 {
+        restarts_well(&mut service)?;
+        let after = addresses(&service)?;
+        ensure!(before == after, "addresses: expected {before:?}, found {after:?}");
+        for name in names {
+            let answered = service.get_from(name, "/").with_context(|| format!("{name:?}"))?.pid;
+            ensure!(answered == service.owner()?, "{name:?}: expected the owner, found {answered}");
+        }
+    }
+    service.end()
+}
+
+fn over_the_limit(context: &Context) -> anyhow::Result<()> {
+    // Each byte of it is escaped by three.
+    let long = " ".repeat(45_000);
+    let mut service = context.start_with(|config| {
+        let address = "127.0.0.1:0".to_owned();
+        config.listen = vec![("http".to_owned(), address.clone()), (long, address)];
+    })?;
+    let owner = service.owner()?;
+    for _ in 0..2 {
+        service.restart()?;
+        let failed = service.await_event(|event| event.name == "failed", DEADLINE)?;
+        let reason = failed.reason();
+        ensure!(reason.contains("GOAGAIN_DESCRIPTORS"), "reason: expected the variable, found `{reason}`");
+        let spawned = service.marked().iter().any(|event| event.name == "spawned");
+        ensure!(!spawned, "restart: expected nothing to be started");
+        serves_as_before(&service, owner)?;
+    }
+    service.end()
+}

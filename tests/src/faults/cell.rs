@@ -1,0 +1,176 @@
+//! One cell of the matrix: a point, what strikes there, and the service that is struck.
+
+use anyhow::Context as _;
+
+use super::ends::{Ends, Image, Owner};
+use super::kind::Kind;
+use super::point::{Point, Scene};
+use super::{points, run};
+use crate::config::{ServerConfig, StrategyKind};
+use crate::drills::BOTH;
+use crate::service::{Binaries, Service, ServiceOptions};
+
+/// How clients reach the service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Transport {
+    /// A port of 127.0.0.1.
+    Tcp,
+    /// A Unix socket.
+    Unix,
+}
+
+impl Transport {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Tcp, Self::Unix];
+
+    /// The name in the matrix.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Tcp => "tcp",
+            Self::Unix => "unix",
+        }
+    }
+}
+
+/// A cell.
+#[derive(Clone, Copy, Debug)]
+pub struct Cell {
+    /// Where.
+    pub point: Point,
+    /// What.
+    pub kind: Kind,
+    /// Whom.
+    pub strategy: StrategyKind,
+    /// And how it is reached.
+    pub transport: Transport,
+}
+
+/// All cells, in the order of the protocol.
+pub fn all() -> Vec<Cell> {
+    let mut cells = Vec::new();
+    for point in points::all() {
+        for kind in point.kinds() {
+            for &strategy in BOTH.iter().filter(|strategy| point.strategies.contains(strategy)) {
+                let cell = |transport| Cell { point, kind, strategy, transport };
+                cells.extend(Transport::ALL.map(cell));
+            }
+        }
+    }
+    cells
+}
+
+impl Cell {
+    /// Its name: `predecessor: before Send Commit, kill, single, tcp`.
+    pub fn name(&self) -> String {
+        let (kind, strategy, transport) = (self.kind.name(), self.strategy, self.transport.name());
+        format!("{}, {kind}, {strategy}, {transport}", self.point.label())
+    }
+
+    /// What has to come of it.
+    pub fn ends(&self) -> Ends {
+        self.point.ends(self.kind).under(self.strategy)
+    }
+
+    /// Whether the service ends with it, or hangs, and only a supervisor can help.
+    pub fn needs_a_supervisor(&self) -> bool {
+        self.ends().owner == Owner::Nobody || self.ends().woken
+    }
+
+    /// Whether the image that is struck ends by itself.
+    pub(super) fn dies(&self) -> bool {
+        self.kind.is_deadly()
+            && !(self.kind == Kind::Panic && self.point.ends(Kind::Panic) != self.point.ends(Kind::Kill))
+    }
+
+    /// The fault, as a server's configuration has it.
+    pub(super) fn fault(&self) -> String {
+        format!("{}: {}", self.point.name, self.kind.text())
+    }
+
+    /// Runs it.
+    ///
+    /// # Errors
+    /// - something is not as it has to be; the service's story is told.
+    pub fn run(&self, binaries: &Binaries) -> anyhow::Result<()> {
+        let folder = tempfile::tempdir().context("a folder for the socket")?;
+        let address = match self.transport {
+            Transport::Tcp => "127.0.0.1:0".to_owned(),
+            Transport::Unix => format!("unix:{}", folder.path().join("socket").display()),
+        };
+        let options = ServiceOptions::new(self.strategy).config(|config| self.configure(config, address));
+        let mut service = Service::start(binaries, options)?;
+        match run::run(self, &mut service, binaries) {
+            Ok(Some(_)) => service.end(),
+            Ok(None) => service.ended(),
+            Err(error) => Err(anyhow::anyhow!("{error:#}\n{}", service.give_up())),
+        }
+    }
+
+    /// Times that are short, each longer than what a step takes on a busy machine.
+    fn configure(&self, config: &mut ServerConfig, address: String) {
+        config.listen = vec![("http".into(), address)];
+        (config.ready_ms, config.back_ms) = match self.point.scene {
+            Scene::Late => (800, 800),
+            _ => (2_000, 2_000),
+        };
+        config.drain_ms = if self.point.scene == Scene::Held { 150 } else { 1_000 };
+        (config.probation_ms, config.idle_ms, config.grace_ms) = (300, 50, 200);
+        if self.point.side == Image::Old {
+            config.fault = self.fault();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn every_cell_is_there_once() {
+        let cells = all();
+        let names: HashSet<String> = cells.iter().map(Cell::name).collect();
+        assert_eq!(names.len(), cells.len());
+        assert!(cells.len() > 1_500, "{}", cells.len());
+    }
+
+    #[test]
+    fn every_kind_strikes_every_image_under_every_strategy_that_has_it() {
+        let cells = all();
+        for kind in Kind::all() {
+            for (side, strategy) in [
+                (Image::Old, StrategyKind::Single),
+                (Image::Old, StrategyKind::Double),
+                (Image::New, StrategyKind::Single),
+                (Image::New, StrategyKind::Double),
+                (Image::Back, StrategyKind::Double),
+            ] {
+                let found =
+                    |cell: &&Cell| cell.kind == kind && cell.point.side == side && cell.strategy == strategy;
+                // Only the predecessor executes an image.
+                let executes =
+                    matches!(kind, Kind::Error(_)) && !super::super::kind::DESCRIBING.contains(&kind);
+                assert_eq!(
+                    cells.iter().any(|cell| found(&cell)),
+                    side == Image::Old || !executes,
+                    "{kind:?} {side:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_letter_is_one_kind() {
+        let letters: HashSet<char> = Kind::all().map(Kind::letter).collect();
+        assert_eq!(letters.len(), Kind::all().count());
+    }
+
+    #[test]
+    fn a_death_ends_with_somebody_else_or_nobody() {
+        for cell in all().into_iter().filter(Cell::dies) {
+            let owner = cell.ends().owner;
+            assert_ne!(owner, Owner::One(cell.point.side), "{}", cell.name());
+        }
+    }
+}

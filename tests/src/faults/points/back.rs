@@ -1,0 +1,31 @@
+//! The steps of the image that Double's parent execs in place.
+
+use super::super::ends::{COMPLETES, Ends, Image, KEEPS, NOBODY, TAKES_BACK, TAKES_OVER};
+use super::super::kind::DESCRIBING;
+use super::super::point::{Point, message, step};
+use super::DOUBLE;
+
+const fn back(name: &'static str, dies: Ends, hangs: Ends) -> Point {
+    step(DOUBLE, Image::Back, name, dies, hangs)
+}
+
+/// From exec to the end of the restart.
+pub(super) const BECOMES: &[Point] = &[
+    back("decode", TAKES_OVER, KEEPS).errors(DESCRIBING, TAKES_OVER).idle(),
+    back("pidfd_open", TAKES_OVER, KEEPS).errors(DESCRIBING, TAKES_OVER).idle(),
+    back("adopt", TAKES_OVER, KEEPS).errors(DESCRIBING, TAKES_OVER).idle(),
+    back("register", TAKES_OVER, KEEPS).errors(DESCRIBING, TAKES_OVER).idle(),
+    back("told Ready", TAKES_OVER, KEEPS).idle(),
+    back("before Send Ready", TAKES_OVER, KEEPS).idle(),
+    message(DOUBLE, Image::Back, "send READY", KEEPS).idle(),
+    back("after Send Ready", TAKES_BACK, TAKES_BACK).idle(),
+    back("told Message Commit", TAKES_BACK, TAKES_BACK).idle(),
+    back("before Accept", TAKES_BACK, TAKES_BACK).idle(),
+    back("after Accept", TAKES_BACK, TAKES_BACK).idle(),
+    back("told Waiting", TAKES_BACK, TAKES_BACK),
+    back("before Send Serving", TAKES_BACK, TAKES_BACK),
+    message(DOUBLE, Image::Back, "send SERVING", TAKES_BACK),
+    back("after Send Serving", TAKES_BACK, COMPLETES.woken()),
+    back("told Message Released", NOBODY, COMPLETES.woken()),
+    back("before Report Settled", NOBODY, COMPLETES.woken()),
+];

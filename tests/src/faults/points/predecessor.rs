@@ -1,0 +1,70 @@
+//! The predecessor's steps.
+
+use super::super::ends::{COMPLETES, Ends, GOES_ON, Image, NOBODY, ROLLS_BACK, TAKES_OVER};
+use super::super::kind::{DESCRIBING, EXECUTING};
+use super::super::point::{Point, Scene, message, step};
+use super::{BOTH, DOUBLE, SINGLE};
+
+/// The image of before, whose exec failed, is the owner again.
+const RETURNS: Ends = GOES_ON;
+
+const fn both(name: &'static str, dies: Ends, hangs: Ends) -> Point {
+    step(BOTH, Image::Old, name, dies, hangs)
+}
+
+const fn single(name: &'static str, dies: Ends, hangs: Ends) -> Point {
+    step(SINGLE, Image::Old, name, dies, hangs)
+}
+
+const fn double(name: &'static str, dies: Ends, hangs: Ends) -> Point {
+    step(DOUBLE, Image::Old, name, dies, hangs)
+}
+
+/// Up to the end of probation, and the ways in which it does not come to that.
+///
+/// The owner that hangs before commit is killed by nobody: its successor, unanswered, leaves. Let go on, it finds READY and
+/// the successor's end, commits, and rolls back at once.
+pub(super) const COMMITS: &[Point] = &[
+    both("told Restart", NOBODY, COMPLETES.woken()),
+    both("before Spawn", NOBODY, COMPLETES.woken()),
+    both("socketpair", NOBODY, COMPLETES.woken()).errors(DESCRIBING, GOES_ON),
+    both("posix_spawn", NOBODY, COMPLETES.woken()).errors(EXECUTING, GOES_ON).catches(),
+    both("pidfd_open", TAKES_OVER, ROLLS_BACK.woken()).errors(DESCRIBING, GOES_ON),
+    both("after Spawn", TAKES_OVER, ROLLS_BACK.woken()),
+    both("told Spawned", TAKES_OVER, ROLLS_BACK.woken()),
+    both("told Message Ready", TAKES_OVER, ROLLS_BACK.woken()),
+    both("before Send Commit", TAKES_OVER, ROLLS_BACK.woken()),
+    message(BOTH, Image::Old, "send COMMIT", ROLLS_BACK).idle(),
+    both("after Send Commit", TAKES_OVER, TAKES_OVER),
+    both("before StopAccepting", TAKES_OVER, TAKES_OVER),
+    both("after StopAccepting", TAKES_OVER, TAKES_OVER),
+    both("before Report Committed", TAKES_OVER, TAKES_OVER),
+    both("told Message Serving", TAKES_OVER, TAKES_OVER),
+    both("told Deadline IdleGrace", TAKES_OVER, TAKES_OVER),
+    both("before CloseIdle", TAKES_OVER, TAKES_OVER),
+    both("told Drained", TAKES_OVER, TAKES_OVER).idle(),
+    both("told Deadline Drain", TAKES_OVER, TAKES_OVER).scene(Scene::Held),
+    both("told Deadline Probation", TAKES_OVER, TAKES_OVER),
+    both("before Release", TAKES_OVER, TAKES_OVER),
+    both("told Message Failed", NOBODY, GOES_ON.woken()).scene(Scene::Fails),
+    both("before Report Failed", NOBODY, GOES_ON.woken()).scene(Scene::Fails),
+    both("told Deadline Ready", TAKES_OVER, GOES_ON.woken()).scene(Scene::Late),
+    both("before Send Abort", TAKES_OVER, GOES_ON.woken()).scene(Scene::Late),
+    message(BOTH, Image::Old, "send ABORT", GOES_ON).idle().scene(Scene::Late),
+    both("after Send Abort", NOBODY, GOES_ON.woken()).scene(Scene::Late),
+    both("before Report RolledBack", NOBODY, ROLLS_BACK.woken()).scene(Scene::Dies),
+];
+
+/// The release. Single's predecessor that hangs after it is no net and in nobody's way; what comes of it is the supervisor's.
+pub(super) const RELEASES: &[Point] = &[
+    message(SINGLE, Image::Old, "send RELEASED", COMPLETES).idle(),
+    single("after Release", TAKES_OVER, COMPLETES.woken()),
+    single("told ReleaseSent", TAKES_OVER, COMPLETES.woken()),
+    single("before CloseListeners", TAKES_OVER, COMPLETES.woken()),
+    single("after CloseListeners", TAKES_OVER, COMPLETES.woken()),
+    message(DOUBLE, Image::Old, "send RELEASED", TAKES_OVER).idle(),
+    double("after Release", TAKES_OVER, TAKES_OVER).idle(),
+    double("told ReleaseSent", TAKES_OVER, TAKES_OVER).idle(),
+    double("before Exec", TAKES_OVER, TAKES_OVER).idle(),
+    double("execve", TAKES_OVER, TAKES_OVER).errors(EXECUTING, RETURNS).catches().idle(),
+];

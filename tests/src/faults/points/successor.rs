@@ -1,0 +1,64 @@
+//! The successor's steps; under Double it hands the service back to its parent's new image.
+
+use super::super::ends::{COMES_BACK, COMPLETES, Ends, GOES_ON, Image, NOBODY, ROLLS_BACK, TAKES_BACK};
+use super::super::kind::DESCRIBING;
+use super::super::point::{Point, Scene, message, step};
+use super::{BOTH, DOUBLE, SINGLE};
+
+const fn both(name: &'static str, dies: Ends, hangs: Ends) -> Point {
+    step(BOTH, Image::New, name, dies, hangs)
+}
+
+const fn single(name: &'static str, dies: Ends, hangs: Ends) -> Point {
+    step(SINGLE, Image::New, name, dies, hangs)
+}
+
+const fn double(name: &'static str, dies: Ends, hangs: Ends) -> Point {
+    step(DOUBLE, Image::New, name, dies, hangs)
+}
+
+/// Up to the predecessor's end.
+///
+/// An owner that hangs once it has said SERVING is killed by nobody. Single's predecessor has left when it is let go on; under
+/// Double the parent's new image, unanswered, has.
+pub(super) const BECOMES: &[Point] = &[
+    both("decode", GOES_ON, GOES_ON).errors(DESCRIBING, GOES_ON).idle(),
+    both("adopt", GOES_ON, GOES_ON).errors(DESCRIBING, GOES_ON).idle(),
+    both("register", GOES_ON, GOES_ON).errors(DESCRIBING, GOES_ON).idle(),
+    both("told Ready", GOES_ON, GOES_ON).idle(),
+    both("before Send Ready", GOES_ON, GOES_ON).idle(),
+    message(BOTH, Image::New, "send READY", GOES_ON).idle(),
+    message(BOTH, Image::New, "send FAILED", GOES_ON).idle().scene(Scene::Fails),
+    both("after Send Ready", ROLLS_BACK, ROLLS_BACK).idle(),
+    both("told Message Commit", ROLLS_BACK, ROLLS_BACK).idle(),
+    both("before Accept", ROLLS_BACK, ROLLS_BACK).idle(),
+    both("after Accept", ROLLS_BACK, ROLLS_BACK).idle(),
+    both("told Waiting", ROLLS_BACK, ROLLS_BACK),
+    both("before Send Serving", ROLLS_BACK, ROLLS_BACK),
+    message(BOTH, Image::New, "send SERVING", ROLLS_BACK),
+    single("after Send Serving", ROLLS_BACK, COMPLETES.woken()),
+    single("told Message Released", NOBODY, COMPLETES.woken()),
+    single("before Report Settled", NOBODY, COMPLETES.woken()),
+    double("after Send Serving", ROLLS_BACK, TAKES_BACK.woken()),
+    double("told Message Released", COMES_BACK, TAKES_BACK.woken()),
+    double("after Arm Back", COMES_BACK, TAKES_BACK.woken()),
+];
+
+/// Double's second half: the child as the predecessor of its parent.
+pub(super) const HANDS_BACK: &[Point] = &[
+    double("told Message Ready", COMES_BACK, TAKES_BACK.woken()),
+    double("before Send Commit", COMES_BACK, TAKES_BACK.woken()),
+    message(DOUBLE, Image::New, "send COMMIT", TAKES_BACK).idle(),
+    double("after Send Commit", COMES_BACK, COMES_BACK),
+    double("before StopAccepting", COMES_BACK, COMES_BACK),
+    double("after StopAccepting", COMES_BACK, COMES_BACK),
+    double("told Message Serving", COMES_BACK, COMES_BACK),
+    double("told Deadline IdleGrace", COMES_BACK, COMES_BACK),
+    double("told Drained", COMES_BACK, COMES_BACK).idle(),
+    double("told Deadline Drain", COMES_BACK, COMES_BACK).scene(Scene::Held),
+    double("told Deadline Probation", COMES_BACK, COMES_BACK),
+    double("before Release", COMES_BACK, COMES_BACK),
+    message(DOUBLE, Image::New, "send RELEASED", COMPLETES).idle(),
+    double("after Release", COMES_BACK, COMES_BACK),
+    double("before CloseListeners", COMES_BACK, COMES_BACK),
+];

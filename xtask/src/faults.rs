@@ -1,0 +1,168 @@
+//! `cargo xtask e2e --faults`: the matrix of faults at every step, and the gap of a roll back.
+
+mod table;
+
+use std::fs;
+use std::path::Path;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use anyhow::Context as _;
+use clap::Args;
+use goagain_tests::config::StrategyKind;
+use goagain_tests::faults::cell::{self, Cell};
+use goagain_tests::faults::gap::{self, Gap, Half};
+use goagain_tests::faults::matrix::{self, Outcome};
+use goagain_tests::faults::share::{Share, choose};
+use goagain_tests::service::Binaries;
+use serde::Serialize;
+use xshell::Shell;
+
+use crate::output::{Progress, say, time};
+use crate::programs;
+
+/// How many cells run at once: they wait more than they work.
+const AT_ONCE: usize = 6;
+/// How often a roll back is measured.
+const ROLL_BACKS: u32 = 20;
+const SECONDS_A_DAY: u64 = 24 * 60 * 60;
+
+/// What to strike.
+#[derive(Debug, Default, Args)]
+#[group(id = "fault_matrix")]
+pub(crate) struct Options {
+    /// Strikes at every step of a restart, under load, with a library that has points for it, prints what came of each, and
+    /// measures for how long nobody accepts when a successor dies. Runs nothing else.
+    #[arg(long, conflicts_with_all = ["drill", "no_drills", "soak"])]
+    faults: bool,
+    /// Runs only this part of all cells, such as 1/4: which ones, the seed says.
+    #[arg(long, requires = "faults", value_name = "PART/OF")]
+    share: Option<Share>,
+    /// Deals the cells out to the shares in another way; without it, the number of the day does.
+    #[arg(long, requires = "faults")]
+    seed: Option<u64>,
+    /// Runs only cells whose name holds this text, and measures nothing; may be given several times.
+    #[arg(long, requires = "faults", value_name = "TEXT")]
+    cell: Vec<String>,
+    /// Runs so many cells at once.
+    #[arg(long, requires = "faults", value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64))]
+    at_once: Option<u8>,
+}
+
+impl Options {
+    /// A share of the cells, another one each day.
+    pub(crate) fn share(share: Share) -> Self {
+        Self { faults: true, share: Some(share), ..Self::default() }
+    }
+
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.faults
+    }
+}
+
+/// What `--json` writes.
+#[derive(Debug, Serialize)]
+struct Results {
+    seed: u64,
+    share: String,
+    cells: Vec<Outcome>,
+    gaps: Vec<Gap>,
+}
+
+/// Runs the cells; `false` if one has failed.
+///
+/// # Errors
+/// - the programs cannot be built, or the file cannot be written.
+pub(crate) fn run(
+    shell: &Shell,
+    options: &Options,
+    strategies: &[StrategyKind],
+    json: Option<&Path>,
+) -> anyhow::Result<bool> {
+    say("building the drill servers with fault points");
+    let binaries = programs::build_with_faults(shell)?;
+    let today = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs() / SECONDS_A_DAY;
+    let (share, seed) = (options.share.unwrap_or(Share::WHOLE), options.seed.unwrap_or(today));
+    let (all, cells) = chosen(options, strategies, share, seed);
+    say(format!("faults: {} of {all} cells, share {share}, seed {seed}", cells.len()));
+
+    let begin = Instant::now();
+    let progress = Progress::every("faults", cells.len() as u64, 100);
+    let at_once = options.at_once.map_or(AT_ONCE, usize::from);
+    let outcomes = matrix::run(&binaries, &cells, at_once, |outcome| {
+        progress.doing(&outcome.name);
+        if outcome.failure.is_some() {
+            progress.note(&format!("faults: FAILED {}", outcome.name));
+        }
+        progress.step();
+    });
+    drop(progress);
+    say(table::table(&cells, &outcomes));
+    let failed: Vec<&Outcome> = outcomes.iter().filter(|outcome| outcome.failure.is_some()).collect();
+    for outcome in &failed {
+        let failure = outcome.failure.as_deref().unwrap_or_default();
+        say(format!("FAILED {}\nexpected: {}\n{failure}", outcome.name, outcome.expected));
+    }
+    let supervised = outcomes.iter().filter(|outcome| outcome.supervisor).count();
+    say(format!(
+        "faults: {} cells passed, {} failed, in {:.0} s; in {supervised} only the supervisor could help",
+        outcomes.len() - failed.len(),
+        failed.len(),
+        begin.elapsed().as_secs_f64()
+    ));
+    let mut good = failed.is_empty();
+
+    let mut gaps = Vec::new();
+    if options.cell.is_empty() {
+        good &= measure(&binaries, strategies, &mut gaps);
+    }
+    if let Some(path) = json {
+        let results = Results { seed, share: share.to_string(), cells: outcomes, gaps };
+        fs::write(path, serde_json::to_string_pretty(&results)? + "\n")
+            .with_context(|| format!("{}: results", path.display()))?;
+    }
+    Ok(good)
+}
+
+/// The number of all cells that were asked for, and this share of them.
+fn chosen(options: &Options, strategies: &[StrategyKind], share: Share, seed: u64) -> (usize, Vec<Cell>) {
+    let mut all = cell::all();
+    all.retain(|cell| strategies.contains(&cell.strategy));
+    if !options.cell.is_empty() {
+        all.retain(|cell| options.cell.iter().any(|text| cell.name().contains(text)));
+    }
+    let chosen = choose(all.len(), share, seed);
+    (all.len(), chosen.into_iter().map(|number| all[number]).collect())
+}
+
+/// How long nobody accepts: for each strategy, and for Double's second half.
+fn measure(binaries: &Binaries, strategies: &[StrategyKind], gaps: &mut Vec<Gap>) -> bool {
+    let mut good = true;
+    for &strategy in strategies {
+        let halves: &[Half] = match strategy {
+            StrategyKind::Double => &[Half::First, Half::Second],
+            _ => &[Half::First],
+        };
+        for &half in halves {
+            let who = match half {
+                Half::First => "the successor dies",
+                Half::Second => "the parent's new image dies",
+            };
+            match gap::measure(binaries, strategy, half, ROLL_BACKS) {
+                Ok(gap) => {
+                    let (median, worst) = (time(gap.answered.median_ns), time(gap.answered.worst_ns));
+                    say(format!(
+                        "roll back, {strategy}, {who}: SIGKILL to the net's first answer {median} median, {worst} worst \
+                         of {}; {} of {} requests were in flight in what was killed",
+                        gap.times, gap.lost, gap.requests
+                    ));
+                    gaps.push(gap);
+                }
+                Err(error) => {
+                    good = false;
+                    say(format!("roll back, {strategy}, {who}: FAILED: {error:#}"));
+                }
+            }
+        }
+    }
+    good
+}
