@@ -94,6 +94,8 @@ pub struct Machine {
     stop: Option<Stop>,
     /// A graceful stop came already.
     stopping: bool,
+    /// The attempt of a hand-over after which others may still be left.
+    unsettled: Option<u64>,
 }
 
 impl Machine {
@@ -116,6 +118,9 @@ impl Machine {
             bounded: origin.is_none_or(|origin| origin.bounded),
             stop: None,
             stopping: false,
+            unsettled: origin
+                .filter(|origin| !origin.seed || origin.kin == Kin::Child)
+                .map(|origin| origin.attempt),
         }
     }
 
@@ -231,7 +236,7 @@ impl Machine {
         if is(&self.successor, attempt) {
             self.successor_ended(actions);
         } else if is(&self.predecessor, attempt) {
-            self.predecessor_gone(false, actions);
+            self.predecessor_gone(None, actions);
         }
     }
 
@@ -239,7 +244,7 @@ impl Machine {
         if is(&self.successor, attempt) {
             self.successor_dead(how, actions);
         } else if is(&self.predecessor, attempt) {
-            self.predecessor_gone(true, actions);
+            self.predecessor_gone(Some(how), actions);
         } else if is(&self.aborted, attempt) {
             self.aborted = None;
             actions.push(Action::Disarm(Deadline::Grace));
@@ -248,7 +253,7 @@ impl Machine {
         } else if let Some(index) = self.leaving.iter().position(|peer| peer.attempt == attempt) {
             self.leaving.remove(index);
             actions.push(Action::Disarm(Deadline::Leave(attempt)));
-            self.settled(attempt, actions);
+            self.settled(actions);
         }
     }
 

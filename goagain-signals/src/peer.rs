@@ -29,10 +29,11 @@ impl Peer {
         }
     }
 
-    /// Whether nothing but the end of the channel tells of the death: of a parent, without pidfds.
+    /// Whether nothing but the end of the channel tells of the death: of a parent, without pidfds, and of a process that was
+    /// gone before this one could look for it.
     pub(crate) fn dies_with_its_channel(&self) -> bool {
         let unwatched = |process: &Process| process.as_fd().is_none() && process.kin() == Kin::Parent;
-        self.process.as_ref().is_some_and(unwatched)
+        self.process.as_ref().is_none_or(unwatched)
     }
 
     pub(crate) fn fds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {

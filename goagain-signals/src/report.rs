@@ -48,6 +48,12 @@ pub enum Report {
         /// How the successor ended.
         reason: String,
     },
+    /// The predecessor ended without having let go: it is no net any longer, and an image that it had not committed yet
+    /// takes the service over, once it is ready.
+    TookOver {
+        /// How the predecessor ended.
+        reason: String,
+    },
     /// This process accepts nothing any longer.
     Draining {
         /// Why.
@@ -92,6 +98,7 @@ impl fmt::Display for Report {
             Report::Serving => f.write_str("the successor serves"),
             Report::Failed { reason } => write!(f, "restart failed: {reason}"),
             Report::RolledBack { reason } => write!(f, "rolled back: {reason}"),
+            Report::TookOver { reason } => write!(f, "took over: {reason}"),
             Report::Draining { stop } => write!(f, "draining: {stop}"),
             Report::Released => f.write_str("released"),
             Report::Settled => f.write_str("settled"),

@@ -10,6 +10,7 @@ pub(crate) fn event(observed: &Observed) {
         Report::Refused { .. }
         | Report::Failed { .. }
         | Report::RolledBack { .. }
+        | Report::TookOver { .. }
         | Report::Callback { .. }
         | Report::Warning { .. } => tracing::warn!(attempt, after_ms, "{report}"),
         _ => tracing::info!(attempt, after_ms, "{report}"),

@@ -16,6 +16,7 @@ impl Machine {
         for peer in self.leaving.iter().filter(|peer| peer.kin == Kin::Child) {
             actions.push(Action::Arm(Deadline::Leave(peer.attempt)));
         }
+        self.settled(actions);
         self.start_if_asked(actions);
     }
 
@@ -155,11 +156,13 @@ impl Machine {
         }
     }
 
-    /// The last released predecessor has gone.
-    pub(super) fn settled(&mut self, attempt: u64, actions: &mut Vec<Action>) {
+    /// Tells when this process is the owner and nobody of the hand-over before is left.
+    pub(super) fn settled(&mut self, actions: &mut Vec<Action>) {
         let owner = matches!(self.phase, Phase::Owner | Phase::Starting);
         if owner && self.predecessor.is_none() && self.leaving.is_empty() {
-            actions.push(Action::Report(attempt, Report::Settled));
+            if let Some(attempt) = self.unsettled.take() {
+                actions.push(Action::Report(attempt, Report::Settled));
+            }
         }
     }
 }

@@ -103,9 +103,19 @@ impl Machine {
         }
     }
 
-    /// The predecessor's end or death, without ABORT or LEAVING.
-    pub(super) fn predecessor_gone(&mut self, dead: bool, actions: &mut Vec<Action>) {
-        let Some(attempt) = self.predecessor.as_ref().map(|peer| peer.attempt) else { return };
+    /// The predecessor's end or, with how it came, its death, without ABORT or LEAVING.
+    pub(super) fn predecessor_gone(&mut self, death: Option<String>, actions: &mut Vec<Action>) {
+        let Some(peer) = &self.predecessor else { return };
+        let (attempt, baton) = (peer.attempt, peer.mark);
+        let how = death.as_deref().unwrap_or("closed its channel");
+        actions.push(Action::Report(
+            attempt,
+            if baton {
+                Report::Failed { reason: format!("the process that was to come back {how}") }
+            } else {
+                Report::TookOver { reason: format!("the predecessor {how}") }
+            },
+        ));
         actions.push(Action::Disarm(Deadline::Release));
         actions.push(Action::Disarm(Deadline::Back));
         self.let_go(actions);
@@ -114,10 +124,10 @@ impl Machine {
             Phase::Wait => self.own(actions),
             _ => {}
         }
-        if dead {
+        if death.is_some() {
             self.leaving.retain(|peer| peer.attempt != attempt);
             actions.push(Action::Disarm(Deadline::Leave(attempt)));
-            self.settled(attempt, actions);
+            self.settled(actions);
         }
         self.start_if_asked(actions);
     }
@@ -163,6 +173,7 @@ impl Machine {
         let attempt = peer.attempt;
         actions.push(Action::Report(attempt, Report::Failed { reason }));
         self.predecessor = Some(Peer { mark: false, ..peer });
+        self.unsettled = Some(attempt);
         self.bounded = true;
         self.phase = Phase::Init;
         self.ready(actions);

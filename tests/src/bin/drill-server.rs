@@ -165,6 +165,7 @@ fn event(generation: u64, observed: &Observed) -> Event {
         Report::Serving => ("serving", Value::Null),
         Report::Failed { reason } => ("failed", json!({ "reason": reason })),
         Report::RolledBack { reason } => ("rolled_back", json!({ "reason": reason })),
+        Report::TookOver { reason } => ("took_over", json!({ "reason": reason })),
         Report::Draining { stop } => ("draining", json!({ "reason": stop.to_string() })),
         Report::Released => ("released", Value::Null),
         Report::Settled => ("settled", Value::Null),

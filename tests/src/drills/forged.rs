@@ -168,7 +168,14 @@ fn channels(context: &Context) -> anyhow::Result<()> {
             variables.retain(|(name, _)| {
                 *name != "GOAGAIN_CHANNEL" && (!by_its_parent || *name != "GOAGAIN_PPID")
             });
-            variables.push(("GOAGAIN_CHANNEL", "1 fd=7 attempt=1 generation=2 ready_within=1000".into()));
+            variables.push((
+                "GOAGAIN_CHANNEL",
+                if by_its_parent {
+                    "1 fd=7 attempt=1 generation=2 ready_within=1000".into()
+                } else {
+                    table::channel(7, stranger.pid()).into()
+                },
+            ));
             let trial = Trial { variables, seventh: Some(descriptor.try_clone()?), by_its_parent };
             trial.run(context, Expected::Afresh).with_context(|| format!("{what}, {by_its_parent}"))?;
         }
@@ -181,7 +188,7 @@ fn channels(context: &Context) -> anyhow::Result<()> {
         variables
             .retain(|(name, _)| !["GOAGAIN_CHANNEL", "GOAGAIN_DESCRIPTORS", "GOAGAIN_PPID"].contains(name));
         variables.extend([
-            ("GOAGAIN_CHANNEL", "1 fd=7 attempt=1 generation=2 ready_within=1000".into()),
+            ("GOAGAIN_CHANNEL", table::channel(7, std::process::id() as i32).into()),
             ("GOAGAIN_DESCRIPTORS", described.into()),
             ("GOAGAIN_PPID", own.clone().into()),
         ]);

@@ -76,13 +76,15 @@ pub const GOES_ON: Ends = one(Image::Old, Some(("failed", Image::Old)));
 /// The predecessor takes back what it had handed over.
 pub const ROLLS_BACK: Ends = one(Image::Old, Some(("rolled_back", Image::Old)));
 /// The successor serves: its predecessor is gone.
-pub const TAKES_OVER: Ends = one(Image::New, None);
+pub const TAKES_OVER: Ends = one(Image::New, Some(("took_over", Image::New)));
 /// The successor serves, and says why it is not the parent.
 pub const KEEPS: Ends = one(Image::New, Some(("failed", Image::New)));
 /// Double's child takes back what it had given to its parent.
 pub const TAKES_BACK: Ends = one(Image::New, Some(("rolled_back", Image::New)));
 /// Double's parent serves: its child is gone.
-pub const COMES_BACK: Ends = one(Image::Back, None);
+pub const COMES_BACK: Ends = one(Image::Back, Some(("took_over", Image::Back)));
+/// Double's parent serves: its child had let go already.
+pub const IS_BACK: Ends = one(Image::Back, Some(("settled", Image::Back)));
 /// The last net is gone.
 pub const NOBODY: Ends = Ends { owner: Owner::Nobody, report: None, woken: false };
 

@@ -20,9 +20,14 @@ pub(super) fn of_a_seed(stranger: i32) -> Vec<(&'static str, OsString)> {
 /// The same with a channel, which is not open either.
 pub(super) fn of_ours(stranger: i32) -> Vec<(&'static str, OsString)> {
     let mut variables = of_a_seed(stranger);
-    variables.push(("GOAGAIN_CHANNEL", "1 fd=98 attempt=1 generation=2 ready_within=1000".into()));
+    variables.push(("GOAGAIN_CHANNEL", channel(98, stranger).into()));
     variables.push(("GOAGAIN_DESCRIPTORS", "99,http,tcp,127.0.0.1:1".into()));
     variables
+}
+
+/// A channel of the process that made it.
+pub(super) fn channel(fd: i32, maker: i32) -> String {
+    format!("1 fd={fd} attempt=1 generation=2 ready_within=1000 predecessor={maker}")
 }
 
 /// A variable, a value or none, and what must come of it.
@@ -101,7 +106,7 @@ fn names() -> Vec<Row> {
 }
 
 fn ours(stranger: i32) -> Vec<Row> {
-    let rest = "attempt=1 generation=2 ready_within=1000";
+    let rest = format!("attempt=1 generation=2 ready_within=1000 predecessor={stranger}");
     let channels = |values: &[String], refused| -> Vec<Row> {
         rows_of("GOAGAIN_CHANNEL", refused, &values.iter().map(String::as_str).collect::<Vec<_>>())
     };
@@ -118,8 +123,10 @@ fn ours(stranger: i32) -> Vec<Row> {
         format!("1 fd=98 {rest} leaving=1"),
         format!("1 fd=98 {rest} leaving=-{stranger}"),
         format!("1 fd=98 {rest} signals=-97"),
-        "1 fd=98 attempt=99999999999999999999 generation=2 ready_within=1000".into(),
-        "1 fd=98 attempt=1 generation=2 ready_within=-1".into(),
+        format!("1 fd=98 attempt=99999999999999999999 generation=2 ready_within=1000 predecessor={stranger}"),
+        format!("1 fd=98 attempt=1 generation=2 ready_within=-1 predecessor={stranger}"),
+        "1 fd=98 attempt=1 generation=2 ready_within=1000".into(),
+        "1 fd=98 attempt=1 generation=2 ready_within=1000 predecessor=-1".into(),
     ];
     let good = [
         format!("1 fd=98 {rest} leaving={stranger}"),
@@ -127,7 +134,12 @@ fn ours(stranger: i32) -> Vec<Row> {
         format!("1 fd=98 {rest} unknown=1"),
         format!("1 fd=98 {rest} signals=97"),
         format!("1 fd=0 {rest}"),
-        "1 fd=98 attempt=18446744073709551615 generation=18446744073709551615 ready_within=18446744073709551615".into(),
+        {
+            let most = u64::MAX;
+            format!("1 fd=98 attempt={most} generation={most} ready_within={most} predecessor={stranger}")
+        },
+        // Of another handoff than the five.
+        channel(98, stranger + 1),
     ];
     let described = [
         "x",

@@ -28,9 +28,12 @@ pub(super) struct Trial {
     pub(super) by_its_parent: bool,
 }
 
-/// Stays between the harness and the program, so that what the program takes for its parent is not the harness; it passes
-/// on how the program ended.
-const PARENT: &str = r#"GOAGAIN_PPID=$$ "$0" 7<&0 </dev/null & wait $!; exit $?"#;
+/// Stays between the harness and the program, so that what the program takes for its parent is not the harness: the
+/// variables are this shell's own. It passes on how the program ended.
+const PARENT: &str = r#"
+export GOAGAIN_PPID=$$
+[ -z "$GOAGAIN_CHANNEL" ] || export GOAGAIN_CHANNEL="$GOAGAIN_CHANNEL predecessor=$$"
+"$0" 7<&0 </dev/null & wait $!; exit $?"#;
 /// Is replaced by the program.
 const SEVENTH: &str = r#"exec "$0" 7<&0 </dev/null"#;
 

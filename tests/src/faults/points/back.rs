@@ -1,6 +1,6 @@
 //! The steps of the image that Double's parent execs in place.
 
-use super::super::ends::{COMPLETES, Ends, Image, KEEPS, NOBODY, TAKES_BACK, TAKES_OVER};
+use super::super::ends::{COMPLETES, Ends, Image, KEEPS, NOBODY, TAKES_BACK};
 use super::super::kind::DESCRIBING;
 use super::super::point::{Point, message, step};
 use super::DOUBLE;
@@ -11,12 +11,12 @@ const fn back(name: &'static str, dies: Ends, hangs: Ends) -> Point {
 
 /// From exec to the end of the restart.
 pub(super) const BECOMES: &[Point] = &[
-    back("decode", TAKES_OVER, KEEPS).errors(DESCRIBING, TAKES_OVER).idle(),
-    back("pidfd_open", TAKES_OVER, KEEPS).errors(DESCRIBING, TAKES_OVER).idle(),
-    back("adopt", TAKES_OVER, KEEPS).errors(DESCRIBING, TAKES_OVER).idle(),
-    back("register", TAKES_OVER, KEEPS).errors(DESCRIBING, TAKES_OVER).idle(),
-    back("told Ready", TAKES_OVER, KEEPS).idle(),
-    back("before Send Ready", TAKES_OVER, KEEPS).idle(),
+    back("decode", KEEPS, KEEPS).errors(DESCRIBING, KEEPS).idle(),
+    back("pidfd_open", KEEPS, KEEPS).errors(DESCRIBING, KEEPS).idle(),
+    back("adopt", KEEPS, KEEPS).errors(DESCRIBING, KEEPS).idle(),
+    back("register", KEEPS, KEEPS).errors(DESCRIBING, KEEPS).idle(),
+    back("told Ready", KEEPS, KEEPS).idle(),
+    back("before Send Ready", KEEPS, KEEPS).idle(),
     message(DOUBLE, Image::Back, "send READY", KEEPS).idle(),
     back("after Send Ready", TAKES_BACK, TAKES_BACK).idle(),
     back("told Message Commit", TAKES_BACK, TAKES_BACK).idle(),

@@ -1,6 +1,8 @@
 //! The successor's steps; under Double it hands the service back to its parent's new image.
 
-use super::super::ends::{COMES_BACK, COMPLETES, Ends, GOES_ON, Image, NOBODY, ROLLS_BACK, TAKES_BACK};
+use super::super::ends::{
+    COMES_BACK, COMPLETES, Ends, GOES_ON, IS_BACK, Image, NOBODY, ROLLS_BACK, TAKES_BACK,
+};
 use super::super::kind::DESCRIBING;
 use super::super::point::{Point, Scene, message, step};
 use super::{BOTH, DOUBLE, SINGLE};
@@ -59,6 +61,6 @@ pub(super) const HANDS_BACK: &[Point] = &[
     double("told Deadline Probation", COMES_BACK, COMES_BACK),
     double("before Release", COMES_BACK, COMES_BACK),
     message(DOUBLE, Image::New, "send RELEASED", COMPLETES).idle(),
-    double("after Release", COMES_BACK, COMES_BACK),
-    double("before CloseListeners", COMES_BACK, COMES_BACK),
+    double("after Release", IS_BACK, IS_BACK),
+    double("before CloseListeners", IS_BACK, IS_BACK),
 ];
