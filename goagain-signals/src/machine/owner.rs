@@ -140,7 +140,14 @@ impl Machine {
         if let Some(peer) = self.predecessor.take() {
             // No crash: do not take over.
             actions.push(Action::Send(peer.attempt, Message::Leaving));
-            self.leaving.push(peer);
+            if peer.mark {
+                // It is to come back, and not committed: it ends with this process, even if it hangs.
+                actions.push(if now { Action::Kill(peer.attempt) } else { Action::Arm(Deadline::Grace) });
+                actions.push(Action::Disarm(Deadline::Back));
+                self.aborted = Some(peer);
+            } else {
+                self.leaving.push(peer);
+            }
         }
         self.refuse_what_was_asked("this process is stopping", actions);
         self.stop = Some(stop);

@@ -313,6 +313,19 @@ fn a_stop_of_the_owner_is_no_crash_to_anyone() {
 }
 
 #[test]
+fn a_stop_of_the_child_ends_a_parent_that_is_to_come_back() {
+    let owner =
+        || Process::young(returning(), Kin::Parent).says(Message::Released { exec: true, again: false });
+    let dead = owner().then(TERM).is(Phase::Dead).sent(Message::Leaving).did(Action::Kill(1));
+    assert_ne!(dead.machine.turn(), Turn::Leave);
+    assert_eq!(dead.then(Event::Dead(1, "was killed".into())).machine.turn(), Turn::Leave);
+    let stopping =
+        owner().then(QUIT).is(Phase::Stopping).sent(Message::Leaving).did(Action::Arm(Deadline::Grace));
+    let stopping = stopping.then(Event::Deadline(Deadline::Grace)).did(Action::Kill(1)).is(Phase::Stopping);
+    stopping.then(Event::Drained).is(Phase::Dead);
+}
+
+#[test]
 fn a_process_leaves_when_its_aborted_image_is_reaped() {
     let dead = Process::starting(leaving()).then(TERM).is(Phase::Dead);
     assert_ne!(dead.machine.turn(), Turn::Leave);

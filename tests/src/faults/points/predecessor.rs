@@ -1,6 +1,6 @@
 //! The predecessor's steps.
 
-use super::super::ends::{COMPLETES, Ends, GOES_ON, Image, NOBODY, ROLLS_BACK, TAKES_OVER};
+use super::super::ends::{COMPLETES, Ends, GOES_ON, Image, KEEPS, NOBODY, ROLLS_BACK, TAKES_OVER};
 use super::super::kind::{DESCRIBING, EXECUTING};
 use super::super::point::{Point, Scene, message, step};
 use super::{BOTH, DOUBLE, SINGLE};
@@ -58,13 +58,13 @@ pub(super) const COMMITS: &[Point] = &[
 /// The release. Single's predecessor that hangs after it is no net and in nobody's way; what comes of it is the supervisor's.
 pub(super) const RELEASES: &[Point] = &[
     message(SINGLE, Image::Old, "send RELEASED", COMPLETES).idle(),
-    single("after Release", TAKES_OVER, COMPLETES.woken()),
-    single("told ReleaseSent", TAKES_OVER, COMPLETES.woken()),
-    single("before CloseListeners", TAKES_OVER, COMPLETES.woken()),
-    single("after CloseListeners", TAKES_OVER, COMPLETES.woken()),
+    single("after Release", COMPLETES, COMPLETES.woken()),
+    single("told ReleaseSent", COMPLETES, COMPLETES.woken()),
+    single("before CloseListeners", COMPLETES, COMPLETES.woken()),
+    single("after CloseListeners", COMPLETES, COMPLETES.woken()),
     message(DOUBLE, Image::Old, "send RELEASED", TAKES_OVER).idle(),
-    double("after Release", TAKES_OVER, TAKES_OVER).idle(),
-    double("told ReleaseSent", TAKES_OVER, TAKES_OVER).idle(),
-    double("before Exec", TAKES_OVER, TAKES_OVER).idle(),
-    double("execve", TAKES_OVER, TAKES_OVER).errors(EXECUTING, RETURNS).catches().idle(),
+    double("after Release", KEEPS, KEEPS).idle(),
+    double("told ReleaseSent", KEEPS, KEEPS).idle(),
+    double("before Exec", KEEPS, KEEPS).idle(),
+    double("execve", KEEPS, KEEPS).errors(EXECUTING, RETURNS).catches().idle(),
 ];
