@@ -1,5 +1,7 @@
 //! The examples as a reader would try them: start, ask, restart, ask again, stop; and what they say of bad arguments.
 
+#![allow(clippy::unwrap_used, reason = "a test ends where it cannot go on")]
+
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::io::{BufRead, BufReader, Read, Write};
