@@ -138,17 +138,18 @@ impl Machine {
             actions.push(Action::Exec);
             return;
         }
-        self.let_the_successor_go(actions);
+        self.let_the_successor_go(false, actions);
     }
 
-    /// This process is no net any longer, drains on, and leaves.
-    fn let_the_successor_go(&mut self, actions: &mut Vec<Action>) {
+    /// This process is no net any longer, drains on, and leaves. Where the service stops (`unlink`), it may be the last to
+    /// have the listeners.
+    fn let_the_successor_go(&mut self, unlink: bool, actions: &mut Vec<Action>) {
         self.refuse_what_was_asked("the successor cannot be told of it", actions);
         self.phase = Phase::Released;
         actions.extend([
             Action::Disarm(Deadline::Probation),
             Action::Disarm(Deadline::Grace),
-            Action::CloseListeners { unlink: false },
+            Action::CloseListeners { unlink },
         ]);
         if let Some(attempt) = self.successor() {
             actions.push(Action::Close(attempt));
@@ -209,7 +210,7 @@ impl Machine {
             // This pid is the service's, and the service stops.
             self.stop_draining(Stop::Gracefully, actions);
         } else {
-            self.let_the_successor_go(actions);
+            self.let_the_successor_go(true, actions);
         }
     }
 
@@ -227,7 +228,7 @@ impl Machine {
             let again = std::mem::take(&mut self.again);
             self.passed |= again;
             actions.push(Action::Release { attempt, exec: false, again });
-            self.let_the_successor_go(actions);
+            self.let_the_successor_go(false, actions);
             if matches!(stop, Stop::Now(_)) {
                 self.phase = Phase::Dead;
             }
@@ -237,7 +238,7 @@ impl Machine {
 
     fn stop_draining(&mut self, stop: Stop, actions: &mut Vec<Action>) {
         self.stop = Some(stop);
-        self.let_the_successor_go(actions);
+        self.let_the_successor_go(true, actions);
         self.phase = match stop {
             Stop::Now(_) => Phase::Dead,
             _ if self.drained => Phase::Dead,
