@@ -1,9 +1,12 @@
 //! `cargo xtask ci`: everything that must hold before a change goes in.
 
+use std::io::{Read, Seek};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use clap::Args;
 use goagain_tests::faults::share::Share;
+use wait_timeout::ChildExt;
 use xshell::{Cmd, Shell, cmd};
 
 use crate::e2e;
@@ -33,6 +36,9 @@ const FAULTS: Share = Share { part: 1, of: 4 };
 
 /// How much of a failed step's output is shown.
 const TAIL: usize = 200;
+
+/// A step that takes longer hangs: it is ended, and has failed.
+const STEP_WITHIN: Duration = Duration::from_secs(15 * 60);
 
 /// Runs the steps in order, up to the first that fails; `false` then.
 ///
@@ -87,14 +93,17 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
     Ok(good)
 }
 
-/// Runs a step and shows its output only if it fails.
+/// Runs a step and shows its output only if it fails. The output goes to a file: a process that a test left behind would
+/// hold a pipe open, and the step would never end.
 fn quietly(name: &str, step: Cmd<'_>) -> anyhow::Result<bool> {
-    let begin = Instant::now();
-    let output = step.quiet().ignore_status().output()?;
-    let good = output.status.success();
-    tell(name, good, begin.elapsed());
+    let mut output = tempfile::tempfile()?;
+    let mut step = Command::from(step);
+    step.stdout(output.try_clone()?).stderr(output.try_clone()?);
+    let good = run_within(name, step, STEP_WITHIN)?;
     if !good {
-        let text = [output.stdout, output.stderr].concat();
+        let mut text = Vec::new();
+        output.rewind()?;
+        output.read_to_end(&mut text)?;
         let text = String::from_utf8_lossy(&text);
         let lines: Vec<&str> = text.lines().collect();
         complain(lines[lines.len().saturating_sub(TAIL)..].join("\n"));
@@ -104,8 +113,22 @@ fn quietly(name: &str, step: Cmd<'_>) -> anyhow::Result<bool> {
 
 /// Runs a step whose output is shown as it comes.
 fn loudly(name: &str, step: Cmd<'_>) -> anyhow::Result<bool> {
+    run_within(name, Command::from(step), STEP_WITHIN)
+}
+
+/// Runs a step, and ends it when its time is over.
+fn run_within(name: &str, mut step: Command, within: Duration) -> anyhow::Result<bool> {
     let begin = Instant::now();
-    let good = step.quiet().run().is_ok();
+    let mut child = step.stdin(Stdio::null()).spawn()?;
+    let good = match child.wait_timeout(within)? {
+        Some(status) => status.success(),
+        None => {
+            complain(format!("ci: {name}: not done within {} s, ended", within.as_secs()));
+            child.kill()?;
+            child.wait()?;
+            false
+        }
+    };
     tell(name, good, begin.elapsed());
     Ok(good)
 }
