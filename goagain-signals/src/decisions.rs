@@ -46,16 +46,14 @@ impl Decisions {
         (0..16).map(view).any(|view| view.successor == kin && self.next(view) == Next::Exec)
     }
 
-    /// Whether the net under a child ends by itself, without being dismissed.
-    pub fn is_bounded(&self) -> bool {
-        let last = View { successor: Kin::Child, drained: true, probation: true, dismissed: false };
-        self.next(last) != Next::Stay
+    /// Whether the net under a successor of this kin ends by itself, without being dismissed.
+    pub fn is_bounded(&self, successor: Kin) -> bool {
+        self.next(View { successor, drained: true, probation: true, dismissed: false }) != Next::Stay
     }
 
-    /// Whether the net under a child ends with probation alone, however long the drain takes.
-    pub fn ends_with_probation(&self) -> bool {
-        let probed = View { successor: Kin::Child, drained: false, probation: true, dismissed: false };
-        self.next(probed) == Next::Exit
+    /// Whether the net under a successor of this kin ends with probation alone, however long the drain takes.
+    pub fn ends_with_probation(&self, successor: Kin) -> bool {
+        self.next(View { successor, drained: false, probation: true, dismissed: false }) == Next::Exit
     }
 }
 
@@ -96,7 +94,7 @@ mod tests {
 
     #[test]
     fn a_net_that_stays_is_not_bounded() {
-        assert!(!Decisions::from_table([Next::Stay; 16]).is_bounded());
-        assert!(Decisions::from_table([Next::Exit; 16]).ends_with_probation());
+        assert!(!Decisions::from_table([Next::Stay; 16]).is_bounded(Kin::Child));
+        assert!(Decisions::from_table([Next::Exit; 16]).ends_with_probation(Kin::Child));
     }
 }

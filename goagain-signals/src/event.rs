@@ -54,8 +54,10 @@ pub enum Deadline {
     Ready,
     /// Until the owner answers READY (in the successor).
     Answer,
-    /// The least time for which a predecessor stays the net; and the most until SERVING.
+    /// The least time for which a predecessor stays the net.
     Probation,
+    /// Until SERVING: of a committed successor.
+    Serving,
     /// The most time for a drain.
     Drain,
     /// The first phase of a drain.

@@ -249,7 +249,6 @@ impl Machine {
             self.aborted = None;
             actions.push(Action::Disarm(Deadline::Grace));
             self.start_if_asked(actions);
-            self.decide(actions);
         } else if let Some(index) = self.leaving.iter().position(|peer| peer.attempt == attempt) {
             self.leaving.remove(index);
             actions.push(Action::Disarm(Deadline::Leave(attempt)));
@@ -267,7 +266,12 @@ impl Machine {
             (Deadline::Answer, Phase::Wait) => {
                 self.cannot_serve("the predecessor did not answer".into(), actions);
             }
-            (Deadline::Probation, Phase::Draining) => self.probation_over(actions),
+            (Deadline::Probation, Phase::Draining) => {
+                self.probation = true;
+                self.decide(actions);
+            }
+            // Committed and not serving in all this time: it hangs.
+            (Deadline::Serving, Phase::Draining) => self.kill_successor(actions),
             (Deadline::Drain, Phase::Draining | Phase::Released | Phase::Stopping) => self.drained(actions),
             (Deadline::IdleGrace, _) => actions.push(Action::CloseIdle),
             (Deadline::Grace, _) => self.grace_over(actions),

@@ -1,7 +1,7 @@
 //! How long things may take, and which image is started.
 
 use crate::{Decisions, Signals};
-use goagain_env::Image;
+use goagain_env::{Image, Kin};
 use std::{ffi::OsString, time::Duration};
 
 /// What a loop is started with.
@@ -20,8 +20,10 @@ pub struct Settings {
     pub drain_within: Duration,
     /// For the first phase of the drain.
     pub idle_grace: Duration,
-    /// The least time for which a predecessor stays the net, and the most until SERVING.
+    /// The least time for which a predecessor stays the net.
     pub probation: Duration,
+    /// From commit to SERVING.
+    pub serving_within: Duration,
     /// From ABORT to SIGKILL.
     pub grace: Duration,
     /// From RELEASED to the READY of the image that was exec'd in place.
@@ -39,18 +41,20 @@ impl Settings {
             drain_within: Duration::from_secs(30),
             idle_grace: Duration::from_secs(5),
             probation: Duration::from_secs(1),
+            serving_within: Duration::from_secs(5),
             grace: Duration::from_secs(5),
             back_within: Duration::from_secs(60),
         }
     }
 
-    /// By when this process, as a predecessor, will have released: what the successor is told. `None` if the strategy
-    /// keeps the net until it is dismissed.
-    pub(crate) fn release_within(&self, decisions: &Decisions) -> Option<Duration> {
-        let net = match decisions.ends_with_probation() {
-            true => self.probation,
-            false => self.probation.max(self.drain_within),
+    /// By when the predecessor of a successor of this kin will have released: what the successor is told. `None` if the
+    /// strategy keeps the net until it is dismissed.
+    pub(crate) fn release_within(&self, decisions: &Decisions, successor: Kin) -> Option<Duration> {
+        let served = self.probation.max(self.serving_within);
+        let net = match decisions.ends_with_probation(successor) {
+            true => served,
+            false => served.max(self.drain_within),
         };
-        decisions.is_bounded().then_some(net + self.grace)
+        decisions.is_bounded(successor).then_some(net + self.grace)
     }
 }

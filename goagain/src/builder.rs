@@ -29,6 +29,7 @@ struct Adjust {
     drain_within: Option<Duration>,
     idle_grace: Option<Duration>,
     probation: Option<Duration>,
+    serving_within: Option<Duration>,
     grace: Option<Duration>,
     back_within: Option<Duration>,
 }
@@ -38,9 +39,17 @@ const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
 impl Adjust {
     fn bound(&mut self) {
-        let Adjust { signals: _, ready_within, drain_within, idle_grace, probation, grace, back_within } =
-            self;
-        for time in [ready_within, drain_within, idle_grace, probation, grace, back_within] {
+        let Adjust {
+            signals: _,
+            ready_within,
+            drain_within,
+            idle_grace,
+            probation,
+            serving_within,
+            grace,
+            back_within,
+        } = self;
+        for time in [ready_within, drain_within, idle_grace, probation, serving_within, grace, back_within] {
             *time = time.map(|time| time.min(FOR_EVER));
         }
     }
@@ -72,10 +81,17 @@ impl Builder {
         self
     }
 
-    /// The least time for which this process, as a predecessor, would roll back; and the most that a committed successor
-    /// may take until it serves. 1 s if not said. A restart can follow on another no sooner.
+    /// The least time for which this process, as a predecessor, would roll back. 1 s if not said. A restart can follow on
+    /// another no sooner.
     pub fn probation(mut self, time: Duration) -> Builder {
         self.adjust.probation = Some(time);
+        self
+    }
+
+    /// How long a committed successor may take until it waits for its turn to end, and so accepts; then it hangs, is
+    /// killed, and rolled back. 5 s if not said. Nobody accepts meanwhile: connections queue in the kernel.
+    pub fn serving_within(mut self, time: Duration) -> Builder {
+        self.adjust.serving_within = Some(time);
         self
     }
 
@@ -177,13 +193,22 @@ impl Builder {
         let args = self.args.unwrap_or_else(|| std::env::args_os().skip(1).collect());
         let mut settings = Settings::new(image, args);
         self.adjust.bound();
-        let Adjust { signals, ready_within, drain_within, idle_grace, probation, grace, back_within } =
-            self.adjust;
+        let Adjust {
+            signals,
+            ready_within,
+            drain_within,
+            idle_grace,
+            probation,
+            serving_within,
+            grace,
+            back_within,
+        } = self.adjust;
         settings.signals = signals.unwrap_or(settings.signals);
         settings.ready_within = ready_within.unwrap_or(settings.ready_within);
         settings.drain_within = drain_within.unwrap_or(settings.drain_within);
         settings.idle_grace = idle_grace.unwrap_or(settings.idle_grace);
         settings.probation = probation.unwrap_or(settings.probation);
+        settings.serving_within = serving_within.unwrap_or(settings.serving_within);
         settings.grace = grace.unwrap_or(settings.grace);
         settings.back_within = back_within.unwrap_or(settings.ready_within);
         Ok((settings, self.strategy, self.callbacks))

@@ -65,6 +65,8 @@ pub struct ServerConfig {
     pub idle_ms: u64,
     /// The least time after commit for which the predecessor stays the net.
     pub probation_ms: u64,
+    /// The time from commit to SERVING.
+    pub serving_ms: u64,
     /// The time that Double's re-exec'd parent has to say READY.
     pub back_ms: u64,
     /// The time from ABORT, or the end of a channel, to SIGKILL.
@@ -87,6 +89,7 @@ impl Default for ServerConfig {
             drain_ms: 30_000,
             idle_ms: 500,
             probation_ms: 100,
+            serving_ms: 5_000,
             back_ms: 10_000,
             grace_ms: 5_000,
             heap_mib: 0,
@@ -164,6 +167,11 @@ impl ServerConfig {
     /// [`probation_ms`](Self::probation_ms) as a duration.
     pub fn probation(&self) -> Duration {
         Duration::from_millis(self.probation_ms)
+    }
+
+    /// [`serving_ms`](Self::serving_ms) as a duration.
+    pub fn serving_within(&self) -> Duration {
+        Duration::from_millis(self.serving_ms)
     }
 
     /// [`back_ms`](Self::back_ms) as a duration.

@@ -193,6 +193,18 @@ fn an_exec_that_forgets_its_children_leaves_a_zombie() {
 }
 
 #[test]
+fn an_exec_that_does_not_wait_for_the_drain_cuts_requests() {
+    is_caught(Mutant::ExecUndrained, strategies::double(), ONE, Broken::ExecEarly);
+}
+
+#[test]
+fn an_operator_s_signal_taken_for_a_seed_s_loses_the_owner() {
+    let failure = Bounds { failures: 1, ..TWO };
+    is_caught(Mutant::SenderIgnored, strategies::single(), failure, Broken::NoOwner);
+    is_caught(Mutant::SenderIgnored, strategies::double(), failure, Broken::NotGiven);
+}
+
+#[test]
 fn one_side_and_one_only_gives_the_other_up() {
     is_caught(Mutant::BothGiveUp, strategies::double(), ONE, Broken::OwnerAborted);
     is_caught(Mutant::NeitherGivesUp, strategies::double(), Bounds { hangs: 1, ..TWO }, Broken::Forgotten);

@@ -9,8 +9,14 @@ impl Machine {
     pub(super) fn own(&mut self, actions: &mut Vec<Action>) {
         self.phase = Phase::Owner;
         self.stop = None;
-        let over =
-            [Deadline::Answer, Deadline::Ready, Deadline::Probation, Deadline::Drain, Deadline::IdleGrace];
+        let over = [
+            Deadline::Answer,
+            Deadline::Ready,
+            Deadline::Probation,
+            Deadline::Serving,
+            Deadline::Drain,
+            Deadline::IdleGrace,
+        ];
         actions.extend(over.map(Action::Disarm));
         actions.push(Action::Accept);
         for peer in self.leaving.iter().filter(|peer| peer.kin == Kin::Child) {

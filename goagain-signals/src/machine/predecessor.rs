@@ -12,6 +12,7 @@ impl Machine {
             (Phase::Draining, Message::Serving) => {
                 if let Some(peer) = &mut self.successor {
                     peer.mark = true;
+                    actions.push(Action::Disarm(Deadline::Serving));
                     actions.push(Action::Report(peer.attempt, Report::Serving));
                 }
                 self.decide(actions);
@@ -32,6 +33,7 @@ impl Machine {
         self.passed = std::mem::take(&mut self.again);
         self.begin_draining(attempt, actions);
         actions.push(Action::Arm(Deadline::Probation));
+        actions.push(Action::Arm(Deadline::Serving));
     }
 
     fn begin_draining(&mut self, attempt: u64, actions: &mut Vec<Action>) {
@@ -89,8 +91,8 @@ impl Machine {
         }
         match self.decisions.next(self.view(peer)) {
             Next::Exit => Some(false),
-            // No child but the successor outlives the exec unseen.
-            Next::Exec if self.drained && self.aborted.is_none() => Some(true),
+            // No aborted child outlives the exec unseen: this attempt began when the last one was reaped.
+            Next::Exec if self.drained => Some(true),
             Next::Exec | Next::Stay => None,
         }
     }
@@ -148,6 +150,7 @@ impl Machine {
         self.phase = Phase::Released;
         actions.extend([
             Action::Disarm(Deadline::Probation),
+            Action::Disarm(Deadline::Serving),
             Action::Disarm(Deadline::Grace),
             Action::CloseListeners { unlink },
         ]);
@@ -156,16 +159,6 @@ impl Machine {
         }
         if self.drained {
             self.phase = Phase::Dead;
-        }
-    }
-
-    pub(super) fn probation_over(&mut self, actions: &mut Vec<Action>) {
-        if self.successor.as_ref().is_some_and(|peer| peer.mark) {
-            self.probation = true;
-            self.decide(actions);
-        } else {
-            // Committed and not serving in all this time: it hangs.
-            self.kill_successor(actions);
         }
     }
 

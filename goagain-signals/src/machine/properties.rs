@@ -32,6 +32,7 @@ fn any_deadline() -> impl Strategy<Value = Deadline> {
         Just(Deadline::Ready),
         Just(Deadline::Answer),
         Just(Deadline::Probation),
+        Just(Deadline::Serving),
         Just(Deadline::Drain),
         Just(Deadline::IdleGrace),
         Just(Deadline::Grace),

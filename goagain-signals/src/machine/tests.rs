@@ -226,9 +226,13 @@ fn a_release_that_cannot_be_sent_is_a_death_in_probation() {
 }
 
 #[test]
-fn a_successor_that_does_not_serve_in_probation_is_killed_and_rolled_back() {
+fn a_successor_that_does_not_serve_in_time_is_killed_and_rolled_back() {
     for decisions in BOTH {
-        let killing = Process::draining(decisions()).then(Event::Deadline(Deadline::Probation));
+        // The end of probation is no reason: a machine that stalls is no image that hangs.
+        let probed = Process::draining(decisions()).then(Event::Deadline(Deadline::Probation));
+        let probed = probed.did_not(|action| matches!(action, Action::Kill(_))).did_not(sends);
+        probed.says(Message::Serving).did(Action::Disarm(Deadline::Serving)).is(Phase::Draining);
+        let killing = Process::draining(decisions()).then(Event::Deadline(Deadline::Serving));
         let killing = killing.is(Phase::Killing).did(Action::Kill(1));
         let killing = killing.says(Message::Serving).is(Phase::Killing);
         killing.then(Event::Dead(1, "was killed".into())).is(Phase::Owner).did(Action::Accept);
@@ -337,7 +341,7 @@ fn the_net_told_that_the_successor_stops_does_not_take_over() {
     Process::draining(leaving()).says(Message::Leaving).is(Phase::Released);
     let stopping = Process::draining(returning()).says(Message::Leaving).is(Phase::Stopping);
     stopping.then(Event::Dead(1, "exited".into())).is(Phase::Stopping).then(Event::Drained).is(Phase::Dead);
-    let killing = Process::draining(leaving()).then(Event::Deadline(Deadline::Probation));
+    let killing = Process::draining(leaving()).then(Event::Deadline(Deadline::Serving));
     killing.says(Message::Leaving).is(Phase::Released);
 }
 

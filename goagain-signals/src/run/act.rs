@@ -4,7 +4,7 @@ use super::Loop;
 use crate::peer::Peer;
 use crate::{Action, Deadline, Event, Report, Server};
 use goagain_env::{
-    Channel, Described, Handoff, Launch, LaunchError, Launched, Link, Message, Pid, Process, SeedSignal,
+    Channel, Described, Handoff, Kin, Launch, LaunchError, Launched, Link, Message, Pid, Process, SeedSignal,
 };
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
@@ -111,6 +111,7 @@ impl Loop {
             Deadline::Ready => settings.ready_within,
             Deadline::Answer => self.ready_within,
             Deadline::Probation => settings.probation,
+            Deadline::Serving => settings.serving_within,
             Deadline::Drain => settings.drain_within,
             Deadline::IdleGrace => settings.idle_grace.min(settings.drain_within),
             Deadline::Grace => settings.grace,
@@ -154,7 +155,7 @@ impl Loop {
     fn launch(&mut self, attempt: u64, server: &dyn Server) -> Result<(Process, Channel), LaunchError> {
         let (ours, theirs) = Channel::pair()
             .map_err(|error| LaunchError::refused(format!("cannot make a channel: {error}")))?;
-        let link = self.link(&theirs, attempt, self.generation + 1);
+        let link = self.link(&theirs, attempt, 1);
         let launch = self.handoff(None, link, theirs.as_fd(), None, server);
         let strategy = &mut self.strategy;
         let launched = catch_unwind(AssertUnwindSafe(|| strategy.launch(launch)))
@@ -162,14 +163,17 @@ impl Loop {
         launched.map(|launched: Launched| (launched.into_process(), ours))
     }
 
-    fn link(&self, channel: &Channel, attempt: u64, generation: u64) -> Link {
+    /// What the image that comes `after` this one, as the next or as the next but one, is told of its predecessor: of this
+    /// process, or of the child that has this process's new image as its parent.
+    fn link(&self, channel: &Channel, attempt: u64, after: u64) -> Link {
+        let kin = if after == 1 { Kin::Child } else { Kin::Parent };
         Link {
             fd: channel.as_fd().as_raw_fd(),
             signals: None,
             attempt,
-            generation,
+            generation: self.generation + after,
             ready_within: self.settings.ready_within,
-            release_within: self.settings.release_within(self.machine.decisions()),
+            release_within: self.settings.release_within(self.machine.decisions(), kin),
             seed: false,
             leaving: Vec::new(),
         }
@@ -231,7 +235,7 @@ impl Loop {
                 .filter(|peer| leaving.contains(&peer.attempt))
                 .filter_map(|peer| peer.process.as_ref().map(Process::pid))
                 .collect(),
-            ..self.link(channel, attempt, self.generation + 2)
+            ..self.link(channel, attempt, 2)
         };
         let launch = self.handoff(pid, link, channel.as_fd(), Some(self.handlers.as_fd()), server);
         let strategy = &mut self.strategy;

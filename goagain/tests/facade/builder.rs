@@ -22,6 +22,7 @@ fn everything_at_once() {
         .drain_within(Duration::MAX)
         .idle_grace(Duration::MAX)
         .probation(Duration::MAX)
+        .serving_within(Duration::MAX)
         .grace(Duration::MAX)
         .back_within(Duration::MAX)
         .on_hup(|| ())

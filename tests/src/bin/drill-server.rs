@@ -140,6 +140,7 @@ fn configure(
         .drain_within(config.drain_within())
         .idle_grace(config.idle_grace())
         .probation(config.probation())
+        .serving_within(config.serving_within())
         .back_within(config.back_within())
         .grace(config.grace())
         .on_hup(callback(for_hup, "HUP"))

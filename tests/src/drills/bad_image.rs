@@ -97,7 +97,7 @@ fn aborts_after_commit(context: &Context) -> anyhow::Result<()> {
 }
 
 fn hangs_after_commit(context: &Context) -> anyhow::Result<()> {
-    bad_after_commit(context.start_with(|config| config.probation_ms = 1_000)?, "hang_after_ready")
+    bad_after_commit(context.start_with(|config| config.serving_ms = 1_000)?, "hang_after_ready")
 }
 
 /// Restarts into `behaviour`, which is rolled back, and then into a good image, which works.

@@ -115,6 +115,7 @@ impl Cell {
         };
         config.drain_ms = if self.point.scene == Scene::Held { 150 } else { 1_000 };
         (config.probation_ms, config.idle_ms, config.grace_ms) = (300, 50, 200);
+        config.serving_ms = 1_500;
         if self.point.side == Image::Old {
             config.fault = self.fault();
         }

@@ -1,6 +1,7 @@
 //! Doing what the machine answers, in the order in which the loop does it.
 
 use super::perform::close;
+use super::process::Process;
 use super::world::{Broken, World};
 use goagain_env::Message;
 use goagain_signals::{Action, Deadline, Event, Phase, Report};
@@ -53,7 +54,14 @@ pub fn act(world: &mut World, me: usize, action: Action, is_entitled: bool) -> O
         Action::Accept => accept(world, me, is_entitled),
         Action::StopAccepting => world.processes[me].accepts = false,
         Action::CloseListeners { .. } => world.processes[me].listens = false,
-        Action::Exec => world.processes[me].in_exec = true,
+        Action::Exec => {
+            let is_aborted = |process: &Process| process.parent == Some(me) && process.aborted_by == Some(me);
+            let beside = world.processes.iter().any(|process| process.is_alive() && is_aborted(process));
+            if beside || world.processes[me].in_flight {
+                world.note(Broken::ExecEarly);
+            }
+            world.processes[me].in_exec = true;
+        }
         Action::Report(_, Report::Requested) => world.processes[me].asked = true,
         Action::Report(_, Report::Refused { .. }) => world.processes[me].asked = false,
         Action::Report(_, Report::RolledBack { .. }) => {
@@ -81,7 +89,7 @@ fn accept(world: &mut World, me: usize, is_entitled: bool) {
         world.note(Broken::OwnerAborted);
     }
     let process = &mut world.processes[me];
-    (process.accepts, process.waits, process.committed) = (true, false, true);
+    (process.accepts, process.in_flight, process.waits, process.committed) = (true, true, false, true);
 }
 
 /// Sends, without the reasons, which nobody acts upon.

@@ -3,6 +3,7 @@
 use super::process::Life;
 use super::step::Step;
 use super::world::{Broken, World};
+use goagain_env::Kin;
 use goagain_signals::{Action, Deadline, Event};
 
 /// Looks at a world, of which `bound` are the steps that are bound to happen.
@@ -32,7 +33,8 @@ fn is_a_drain(world: &World, step: &Step) -> bool {
 /// Processes drain for as long as they may, and nothing else happens.
 fn in_a_long_drain(world: &World) -> Option<Broken> {
     let owner = world.processes.iter().find(|process| process.runs() && process.accepts)?;
-    let lets_go = world.processes.iter().all(|process| process.machine.decisions().ends_with_probation());
+    let lets_go =
+        world.processes.iter().all(|process| process.machine.decisions().ends_with_probation(Kin::Child));
     let hangs = world.processes.iter().any(|process| process.life == Life::Hung);
     let acts = world.processes.iter().any(|process| process.looked);
     (owner.asked && lets_go && !hangs && !acts).then_some(Broken::HeldUp)

@@ -21,7 +21,7 @@ pub enum Mutant {
     ReleaseWhenDrained,
     /// Rule 4, and rule 11 under Double: RELEASED does not wait for SERVING.
     ReleaseUnserved,
-    /// Rule 5: a successor that hangs in probation is left alone.
+    /// Rule 5: a successor that hangs before SERVING is left alone.
     HangTolerated,
     /// Rule 6: a death is told beside an unread message.
     DeathBesideMessage,
@@ -35,6 +35,8 @@ pub enum Mutant {
     CommitFailedIsDeath,
     /// Rule 11: the new image does not know of the children that the old one had.
     ExecForgetsChildren,
+    /// Rule 11: the exec does not wait for the drain.
+    ExecUndrained,
     /// Rule 12: the owner gives its predecessor up before that has released.
     BothGiveUp,
     /// Rule 12: nobody gives the other up.
@@ -51,6 +53,8 @@ pub enum Mutant {
     HungNetTolerated,
     /// Rule 17: the end of any peer is taken for that of the attempt under way.
     AttemptsMixed,
+    /// Rule 19: anyone's signal is taken for the successor's, which serves by then.
+    SenderIgnored,
 }
 
 impl Mutant {
@@ -79,6 +83,14 @@ impl Mutant {
                 });
                 let died = gone.then(|| Event::Dead(attempt, String::new()));
                 [ready].into_iter().chain(died).collect()
+            }
+            (Mutant::ExecUndrained, event @ Event::Message(_, Message::Serving)) => {
+                vec![event, Event::Drained]
+            }
+            (Mutant::SenderIgnored, Event::Restart | Event::Stop(_))
+                if machine.phase() == Phase::Starting =>
+            {
+                machine.successor().map(Event::SeedReady).into_iter().collect()
             }
             (Mutant::BothGiveUp, Event::Message(attempt, Message::Commit { again })) => vec![
                 Event::Message(attempt, Message::Commit { again }),

@@ -23,6 +23,7 @@ pub fn perform(protocol: &Protocol, world: &mut World, step: Step) {
         Step::Drained(me) => {
             world.processes[me].looked = false;
             world.processes[me].armed.remove(&Deadline::Drain);
+            world.processes[me].in_flight = false;
             tell(protocol, world, me, Event::Drained);
         }
         Step::Read(me, attempt) => {
@@ -142,7 +143,7 @@ pub fn close(world: &mut World, me: usize, attempt: u64) {
 
 fn spawned(protocol: &Protocol, world: &mut World, me: usize, strategy: usize) {
     let Some(attempt) = world.processes[me].spawning.take() else { return };
-    let bounded = world.processes[me].machine.decisions().is_bounded();
+    let bounded = world.processes[me].machine.decisions().is_bounded(Kin::Child);
     let origin = Origin { attempt, kin: Kin::Parent, seed: false, bounded };
     let machine = Machine::new(protocol.strategies[strategy], Some(origin), &[]);
     let (child, channel) = (world.processes.len(), world.channels.len());
@@ -157,7 +158,7 @@ fn spawned(protocol: &Protocol, world: &mut World, me: usize, strategy: usize) {
 fn execed(protocol: &Protocol, world: &mut World, me: usize, strategy: usize) {
     let old = &world.processes[me];
     let Some(attempt) = old.machine.successor() else { return };
-    let bounded = old.machine.decisions().is_bounded();
+    let bounded = old.machine.decisions().is_bounded(Kin::Parent);
     let origin = Origin { attempt, kin: Kin::Child, seed: false, bounded };
     let passes_on = protocol.mutant != Some(Mutant::ExecForgetsChildren);
     let leaving = old.machine.children_leaving().filter(|_| passes_on);

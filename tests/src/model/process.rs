@@ -50,6 +50,8 @@ pub struct Process {
     pub in_exec: bool,
     /// The application accepts.
     pub accepts: bool,
+    /// Some of what it accepted is in flight.
+    pub in_flight: bool,
     /// It has the listeners.
     pub listens: bool,
     /// The application waits for the end of its term.
@@ -80,6 +82,7 @@ impl Process {
             looked: false,
             in_exec: false,
             accepts: false,
+            in_flight: false,
             listens: true,
             waits: false,
             asked: false,

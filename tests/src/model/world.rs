@@ -46,6 +46,8 @@ pub enum Broken {
     Zombie,
     /// A process that was told to leave is still there.
     Lingers,
+    /// An image execs with requests in flight, or beside a child that it told to leave.
+    ExecEarly,
 }
 
 /// A state of the model.
@@ -72,6 +74,7 @@ impl World {
         machine.handle(Event::Ready, &mut Vec::new());
         let owner = Process {
             accepts: true,
+            in_flight: true,
             waits: true,
             committed: true,
             ..Process::new(machine, None, Vec::new())
