@@ -3,6 +3,7 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 /// An open descriptor: its number, and what it is, such as `socket`, `pipe`, `anon_inode:[eventpoll]` or a path.
 pub type Descriptor = (i32, String);
@@ -63,6 +64,24 @@ pub fn stat(pid: i32) -> Option<Stat> {
     let mut words = rest.split_whitespace();
     let state = words.next()?.chars().next()?;
     Some(Stat { pid, state, parent: words.next()?.parse().ok()? })
+}
+
+/// Waits until a process has begun to die, or is gone: its memory is no longer its own (the first field of `statm` is 0). The
+/// kernel tells nobody of that moment, so it is looked for.
+///
+/// # Errors
+/// - it lives on when `time` is over.
+pub fn await_unmapped(pid: i32, time: Duration) -> io::Result<()> {
+    let end = Instant::now() + time;
+    let is_mapped =
+        || fs::read_to_string(format!("/proc/{pid}/statm")).is_ok_and(|text| !text.starts_with("0 "));
+    while is_mapped() {
+        if Instant::now() > end {
+            return Err(io::Error::new(io::ErrorKind::TimedOut, format!("{pid}: expected it to die")));
+        }
+        std::thread::yield_now();
+    }
+    Ok(())
 }
 
 /// All processes.

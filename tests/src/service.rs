@@ -122,13 +122,23 @@ impl Service {
     /// # Errors
     /// - the image cannot be started, or is not the owner within the deadline.
     pub fn start(binaries: &Binaries, options: ServiceOptions) -> anyhow::Result<Self> {
+        let service = Self::spawn(binaries, options)?;
+        service.await_name("owner").context("start")?;
+        Ok(service)
+    }
+
+    /// The same, without waiting for anything.
+    ///
+    /// # Errors
+    /// - the image cannot be started.
+    pub fn spawn(binaries: &Binaries, options: ServiceOptions) -> anyhow::Result<Self> {
         nix::sys::prctl::set_child_subreaper(true).context("PR_SET_CHILD_SUBREAPER")?;
         let mut folder = Folder::new()?;
         let inbox = Inbox::new(&folder.path().join("events"))?;
         let image = options.image.clone().unwrap_or_else(|| Image::of(&binaries.server));
         deploy(&mut folder, &image, options.by_link)?;
         let first = starting::spawn(&folder, &inbox, &options)?;
-        let service = Self {
+        Ok(Self {
             folder,
             inbox,
             options,
@@ -137,9 +147,7 @@ impl Service {
             restarts: Vec::new(),
             mark: Cell::new(0),
             ended: false,
-        };
-        service.await_name("owner").context("start")?;
-        Ok(service)
+        })
     }
 
     /// Deploys an image; it is used from the next restart on.

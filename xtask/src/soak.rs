@@ -26,11 +26,8 @@ const INTERVAL_MS: u64 = 50;
 const IDLE_MS: u64 = 40 * INTERVAL_MS;
 const SLOW: u32 = 5;
 const SLOW_MS: u64 = 50;
-/// Short, since it is most of a restart's time; but a successor that does not serve in it is taken for one that hangs, so
-/// not shorter than a process may wait for a busy machine.
+/// Short, since it is most of a restart's time.
 const PROBATION_MS: u64 = 200;
-/// One in so many restarts may be rolled back, as on a machine that lets a process wait for longer than its probation.
-const ROLLED_BACK: usize = 100;
 /// How many restarts are looked at, at either end.
 const HUNDRED: usize = 100;
 /// An image's resident memory differs from start to start by some pages; more than this, in percent, is growth.
@@ -63,8 +60,7 @@ impl Figures {
         let (first, last) = self.held;
         let alike = |held: Held| (held.descriptors, held.threads, held.processes);
         let grown = last.resident_kib * 100 > first.resident_kib * (100 + GROWTH);
-        let failed = self.failed * ROLLED_BACK > self.summary.restarts as usize;
-        self.summary.lost == 0 && alike(first) == alike(last) && !grown && !failed
+        self.summary.lost == 0 && self.failed == 0 && alike(first) == alike(last) && !grown
     }
 }
 

@@ -82,7 +82,10 @@ fn run() -> anyhow::Result<()> {
     match config.behaviour.as_str() {
         "exit3" => std::process::exit(3),
         "panic" => panic!("asked to"),
-        "hang" => hang(),
+        "hang" => {
+            emit("hangs", Value::Null);
+            hang();
+        }
         "fail" => {
             again.fail("no database");
             anyhow::bail!("no database");

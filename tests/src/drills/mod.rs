@@ -23,6 +23,7 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 
 use crate::config::{ServerConfig, StrategyKind};
+use crate::image::Image;
 use crate::load::{Load, LoadOptions, losses};
 use crate::records::Record;
 use crate::service::{Binaries, Service, ServiceOptions};
@@ -113,6 +114,16 @@ impl Context {
     /// - it is not the owner within the deadline.
     pub fn start_options(&self, options: ServiceOptions) -> anyhow::Result<Service> {
         Service::start(&self.binaries, options)
+    }
+
+    /// Starts a drill server whose first image, like every other until a deploy, hangs before it is ready; without waiting
+    /// for anything.
+    ///
+    /// # Errors
+    /// - it cannot be started.
+    pub fn spawn_hanging(&self) -> anyhow::Result<Service> {
+        let image = Image::of(&self.binaries.server).behaviour("hang");
+        Service::spawn(&self.binaries, self.options().image(image))
     }
 
     /// The usual options for this strategy.

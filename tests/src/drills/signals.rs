@@ -7,7 +7,7 @@ mod storm;
 use anyhow::{Context as _, ensure};
 use nix::sys::signal::Signal;
 
-use self::states::{Entered, Leaves, Restart, State};
+use self::states::{Entered, KILLING, Leaves, Restart, State};
 use super::{Context, Drill};
 use crate::config::StrategyKind;
 use crate::image::Image;
@@ -95,7 +95,9 @@ fn left(context: &Context, state: &State, Entered { service, target, .. }: Enter
         for pid in service.pids() {
             service.await_gone(pid)?;
         }
-        no_roll_back(&service)?;
+        if state.name != KILLING {
+            no_roll_back(&service)?;
+        }
         return service.ended();
     }
     let survivor = service.get("/").context("the one that is left")?.pid;
@@ -188,10 +190,10 @@ fn restarts(context: &Context) -> anyhow::Result<()> {
         let mut entered = (state.enter)(context, state.short_probation()).context("enter")?;
         let service = &mut entered.service;
         service.mark();
+        service.deploy(&service.image())?;
         service.signal(entered.target, Signal::SIGUSR2)?;
         service.await_event(|event| event.name == "requested" && event.pid == entered.target, DEADLINE)?;
         if state.name == "an owner whose successor starts" {
-            service.deploy(&service.image())?;
             let started =
                 |event: &&crate::events::Event| event.name == "started" && event.pid != entered.target;
             let hangs = service.events().iter().find(started).map(|event| event.pid).context("started")?;

@@ -6,12 +6,18 @@ use nix::sys::signal::Signal;
 use super::held::Held;
 use crate::config::StrategyKind::{self, Double, Single};
 use crate::drills::{BOTH, Context};
+use crate::procfs;
 use crate::service::{DEADLINE, Service};
 
 /// Longer than any case takes: the predecessor stays the net.
 const LONG: u64 = 10_000;
 /// Long enough to act within, short enough to wait for.
 const SHORT: u64 = 1_500;
+
+/// It is soon over: a roll back may come first.
+pub(super) const KILLING: &str = "a predecessor that kills its successor";
+/// What an image holds whose death is to take a while.
+const HEAP_MIB: u64 = 512;
 
 /// Who leaves when the process in question is told to stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,10 +83,12 @@ pub(super) fn all() -> Vec<State> {
     let old: fn(StrategyKind) -> Leaves =
         |strategy| if strategy == Double { Leaves::Everyone } else { Leaves::Itself };
     vec![
+        state("the first process before it is ready", BOTH, everyone, first, LONG, Restart::Unheard),
         state("an owner whose successor starts", BOTH, everyone, starting, LONG, Restart::Done(1, 1)),
         state("a successor that starts", BOTH, itself, initialising, LONG, Restart::Unheard),
         state("a successor whose predecessor died", BOTH, everyone, orphan, LONG, Restart::Unheard),
         state("a predecessor in probation", BOTH, old, draining, LONG, Restart::Done(2, 3)),
+        state(KILLING, BOTH, everyone, killing, LONG, Restart::Done(1, 1)),
         state("an owner over a net", BOTH, everyone, over_a_net, LONG, Restart::Done(2, 3)),
         state("a predecessor that has released", &[Single], itself, released, 50, Restart::Refused),
         state("a process that stops", BOTH, everyone, stopping, LONG, Restart::Refused),
@@ -111,6 +119,12 @@ fn hanging(context: &Context, probation_ms: u64) -> anyhow::Result<(Service, i32
     let started = service.await_event(|event| event.name == "started" && event.pid != owner, DEADLINE)?.pid;
     service.await_event(|event| event.name == "spawned", DEADLINE)?;
     Ok((service, owner, started))
+}
+
+fn first(context: &Context, _: u64) -> anyhow::Result<Entered> {
+    let service = context.spawn_hanging()?;
+    let target = service.await_name("hangs")?.pid;
+    Ok(Entered { service, target, held: None, listens: false })
 }
 
 fn starting(context: &Context, probation_ms: u64) -> anyhow::Result<Entered> {
@@ -146,6 +160,18 @@ fn hand_over(service: &mut Service, old: i32) -> anyhow::Result<i32> {
 
 fn draining(context: &Context, probation_ms: u64) -> anyhow::Result<Entered> {
     let (service, target, _) = handed_over(context, probation_ms)?;
+    Ok(Entered { service, target, held: None, listens: true })
+}
+
+/// The predecessor, and a successor that never serves and is dying by now: the kernel takes its memory apart.
+fn killing(context: &Context, _: u64) -> anyhow::Result<Entered> {
+    let mut service = context.start_with(|config| config.serving_ms = 1_000)?;
+    let target = service.owner()?;
+    service.deploy(&service.image().behaviour("hang_after_ready").with("heap_mib", HEAP_MIB))?;
+    service.restart()?;
+    let hangs = service.await_event(|event| event.name == "owner" && event.pid != target, DEADLINE)?.pid;
+    service.deploy(&service.image().behaviour("exit3"))?;
+    procfs::await_unmapped(hangs, DEADLINE)?;
     Ok(Entered { service, target, held: None, listens: true })
 }
 
