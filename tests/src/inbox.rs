@@ -6,6 +6,7 @@ use std::io;
 use std::net::Shutdown;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -23,6 +24,9 @@ pub struct Inbox {
     socket: UnixDatagram,
     shared: Arc<Shared>,
     reader: Option<JoinHandle<()>>,
+    /// This end's own way in.
+    own: UnixDatagram,
+    flushes: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -35,7 +39,12 @@ struct Shared {
 struct Seen {
     events: Vec<Event>,
     processes: BTreeMap<i32, Arc<Process>>,
+    /// The last flush that has come through.
+    flushed: u64,
 }
+
+/// The first byte of a datagram that is no event but a flush; its number follows.
+const FLUSH: u8 = 0;
 
 impl Shared {
     fn seen(&self) -> MutexGuard<'_, Seen> {
@@ -54,7 +63,10 @@ impl Inbox {
         let shared = Arc::new(Shared::default());
         let (reading, sharing) = (socket.try_clone()?, Arc::clone(&shared));
         let reader = thread::spawn(move || read(&reading, &sharing));
-        Ok(Self { path: path.to_owned(), socket, shared, reader: Some(reader) })
+        let own = UnixDatagram::unbound()?;
+        own.connect(path)?;
+        let flushes = AtomicU64::new(0);
+        Ok(Self { path: path.to_owned(), socket, shared, reader: Some(reader), own, flushes })
     }
 
     /// The path that servers send to.
@@ -62,9 +74,22 @@ impl Inbox {
         &self.path
     }
 
+    /// What has come, with everything that was sent before this call: what a process that is dead by now said last is in it.
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        let number = self.flushes.fetch_add(1, Ordering::SeqCst) + 1;
+        let mut packet = vec![FLUSH];
+        packet.extend(number.to_ne_bytes());
+        let sent = self.own.send(&packet).is_ok();
+        let mut seen = self.shared.seen();
+        while sent && seen.flushed < number {
+            seen = self.shared.changed.wait(seen).unwrap_or_else(PoisonError::into_inner);
+        }
+        seen
+    }
+
     /// How many events have come.
     pub fn len(&self) -> usize {
-        self.shared.seen().events.len()
+        self.seen().events.len()
     }
 
     /// Whether none has come.
@@ -74,12 +99,12 @@ impl Inbox {
 
     /// All events from number `from` on.
     pub fn events(&self, from: usize) -> Vec<Event> {
-        self.shared.seen().events[from..].to_vec()
+        self.seen().events[from..].to_vec()
     }
 
     /// Every process that has sent an event while it lived.
     pub fn processes(&self) -> Vec<Arc<Process>> {
-        self.shared.seen().processes.values().cloned().collect()
+        self.seen().processes.values().cloned().collect()
     }
 
     /// Follows a process that has not said anything yet.
@@ -91,7 +116,7 @@ impl Inbox {
     /// do not within `time`.
     pub fn wait<T>(&self, from: usize, time: Duration, wanted: impl Fn(&[Event]) -> Option<T>) -> Option<T> {
         let end = Instant::now() + time;
-        let mut seen = self.shared.seen();
+        let mut seen = self.seen();
         loop {
             if let Some(found) = wanted(&seen.events[from..]) {
                 return Some(found);
@@ -126,6 +151,13 @@ fn read(socket: &UnixDatagram, shared: &Shared) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(_) => return,
         };
+        if let [FLUSH, number @ ..] = &packet[..length] {
+            let number = number.try_into().map_or(u64::MAX, u64::from_ne_bytes);
+            let mut seen = shared.seen();
+            seen.flushed = seen.flushed.max(number);
+            shared.changed.notify_all();
+            continue;
+        }
         // Only drill servers know the path; what is no event is shown as one, so that a drill fails on it.
         let event = serde_json::from_slice(&packet[..length]).unwrap_or_else(|error| {
             Event::new(0, "unreadable").detail(serde_json::json!({"reason": error.to_string()}))

@@ -118,7 +118,8 @@ fn second_quits(context: &Context) -> anyhow::Result<()> {
     let drains =
         |state: &State| ["a predecessor that has released", "a child that gives back"].contains(&state.name);
     in_every_state(context, drains, |state| {
-        let entered = (state.enter)(context, state.probation_ms).context("enter")?;
+        let mut entered = (state.enter)(context, state.probation_ms).context("enter")?;
+        entered.held.as_mut().context("a request in flight")?.linger()?;
         entered.service.mark();
         entered.service.signal(entered.target, Signal::SIGQUIT)?;
         call_back(&entered, Signal::SIGHUP)?;
@@ -204,7 +205,7 @@ fn restarts(context: &Context) -> anyhow::Result<()> {
         }
         let generation = if context.strategy == StrategyKind::Double { double } else { single };
         service.await_settled(generation)?;
-        storm::at_rest(service)?;
+        service.await_rest()?;
         let settled = service.generation()?;
         let one = generation + if context.strategy == StrategyKind::Double { 2 } else { 1 };
         ensure!(settled == one, "generation: expected {one}, found {settled}: {}", service.story(0));

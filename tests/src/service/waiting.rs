@@ -81,24 +81,25 @@ impl Service {
         Ok(())
     }
 
-    /// Waits until no restart is under way any more: the last thing that any generation said about one is its end.
+    /// Waits until the last restart that anybody was asked for is over. (That one is settled says nothing of the next: it may
+    /// be spawned before the one before is settled.)
     ///
     /// # Errors
     /// - that is not so within the deadline.
     pub fn await_rest(&self) -> anyhow::Result<()> {
-        let begun = |event: &Event| ["requested", "spawned", "started"].contains(&event.name.as_str());
+        let begun = |event: &&Event| ["requested", "spawned"].contains(&event.name.as_str());
         let over = |event: &Event| ["settled", "failed", "rolled_back"].contains(&event.name.as_str());
         let at_rest = |all: &[Event]| {
-            let last_begun = all.iter().rposition(begun);
-            let last_over = all.iter().rposition(over);
-            (last_begun < last_over).then_some(all.len())
+            let last = all.iter().filter(begun).map(|event| event.attempt).max().unwrap_or(0);
+            let is_over = all.iter().any(|event| over(event) && event.attempt >= last);
+            (last == 0 || is_over).then_some(all.len())
         };
         loop {
             let story = || format!("expected rest, found {}", self.story(self.mark.get()));
-            self.inbox.wait(self.mark.get(), DEADLINE, at_rest).with_context(story)?;
+            let seen = self.inbox.wait(self.mark.get(), DEADLINE, at_rest).with_context(story)?;
             // A restart that was noted may be started only now.
             self.quiesce()?;
-            if at_rest(&self.marked()).is_some() {
+            if !self.marked()[seen..].iter().any(|event| event.name == "requested") {
                 return Ok(());
             }
         }

@@ -26,13 +26,23 @@ impl Held {
         stream.write_all(http::request("/", false).as_bytes())?;
         let answer = read(&mut stream)?;
         let Some(identity) = answer.identity() else { bail!("identity: found `{}`", answer.body) };
-        stream.write_all(b"GET / HTTP/1.1\r\n")?;
+        stream.write_all(b"GET /slow?ms=")?;
         Ok(Self { stream, pid: identity.pid })
+    }
+
+    /// Ends the request, whose answer takes longer than anything is waited for.
+    pub(super) fn linger(&mut self) -> anyhow::Result<()> {
+        self.go_on(3 * DEADLINE.as_millis())
+    }
+
+    fn go_on(&mut self, milliseconds: u128) -> anyhow::Result<()> {
+        write!(self.stream, "{milliseconds} HTTP/1.1\r\nHost: drill\r\n\r\n")?;
+        Ok(())
     }
 
     /// Ends the request: it must be answered by the process that has it, though that drains.
     pub(super) fn finish(mut self) -> anyhow::Result<()> {
-        self.stream.write_all(b"Host: drill\r\n\r\n")?;
+        self.go_on(0)?;
         let answer = read(&mut self.stream)?;
         ensure!(answer.status == 200, "held request: expected status 200, found {}", answer.status);
         let pid = answer.identity().map(|identity| identity.pid);

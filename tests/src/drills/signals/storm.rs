@@ -110,12 +110,12 @@ fn rage(
         // Nothing is waited for: the moment is random.
         me.await_death(Duration::from_millis(random.below(GAP_MS)))?;
     }
-    at_rest(&service)?;
+    service.await_rest()?;
     service.mark();
     send(&service, Signal::SIGUSR2)?;
     service.await_name("requested")?;
     service.await_name("settled").context("after the last USR2")?;
-    at_rest(&service)?;
+    service.await_rest()?;
     let answered = service.get("/")?;
     ensure!(answered.pid == service.owner()?, "owner: expected {}, found {answered:?}", service.owner()?);
     service.signal(service.owner()?, Signal::SIGQUIT)?;
@@ -134,25 +134,6 @@ fn rage(
         count("refused")
     ));
     service.ended()
-}
-
-/// Waits until the last restart that anybody was asked for is settled. (That one is settled says nothing of the next: it
-/// may be spawned before the one before is settled.)
-pub(super) fn at_rest(service: &Service) -> anyhow::Result<()> {
-    loop {
-        let events = service.events();
-        let begun = events.iter().filter(|event| ["requested", "spawned"].contains(&event.name.as_str()));
-        let last = begun.map(|event| event.attempt).max().unwrap_or(0);
-        let settled = |event: &Event| event.name == "settled" && event.attempt >= last;
-        if last > 0 && !events.iter().any(settled) {
-            service.await_event(settled, DEADLINE).with_context(|| format!("attempt {last}"))?;
-        }
-        // A restart that was noted may be started only now.
-        service.quiesce()?;
-        if !service.events()[events.len()..].iter().any(|event| event.name == "requested") {
-            return Ok(());
-        }
-    }
 }
 
 /// An owner starts an attempt only when its own predecessor has released, and none of its own is under way; and each
@@ -212,7 +193,7 @@ fn group_is_one(context: &Context) -> anyhow::Result<()> {
         service.await_event(|event| event.name == "requested" && event.pid == pid, DEADLINE)?;
     }
     service.await_name("spawned")?;
-    at_rest(&service)?;
+    service.await_rest()?;
     ensure!(spawned() == 2, "USR2 to two: expected 2 restarts in all, found {}", service.story(0));
     service.end()
 }
