@@ -3,8 +3,8 @@
 use super::process::Life;
 use super::step::Step;
 use super::world::{Broken, World};
-use goagain_env::Kin;
-use goagain_signals::{Action, Deadline, Event};
+use goagain_env::{Kin, Next, View};
+use goagain_signals::{Action, Deadline, Decisions, Event};
 
 /// Looks at a world, of which `bound` are the steps that are bound to happen.
 pub fn check(world: &mut World, bound: &[Step]) {
@@ -33,11 +33,19 @@ fn is_a_drain(world: &World, step: &Step) -> bool {
 /// Processes drain for as long as they may, and nothing else happens.
 fn in_a_long_drain(world: &World) -> Option<Broken> {
     let owner = world.processes.iter().find(|process| process.runs() && process.accepts)?;
-    let lets_go =
-        world.processes.iter().all(|process| process.machine.decisions().ends_with_probation(Kin::Child));
+    let lets_go = world.processes.iter().all(|process| lets_go(process.machine.decisions()));
     let hangs = world.processes.iter().any(|process| process.life == Life::Hung);
     let acts = world.processes.iter().any(|process| process.looked);
     (owner.asked && lets_go && !hangs && !acts).then_some(Broken::HeldUp)
+}
+
+/// Whether the net under a child ends with probation, whatever comes first: the end of the drain, or DISMISS.
+fn lets_go(decisions: &Decisions) -> bool {
+    let answer = |(drained, dismissed)| {
+        decisions.next(View { successor: Kin::Child, drained, probation: true, dismissed })
+    };
+    [(false, false), (false, true)].map(answer) == [Next::Exit; 2]
+        && ![(true, false), (true, true)].map(answer).contains(&Next::Stay)
 }
 
 fn at_the_end(world: &World) -> Option<Broken> {
