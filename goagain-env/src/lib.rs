@@ -98,6 +98,7 @@ mod mask;
 mod message;
 mod pid;
 mod process;
+mod reset;
 mod strategy;
 mod sys;
 
@@ -113,6 +114,7 @@ pub use self::mask::{Blocked, block_control, unblock};
 pub use self::message::{Message, MessageError};
 pub use self::pid::Pid;
 pub use self::process::{Exit, Process};
+pub use self::reset::reset;
 pub use self::strategy::{Kin, Next, Strategy, View};
 
 /// The README's code is compiled, and run, with the documentation's.

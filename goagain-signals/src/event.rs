@@ -17,6 +17,8 @@ pub enum Event {
     Waiting,
     /// Nothing is in flight any longer, and the application has nothing more to do.
     Drained,
+    /// Nothing but what is long-lived is in flight.
+    OnlyLongLived,
     /// A restart was asked for.
     Restart,
     /// A stop was asked for.
@@ -62,6 +64,10 @@ pub enum Deadline {
     Drain,
     /// The first phase of a drain.
     IdleGrace,
+    /// Until the third phase of a drain, if nothing begins it earlier.
+    LongLived,
+    /// The third phase of a drain: the most time for those that were told last.
+    Parting,
     /// What an aborted or ended image is given before SIGKILL.
     Grace,
     /// Until a predecessor that released in order to exec is ready again.
@@ -106,6 +112,10 @@ pub enum Action {
     StopAccepting,
     /// The second phase of the drain: tell the idle to go.
     CloseIdle,
+    /// The third phase of the drain: tell the long-lived to go.
+    Part,
+    /// The drain is over: what is in flight is cut off.
+    CutOff,
     /// Let the listeners go.
     CloseListeners {
         /// Whether nobody else has them, so that the paths of Unix sockets go too.

@@ -131,11 +131,14 @@ impl Machine {
             Event::Fail(reason) => self.cannot_serve(reason, actions),
             Event::Waiting => self.waiting(actions),
             Event::Drained => self.drained(actions),
+            Event::OnlyLongLived => self.part(actions),
             Event::Restart => self.restart(actions),
             Event::Stop(stop) => self.stop(stop, actions),
             Event::Dismiss => self.dismiss(actions),
             Event::Spawned(attempt) => self.spawned(attempt, actions),
-            Event::SpawnFailed(attempt, reason) => self.spawn_failed(attempt, reason, actions),
+            Event::SpawnFailed(attempt, reason) => {
+                self.spawn_failed(attempt, Report::Failed { reason }, actions)
+            }
             Event::ReleaseSent(attempt) => self.release_sent(attempt, actions),
             Event::ReleaseFailed(attempt) => self.release_failed(attempt, actions),
             Event::ExecFailed(reason) => self.exec_failed(reason, actions),
@@ -272,8 +275,12 @@ impl Machine {
             }
             // Committed and not serving in all this time: it hangs.
             (Deadline::Serving, Phase::Draining) => self.kill_successor(actions),
-            (Deadline::Drain, Phase::Draining | Phase::Released | Phase::Stopping) => self.drained(actions),
+            (Deadline::Drain | Deadline::Parting, Phase::Draining | Phase::Released | Phase::Stopping) => {
+                actions.push(Action::CutOff);
+                self.drained(actions);
+            }
             (Deadline::IdleGrace, _) => actions.push(Action::CloseIdle),
+            (Deadline::LongLived, _) => self.part(actions),
             (Deadline::Grace, _) => self.grace_over(actions),
             (Deadline::Back, Phase::Owner) => self.not_back(actions),
             (Deadline::Release, Phase::Owner) => {
@@ -302,6 +309,7 @@ impl Machine {
 
     /// Stops: what that means depends on who has the service.
     fn stop(&mut self, stop: Stop, actions: &mut Vec<Action>) {
+        let served = !matches!(self.phase, Phase::Init | Phase::Wait | Phase::Dead);
         match self.phase {
             Phase::Init | Phase::Wait => self.stop_uncommitted(stop, actions),
             Phase::Owner | Phase::Starting | Phase::Killing => self.stop_as_owner(stop, actions),
@@ -315,9 +323,18 @@ impl Machine {
             Phase::Dead => {}
         }
         if self.phase == Phase::Dead {
+            actions.extend(served.then_some(Action::CutOff));
             if let Some(peer) = &self.aborted {
                 actions.push(Action::Kill(peer.attempt));
             }
+        }
+    }
+
+    /// The third phase of the drain, which the loop begins once.
+    fn part(&mut self, actions: &mut Vec<Action>) {
+        if matches!(self.phase, Phase::Draining | Phase::Killing | Phase::Released | Phase::Stopping) {
+            let parting = [Action::Disarm(Deadline::LongLived), Action::Part, Action::Arm(Deadline::Parting)];
+            actions.extend(parting);
         }
     }
 

@@ -1,6 +1,6 @@
 //! Everything that happens, for the observer.
 
-use crate::{Signal, Stop};
+use crate::{InFlight, Signal, Stop};
 use goagain_env::Pid;
 use std::{fmt, time::Duration};
 
@@ -59,6 +59,11 @@ pub enum Report {
         /// Why.
         stop: Stop,
     },
+    /// The drain is over, or there is none, and this is in flight still: it is cut off.
+    CutOff {
+        /// How many, by kind.
+        in_flight: InFlight,
+    },
     /// The net is gone: in the predecessor, it let go; in the owner, it was let go.
     Released,
     /// The predecessors have left: one generation is left.
@@ -100,6 +105,7 @@ impl fmt::Display for Report {
             Report::RolledBack { reason } => write!(f, "rolled back: {reason}"),
             Report::TookOver { reason } => write!(f, "took over: {reason}"),
             Report::Draining { stop } => write!(f, "draining: {stop}"),
+            Report::CutOff { in_flight } => write!(f, "cut off: {in_flight}"),
             Report::Released => f.write_str("released"),
             Report::Settled => f.write_str("settled"),
             Report::Callback { callback, error } => write!(f, "callback {callback}: {error}"),

@@ -120,6 +120,9 @@ impl Loop {
         self.read_channels(server);
         self.reap(server);
         self.pass_deadlines(server);
+        if server.only_long_lived() {
+            self.feed(Event::OnlyLongLived, server);
+        }
         if server.is_drained() {
             self.feed(Event::Drained, server);
         }

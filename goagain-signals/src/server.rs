@@ -1,6 +1,6 @@
 //! What the loop asks of the process that it runs in.
 
-use crate::Observed;
+use crate::{InFlight, Observed};
 use goagain_env::Described;
 use std::os::fd::BorrowedFd;
 
@@ -12,13 +12,22 @@ pub trait Server {
     fn stop_accepting(&mut self);
     /// The second phase of the drain: the idle are told to go.
     fn close_idle(&mut self);
+    /// The third phase of the drain: the long-lived are told to go.
+    fn part(&mut self);
+    /// Whether it drains, and nothing but what is long-lived and was not told to go is left.
+    fn only_long_lived(&self) -> bool;
+    /// The drain is over, whatever is in flight: that is cut off. Gives what it is, and what the callback for it said.
+    ///
+    /// # Errors
+    /// The callback's own, which is reported.
+    fn cut_off(&mut self) -> (InFlight, Result<(), String>);
     /// Lets the listeners go; `unlink` says that nobody else has them.
     fn close_listeners(&mut self, unlink: bool);
     /// Whether the application is done and nothing is in flight.
     fn is_drained(&self) -> bool;
     /// What goes to a new image, listeners first.
     fn descriptors(&self) -> Vec<(BorrowedFd<'_>, Described)>;
-    /// A descriptor that is readable when `is_drained` may have changed.
+    /// A descriptor that is readable when `is_drained` or `only_long_lived` may have changed.
     fn wake(&self) -> Option<BorrowedFd<'_>>;
     /// Runs the callback for a signal that reloads.
     ///

@@ -20,6 +20,10 @@ pub struct Settings {
     pub drain_within: Duration,
     /// For the first phase of the drain.
     pub idle_grace: Duration,
+    /// For the third phase of the drain, within the whole.
+    pub long_lived_within: Duration,
+    /// How long it takes until all are told to go, in the second phase and in the third.
+    pub spread: Duration,
     /// The least time for which a predecessor stays the net.
     pub probation: Duration,
     /// From commit to SERVING.
@@ -40,11 +44,18 @@ impl Settings {
             ready_within: Duration::from_secs(60),
             drain_within: Duration::from_secs(30),
             idle_grace: Duration::from_secs(5),
+            long_lived_within: Duration::from_secs(15),
+            spread: Duration::ZERO,
             probation: Duration::from_secs(1),
             serving_within: Duration::from_secs(5),
             grace: Duration::from_secs(5),
             back_within: Duration::from_secs(60),
         }
+    }
+
+    /// What the long-lived have once they begin to be told.
+    pub(crate) fn parting(&self) -> Duration {
+        (self.long_lived_within + self.spread).min(self.drain_within)
     }
 
     /// By when the predecessor of a successor of this kin will have released: what the successor is told. `None` if the

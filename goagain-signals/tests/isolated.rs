@@ -38,7 +38,7 @@ fn a_handle_wakes_the_loop_from_another_thread() {
     soon(move || {
         assert_eq!(turned(&mut inner, &mut server), Turn::Leave);
         assert_eq!(inner.stopped_by(), Some(Stop::Now(None)));
-        assert_eq!(server.asked, ["accept", "stop accepting", "close and unlink"]);
+        assert_eq!(server.asked, ["accept", "stop accepting", "close and unlink", "cut off"]);
     });
 }
 
@@ -61,7 +61,8 @@ fn deadlines_wake_the_loop() {
         assert_eq!(inner.step(&mut server), Turn::Drain(Stop::Gracefully));
         assert_eq!(turned(&mut inner, &mut server), Turn::Leave);
         assert!(inner.is_drained());
-        assert_eq!(server.asked, ["accept", "stop accepting", "close and unlink", "close idle"]);
+        let asked = ["accept", "stop accepting", "close and unlink", "close idle", "part", "cut off"];
+        assert_eq!(server.asked, asked);
     });
 }
 

@@ -42,7 +42,7 @@ fn signals_do_what_they_mean_and_a_process_starts_once() {
         assert!(matches!(&restart[..], [Report::Requested, Report::Failed { .. }]), "{restart:?}");
         assert_eq!(inner.turn(), Turn::Serve);
         let (asked, _) = seen(Raw::SIGTERM, &mut inner);
-        assert_eq!(asked, "close and unlink");
+        assert_eq!(asked, "cut off");
         assert_eq!(inner.turn(), Turn::Leave);
         assert_eq!(inner.stopped_by(), Some(Stop::Now(Some(Signal::Term))));
         inner

@@ -98,7 +98,11 @@ impl Iterator for Acceptor {
         match self.accept(&listener) {
             Ok(None) => None,
             Ok(Some(stream)) => {
-                let guard = self.connections.begin();
+                let mut guard = self.connections.begin();
+                if self.connections.cuts() {
+                    // Short of descriptors, it is served all the same, and is not cut.
+                    let _ = guard.let_cut(&stream);
+                }
                 self.listener = Some(listener);
                 Some(Ok((stream, guard)))
             }

@@ -3,7 +3,7 @@
 use crate::callbacks::{Callbacks, boxed};
 use crate::isolated::Isolated;
 use crate::serving::Serving;
-use crate::{CallbackResult, Goagain, Observed, Signals, StartError, Strategy};
+use crate::{CallbackResult, Connections, Cut, Goagain, Held, Observed, Signals, StartError, Strategy};
 use goagain_env::{Image, Inherited};
 use goagain_signals::{Loop, Settings};
 use std::ffi::OsString;
@@ -28,6 +28,9 @@ struct Adjust {
     ready_within: Option<Duration>,
     drain_within: Option<Duration>,
     idle_grace: Option<Duration>,
+    long_lived_within: Option<Duration>,
+    spread: Option<Duration>,
+    cut: Cut,
     probation: Option<Duration>,
     serving_within: Option<Duration>,
     grace: Option<Duration>,
@@ -39,17 +42,10 @@ const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
 impl Adjust {
     fn bound(&mut self) {
-        let Adjust {
-            signals: _,
-            ready_within,
-            drain_within,
-            idle_grace,
-            probation,
-            serving_within,
-            grace,
-            back_within,
-        } = self;
-        for time in [ready_within, drain_within, idle_grace, probation, serving_within, grace, back_within] {
+        let Adjust { ready_within, drain_within, idle_grace, long_lived_within, spread, .. } = self;
+        let Adjust { probation, serving_within, grace, back_within, .. } = self;
+        let times = [ready_within, drain_within, idle_grace, long_lived_within, spread];
+        for time in times.into_iter().chain([probation, serving_within, grace, back_within]) {
             *time = time.map(|time| time.min(FOR_EVER));
         }
     }
@@ -67,7 +63,7 @@ impl Builder {
         self
     }
 
-    /// How long a drain may take; what is in flight then is left to its fate. 30 s if not said.
+    /// How long a drain may take; what is in flight then is [cut off](Builder::cut). 30 s if not said.
     pub fn drain_within(mut self, time: Duration) -> Builder {
         self.adjust.drain_within = Some(time);
         self
@@ -78,6 +74,42 @@ impl Builder {
     /// connection closed, as it may with any server's keep-alive timeout.
     pub fn idle_grace(mut self, time: Duration) -> Builder {
         self.adjust.idle_grace = Some(time);
+        self
+    }
+
+    /// How long [long-lived](crate::Guard::long_lived) connections have, within the drain, from being told to go. They are told
+    /// when nothing else is in flight any longer, and at the latest this long before the drain's deadline. Half of
+    /// `drain_within` if not said.
+    pub fn long_lived_within(mut self, time: Duration) -> Builder {
+        self.adjust.long_lived_within = Some(time);
+        self
+    }
+
+    /// Over how long a time connections are told to go, the idle and later the long-lived, each at its own moment, evenly
+    /// spread: so that the clients of long connections do not all come back at once. None if not said: it makes each drain
+    /// longer by as much, and how many clients are too many at once is known to the service alone. The long-lived have
+    /// `long_lived_within` after the last is told, as far as `drain_within` goes.
+    pub fn spread(mut self, window: Duration) -> Builder {
+        self.adjust.spread = Some(window);
+        self
+    }
+
+    /// What becomes of connections that are in flight when a drain ends, by its deadline or by a stop; [`Cut::Leave`] if not
+    /// said. For anything else an acceptor keeps a duplicate of each connection's descriptor: count two for each in
+    /// RLIMIT_NOFILE.
+    pub fn cut(mut self, cut: Cut) -> Builder {
+        self.adjust.cut = cut;
+        self
+    }
+
+    /// Called when a drain ends, by its deadline or by a stop, and something is in flight still, before it is
+    /// [cut](Builder::cut): with what is [held](crate::Connections::held) by guards that have a name. How many there are in
+    /// all is reported. Its error or panic is reported, and the process goes its way.
+    pub fn on_cut_off<R: CallbackResult>(
+        mut self,
+        mut callback: impl FnMut(&[Held]) -> R + Send + 'static,
+    ) -> Builder {
+        self.callbacks.on_cut_off = Some(Box::new(move |held| callback(held).into_result()));
         self
     }
 
@@ -166,9 +198,9 @@ impl Builder {
     /// [`StartError`]: this process has started before, a variable or a descriptor of the handoff is broken, or a system
     /// call failed. The predecessor, if there is one, serves on.
     pub fn start(self) -> Result<Goagain, StartError> {
-        let (settings, strategy, callbacks) = self.settings()?;
+        let Chosen { settings, strategy, connections, callbacks } = self.chosen()?;
         let (inner, inherited) = Loop::start(settings, strategy)?;
-        Goagain::new(inner, inherited, callbacks)
+        Ok(Goagain::from_parts(inner, Serving::new(inherited, connections, callbacks)))
     }
 
     /// A server without an environment and without handlers: for unit tests, any number in a process. Nothing is
@@ -179,12 +211,13 @@ impl Builder {
     /// [`StartError`]: a system call failed.
     pub fn isolated(self) -> Result<Goagain, StartError> {
         let may_start = self.image.is_some();
-        let (settings, strategy, callbacks) = self.settings()?;
+        let Chosen { settings, strategy, connections, callbacks } = self.chosen()?;
         let strategy = if may_start { strategy } else { Box::new(Isolated(strategy)) };
-        Goagain::new(Loop::isolated(settings, strategy)?, Inherited::default(), callbacks)
+        let inner = Loop::isolated(settings, strategy)?;
+        Ok(Goagain::from_parts(inner, Serving::new(Inherited::default(), connections, callbacks)))
     }
 
-    fn settings(mut self) -> Result<(Settings, Box<dyn Strategy>, Callbacks), StartError> {
+    fn chosen(mut self) -> Result<Chosen, StartError> {
         let image = match self.image {
             Some(path) => Image::at(path),
             None => Image::current(),
@@ -193,35 +226,30 @@ impl Builder {
         let args = self.args.unwrap_or_else(|| std::env::args_os().skip(1).collect());
         let mut settings = Settings::new(image, args);
         self.adjust.bound();
-        let Adjust {
-            signals,
-            ready_within,
-            drain_within,
-            idle_grace,
-            probation,
-            serving_within,
-            grace,
-            back_within,
-        } = self.adjust;
+        let Adjust { signals, ready_within, drain_within, idle_grace, long_lived_within, .. } = self.adjust;
+        let Adjust { spread, cut, probation, serving_within, grace, back_within, .. } = self.adjust;
         settings.signals = signals.unwrap_or(settings.signals);
         settings.ready_within = ready_within.unwrap_or(settings.ready_within);
         settings.drain_within = drain_within.unwrap_or(settings.drain_within);
         settings.idle_grace = idle_grace.unwrap_or(settings.idle_grace);
+        settings.long_lived_within = long_lived_within.unwrap_or(settings.drain_within / 2);
+        settings.spread = spread.unwrap_or(settings.spread);
         settings.probation = probation.unwrap_or(settings.probation);
         settings.serving_within = serving_within.unwrap_or(settings.serving_within);
         settings.grace = grace.unwrap_or(settings.grace);
         settings.back_within = back_within.unwrap_or(settings.ready_within);
-        Ok((settings, self.strategy, self.callbacks))
+        let connections = Connections::new(settings.spread, cut).map_err(system("make a socketpair"))?;
+        Ok(Chosen { settings, strategy: self.strategy, connections, callbacks: self.callbacks })
     }
+}
+
+struct Chosen {
+    settings: Settings,
+    strategy: Box<dyn Strategy>,
+    connections: Connections,
+    callbacks: Callbacks,
 }
 
 pub(crate) fn system(what: &'static str) -> impl FnOnce(io::Error) -> StartError {
     move |source| StartError::System { what, source }
-}
-
-impl Goagain {
-    fn new(inner: Loop, inherited: Inherited, callbacks: Callbacks) -> Result<Goagain, StartError> {
-        let serving = Serving::new(inherited, callbacks).map_err(system("make a socketpair"))?;
-        Ok(Goagain::from_parts(inner, serving))
-    }
 }

@@ -1,5 +1,6 @@
 //! The user's callbacks, each kept from doing harm.
 
+use crate::Held;
 use goagain_signals::Observed;
 use std::any::Any;
 use std::fmt;
@@ -27,6 +28,7 @@ impl<E: fmt::Display> CallbackResult for Result<(), E> {
 }
 
 pub(crate) type Callback = Box<dyn FnMut() -> Result<(), String> + Send>;
+pub(crate) type OnCutOff = Box<dyn FnMut(&[Held]) -> Result<(), String> + Send>;
 pub(crate) type Observer = Box<dyn FnMut(&Observed) + Send>;
 
 #[derive(Default)]
@@ -34,6 +36,7 @@ pub(crate) struct Callbacks {
     pub(crate) on_hup: Option<Callback>,
     pub(crate) on_usr1: Option<Callback>,
     pub(crate) before_exec: Option<Callback>,
+    pub(crate) on_cut_off: Option<OnCutOff>,
     pub(crate) observers: Vec<Observer>,
 }
 
@@ -62,6 +65,15 @@ pub(crate) fn call(callback: &mut Option<Callback>) -> Result<(), String> {
     match callback {
         None => Ok(()),
         Some(callback) => catch_unwind(AssertUnwindSafe(callback)).unwrap_or_else(|panic| Err(said(&*panic))),
+    }
+}
+
+pub(crate) fn call_with(callback: &mut Option<OnCutOff>, held: &[Held]) -> Result<(), String> {
+    match callback {
+        None => Ok(()),
+        Some(callback) => {
+            catch_unwind(AssertUnwindSafe(|| callback(held))).unwrap_or_else(|panic| Err(said(&*panic)))
+        }
     }
 }
 

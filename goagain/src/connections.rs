@@ -1,48 +1,81 @@
 //! Counting what is in flight.
 
-use crate::gate::Gate;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+mod cut;
+mod guard;
+mod held;
+mod phase;
+mod spread;
+
+pub use self::cut::Cut;
+pub use self::guard::{Guard, Kind};
+pub use self::held::Held;
+pub use self::phase::{DrainPhase, Reached};
+
+use self::held::Register;
+use self::phase::Gates;
+use self::spread::Spread;
+use crate::InFlight;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-/// One atomic holds it all, so that whoever changes a count knows the phase at that very moment.
+/// One atomic holds what each connection changes, so that whoever changes a count knows the phase at that very moment.
 const CONNECTION: u64 = 1;
-const WAITING: u64 = 1 << 31;
+const WAITING: u64 = 1 << 30;
 const COUNT: u64 = WAITING - 1;
+const PARTING: u64 = 1 << 61;
 const DRAINING: u64 = 1 << 62;
 const CLOSING: u64 = 1 << 63;
 
 /// What is in flight: each connection, or whatever else a drain waits for, holds a [`Guard`].
 ///
-/// A guard costs an atomic addition when it begins and one when it ends. An acceptor makes one for each connection; for
-/// other work call [`Connections::begin`].
+/// A guard costs an atomic addition when it begins, one when it ends, and one when it goes from idle to in a request or
+/// back. An acceptor makes one for each connection; for other work call [`Connections::begin`].
+///
+/// What a drain does, it does in this order: nothing is accepted; the idle are told to go; what is in a request is
+/// finished; the long-lived are told to go, and have their time. [`Connections::reached`] is a phase of it as something to
+/// wait for: by a descriptor, by a future, or blocking.
 #[derive(Clone, Debug)]
-pub struct Connections(Arc<Counts>);
+pub struct Connections(Arc<Shared>);
 
 #[derive(Debug)]
-struct Counts {
+struct Shared {
+    /// How many there are, how many of them are idle, and the phase.
     state: AtomicU64,
+    /// How many of them are long-lived. Only they touch it.
+    long_lived: AtomicU64,
     wake: UnixStream,
     woken: UnixStream,
-    closing: Mutex<Arc<Gate>>,
+    gates: Gates,
+    spread: Spread,
+    cut: Cut,
+    register: Register,
 }
 
 impl Connections {
-    pub(crate) fn new() -> io::Result<Connections> {
+    pub(crate) fn new(spread: Duration, cut: Cut) -> io::Result<Connections> {
         let (wake, woken) = UnixStream::pair()?;
         wake.set_nonblocking(true)?;
         woken.set_nonblocking(true)?;
-        let closing = Mutex::new(Arc::new(Gate::new()?));
-        Ok(Connections(Arc::new(Counts { state: AtomicU64::new(0), wake, woken, closing })))
+        Ok(Connections(Arc::new(Shared {
+            state: AtomicU64::new(0),
+            long_lived: AtomicU64::new(0),
+            wake,
+            woken,
+            gates: Gates::new()?,
+            spread: Spread::over(spread),
+            cut,
+            register: Register::default(),
+        })))
     }
 
     /// Counts one more, until the guard is dropped. It begins as one that has not sent a request yet.
     pub fn begin(&self) -> Guard {
         self.0.state.fetch_add(CONNECTION + WAITING, Ordering::SeqCst);
-        Guard { connections: self.clone(), waiting: true }
+        Guard::new(self.clone())
     }
 
     /// How many guards there are.
@@ -57,7 +90,22 @@ impl Connections {
 
     /// How many of them wait for a request: new ones, and idle ones.
     pub fn waiting(&self) -> usize {
-        ((self.state() >> 31) & COUNT) as usize
+        ((self.state() / WAITING) & COUNT) as usize
+    }
+
+    /// How many there are of each kind. What changes at this very moment may be counted as in a request.
+    pub fn in_flight(&self) -> InFlight {
+        let state = self.state();
+        let long_lived = self.0.long_lived.load(Ordering::SeqCst) as usize;
+        let (all, idle) = ((state & COUNT) as usize, ((state / WAITING) & COUNT) as usize);
+        let long_lived = long_lived.min(all - idle);
+        InFlight { idle, in_request: all - idle - long_lived, long_lived }
+    }
+
+    /// What is held by guards that were [given a name](Guard::set_name) or [a connection to cut](Guard::let_cut), the
+    /// oldest first: for the operator who wants to know what a drain waits for.
+    pub fn held(&self) -> Vec<Held> {
+        self.0.register.held()
     }
 
     /// Whether this process has stopped accepting: from now on every answer closes its connection.
@@ -65,9 +113,20 @@ impl Connections {
         self.state() & DRAINING != 0
     }
 
-    /// Whether the drain is in its second phase: a connection that waits for a request is to be closed.
+    /// Whether the drain is in its second phase: a connection that waits for a request is to be closed. With a
+    /// [spread](crate::Builder::spread), ask its [guard](Guard::is_closing).
     pub fn is_closing(&self) -> bool {
         self.state() & CLOSING != 0
+    }
+
+    /// Whether the drain is in its third phase: what is long-lived is to come to an end.
+    pub fn is_parting(&self) -> bool {
+        self.state() & PARTING != 0
+    }
+
+    /// A phase of this term's drain, to wait for: by its descriptor, as a future, or blocking.
+    pub fn reached(&self, phase: DrainPhase) -> Reached {
+        self.0.gates.reached(phase)
     }
 
     fn state(&self) -> u64 {
@@ -76,25 +135,44 @@ impl Connections {
 
     /// Back to serving: at the start of a term.
     pub(crate) fn serve(&self) -> io::Result<()> {
-        self.0.state.fetch_and(!(DRAINING | CLOSING), Ordering::SeqCst);
-        let mut gate = self.0.closing.lock().unwrap_or_else(PoisonError::into_inner);
-        if gate.is_closed() {
-            *gate = Arc::new(Gate::new()?);
-        }
-        Ok(())
+        self.0.state.fetch_and(!(DRAINING | CLOSING | PARTING), Ordering::SeqCst);
+        self.0.gates.open()
     }
 
     pub(crate) fn drain(&self) {
-        self.0.state.fetch_or(DRAINING, Ordering::SeqCst);
+        self.enter(DRAINING, DrainPhase::Draining);
     }
 
     pub(crate) fn close_idle(&self) {
-        self.0.state.fetch_or(CLOSING, Ordering::SeqCst);
-        self.closing_gate().close();
+        self.enter(CLOSING, DrainPhase::Closing);
     }
 
-    fn closing_gate(&self) -> Arc<Gate> {
-        Arc::clone(&self.0.closing.lock().unwrap_or_else(PoisonError::into_inner))
+    pub(crate) fn part(&self) {
+        self.enter(PARTING, DrainPhase::Parting);
+    }
+
+    fn enter(&self, flag: u64, phase: DrainPhase) {
+        self.0.state.fetch_or(flag, Ordering::SeqCst);
+        self.0.gates.close(phase);
+    }
+
+    /// Whether nothing but what is long-lived is left, and has not been told to go.
+    pub(crate) fn only_long_lived(&self) -> bool {
+        let state = self.state();
+        // In this order: one that goes in between makes this false, and wakes the loop; in the other, it could make it true
+        // beside a request.
+        let long_lived = self.0.long_lived.load(Ordering::SeqCst);
+        state & DRAINING != 0 && state & PARTING == 0 && long_lived > 0 && state & COUNT == long_lived
+    }
+
+    /// The drain is over, and these are not: they are closed or reset, as was chosen.
+    pub(crate) fn cut_off(&self) {
+        self.0.register.cut(self.0.cut);
+    }
+
+    /// Whether each connection that is accepted can be cut.
+    pub(crate) fn cuts(&self) -> bool {
+        self.0.cut != Cut::Leave
     }
 
     /// Takes the wake-up, before the count is looked at.
@@ -107,8 +185,14 @@ impl Connections {
         self.0.woken.as_fd()
     }
 
-    fn ended(&self, before: u64) {
-        if before & DRAINING != 0 && before & COUNT == 1 {
+    /// One is gone, or has become long-lived: `before` and `left` say what was there and is.
+    fn fewer(&self, before: u64, left: u64) {
+        if before & DRAINING == 0 {
+            return;
+        }
+        // Of two that do this at once, the second sees what both did.
+        let parts = before & PARTING == 0 && left == self.0.long_lived.load(Ordering::SeqCst);
+        if left == 0 || parts {
             self.wake_up();
         }
     }
@@ -119,147 +203,5 @@ impl Connections {
     }
 }
 
-/// One connection in flight, or one piece of other work; the drain waits until it is dropped.
-///
-/// It can say whether the connection waits for a request ([`Guard::idle`]) or is in one ([`Guard::busy`]): what a drain
-/// does with it depends on that. A guard begins as one that waits.
-#[derive(Debug)]
-pub struct Guard {
-    connections: Connections,
-    waiting: bool,
-}
-
-impl Guard {
-    /// Whether the answer being written should close its connection (`Connection: close`).
-    pub fn is_draining(&self) -> bool {
-        self.connections.is_draining()
-    }
-
-    /// Whether a connection that waits for a request should be closed now.
-    pub fn is_closing(&self) -> bool {
-        self.connections.is_closing()
-    }
-
-    /// The connection waits for its next request.
-    pub fn idle(&mut self) {
-        if !std::mem::replace(&mut self.waiting, true) {
-            self.connections.0.state.fetch_add(WAITING, Ordering::SeqCst);
-        }
-    }
-
-    /// A request has begun.
-    pub fn busy(&mut self) {
-        if std::mem::replace(&mut self.waiting, false) {
-            self.connections.0.state.fetch_sub(WAITING, Ordering::SeqCst);
-        }
-    }
-
-    /// Waits for the next request on `stream` (`poll`): `true` when there is something to read, `false` when a drain tells
-    /// the idle to go and there is nothing. The guard is idle meanwhile, and busy after `true`.
-    ///
-    /// For servers with a thread a connection. It is a wait that a blocking `read` would do as well, but for the drain.
-    ///
-    /// # Errors
-    /// Those of `poll`.
-    pub fn wait_readable(&mut self, stream: impl AsFd) -> io::Result<bool> {
-        self.idle();
-        let gate = self.connections.closing_gate();
-        let mut fds =
-            [PollFd::new(stream.as_fd(), PollFlags::POLLIN), PollFd::new(gate.as_fd(), PollFlags::POLLIN)];
-        loop {
-            match poll(&mut fds, PollTimeout::NONE) {
-                Ok(_) => break,
-                Err(nix::Error::EINTR) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        // A request that is there is served, whatever else is said.
-        let readable = fds[0].any() == Some(true);
-        if readable {
-            self.busy();
-        }
-        Ok(readable)
-    }
-}
-
-impl Drop for Guard {
-    fn drop(&mut self) {
-        let gone = if self.waiting { CONNECTION + WAITING } else { CONNECTION };
-        let before = self.connections.0.state.fetch_sub(gone, Ordering::SeqCst);
-        self.connections.ended(before);
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn guards_are_counted_and_say_what_they_do() {
-        let connections = Connections::new().unwrap();
-        assert!(connections.is_empty());
-        let mut first = connections.begin();
-        let second = connections.begin();
-        assert_eq!((connections.len(), connections.waiting()), (2, 2));
-        first.busy();
-        first.busy();
-        assert_eq!((connections.len(), connections.waiting()), (2, 1));
-        first.idle();
-        assert_eq!((connections.len(), connections.waiting()), (2, 2));
-        first.busy();
-        drop(first);
-        drop(second);
-        assert_eq!((connections.len(), connections.waiting()), (0, 0));
-    }
-
-    #[test]
-    fn the_last_guard_of_a_drain_wakes_and_no_other_does() {
-        let connections = Connections::new().unwrap();
-        let woken = || {
-            let mut fds = [PollFd::new(connections.wake(), PollFlags::POLLIN)];
-            poll(&mut fds, PollTimeout::ZERO).unwrap() == 1
-        };
-        drop(connections.begin());
-        assert!(!woken(), "nothing waits while serving");
-        let (first, second) = (connections.begin(), connections.begin());
-        connections.drain();
-        drop(first);
-        assert!(!woken(), "one is left");
-        drop(second);
-        assert!(woken());
-        connections.take_wake();
-        assert!(!woken());
-    }
-
-    #[test]
-    fn closing_ends_a_wait_unless_a_request_is_there() {
-        let connections = Connections::new().unwrap();
-        let (client, server) = UnixStream::pair().unwrap();
-        let mut guard = connections.begin();
-        connections.drain();
-        let waiting = std::thread::spawn(move || {
-            let first = guard.wait_readable(&server).unwrap();
-            let waiting = guard.connections.waiting();
-            (first, waiting, guard, server)
-        });
-        connections.close_idle();
-        let (first, waiting, mut guard, server) = waiting.join().unwrap();
-        assert!(!first, "an idle connection is told to go");
-        assert_eq!(waiting, 1);
-        (&client).write_all(b"GET").unwrap();
-        assert!(guard.wait_readable(&server).unwrap(), "a request that is there is served");
-        assert_eq!(connections.waiting(), 0);
-    }
-
-    #[test]
-    fn a_new_term_serves_again() {
-        let connections = Connections::new().unwrap();
-        let guard = connections.begin();
-        connections.drain();
-        connections.close_idle();
-        assert!(guard.is_draining() && guard.is_closing());
-        connections.serve().unwrap();
-        assert!(!guard.is_draining() && !guard.is_closing());
-        assert!(!connections.closing_gate().is_closed());
-    }
-}
+mod tests;

@@ -119,7 +119,7 @@ pub use acceptor::Acceptor;
 pub use bind::Bind;
 pub use builder::Builder;
 pub use callbacks::CallbackResult;
-pub use connections::{Connections, Guard};
+pub use connections::{Connections, Cut, DrainPhase, Guard, Held, Kind, Reached};
 pub use error::{ListenError, ReadyError};
 pub use goagain::{Finish, Goagain};
 #[cfg(feature = "double")]
@@ -132,7 +132,9 @@ pub use goagain_env::{
     Address, HandoffError, InheritError, Kin, Launch, LaunchError, Launched, Next, Pid, SeedSignal, Strategy,
     View,
 };
-pub use goagain_signals::{Handle, Meaning, Observed, Report, Signal, Signals, StartError, Stop, Turn};
+pub use goagain_signals::{
+    Handle, InFlight, Meaning, Observed, Report, Signal, Signals, StartError, Stop, Turn,
+};
 #[cfg(feature = "single")]
 pub use goagain_single::Single;
 pub use listener::Listener;

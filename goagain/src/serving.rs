@@ -1,9 +1,9 @@
 //! What the loop asks of this process, answered.
 
-use crate::callbacks::{Callbacks, call};
+use crate::callbacks::{Callbacks, call, call_with};
 use crate::listener::{Slot, Terms};
 use crate::socket::Socket;
-use crate::{Address, Connections};
+use crate::{Address, Connections, InFlight};
 use goagain_env::{Described, Inherited};
 use goagain_signals::{Observed, Report, Server};
 use nix::sys::socket::{getsockopt, sockopt};
@@ -70,18 +70,18 @@ pub(crate) struct Serving {
 }
 
 impl Serving {
-    pub(crate) fn new(inherited: Inherited, callbacks: Callbacks) -> io::Result<Serving> {
-        Ok(Serving {
+    pub(crate) fn new(inherited: Inherited, connections: Connections, callbacks: Callbacks) -> Serving {
+        Serving {
             kept: Vec::new(),
             inherited,
             terms: Terms::new(),
-            connections: Connections::new()?,
+            connections,
             callbacks,
             finishing: false,
             term: 0,
             known_term: 0,
             unlink: Vec::new(),
-        })
+        }
     }
 
     /// Whether the acceptors of the application have ended while a new term has begun.
@@ -142,6 +142,24 @@ impl Server for Serving {
 
     fn close_idle(&mut self) {
         self.connections.close_idle();
+    }
+
+    fn part(&mut self) {
+        self.connections.part();
+    }
+
+    fn only_long_lived(&self) -> bool {
+        self.connections.only_long_lived()
+    }
+
+    fn cut_off(&mut self) -> (InFlight, Result<(), String>) {
+        let in_flight = self.connections.in_flight();
+        if in_flight.total() == 0 {
+            return (in_flight, Ok(()));
+        }
+        let called = call_with(&mut self.callbacks.on_cut_off, &self.connections.held());
+        self.connections.cut_off();
+        (in_flight, called)
     }
 
     fn close_listeners(&mut self, unlink: bool) {

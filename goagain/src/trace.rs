@@ -11,6 +11,7 @@ pub(crate) fn event(observed: &Observed) {
         | Report::Failed { .. }
         | Report::RolledBack { .. }
         | Report::TookOver { .. }
+        | Report::CutOff { .. }
         | Report::Callback { .. }
         | Report::Warning { .. } => tracing::warn!(attempt, after_ms, "{report}"),
         _ => tracing::info!(attempt, after_ms, "{report}"),

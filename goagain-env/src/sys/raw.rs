@@ -166,3 +166,17 @@ pub(crate) fn no_sigpipe(socket: &OwnedFd) -> io::Result<()> {
         _ => Err(io::Error::last_os_error()),
     }
 }
+
+/// `connect(2)` to AF_UNSPEC: on Linux a TCP connection is reset by it at once, whoever else holds it.
+#[cfg(target_os = "linux")]
+pub(crate) fn disconnect(socket: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: sockaddr is plain data, for which zeroes are a value.
+    let mut nobody: libc::sockaddr = unsafe { mem::zeroed() };
+    nobody.sa_family = libc::AF_UNSPEC as libc::sa_family_t;
+    let size = size_of::<libc::sockaddr>() as libc::socklen_t;
+    // SAFETY: the descriptor is borrowed, so open; `nobody` has `size` bytes and outlives the call, which only reads it.
+    match unsafe { libc::connect(socket.as_raw_fd(), &nobody, size) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}

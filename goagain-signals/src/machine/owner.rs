@@ -4,20 +4,17 @@ use super::{Machine, Peer, Phase};
 use crate::{Action, Deadline, Report, Stop};
 use goagain_env::{Kin, Message};
 
+/// What a drain begins with.
+pub(super) const DRAIN: [Deadline; 3] = [Deadline::IdleGrace, Deadline::LongLived, Deadline::Drain];
+
 impl Machine {
     /// This process accepts from here on.
     pub(super) fn own(&mut self, actions: &mut Vec<Action>) {
         self.phase = Phase::Owner;
         self.stop = None;
-        let over = [
-            Deadline::Answer,
-            Deadline::Ready,
-            Deadline::Probation,
-            Deadline::Serving,
-            Deadline::Drain,
-            Deadline::IdleGrace,
-        ];
-        actions.extend(over.map(Action::Disarm));
+        let over = [Deadline::Answer, Deadline::Ready, Deadline::Probation, Deadline::Serving];
+        let drain = [Deadline::Drain, Deadline::IdleGrace, Deadline::LongLived, Deadline::Parting];
+        actions.extend(over.into_iter().chain(drain).map(Action::Disarm));
         actions.push(Action::Accept);
         for peer in self.leaving.iter().filter(|peer| peer.kin == Kin::Child) {
             actions.push(Action::Arm(Deadline::Leave(peer.attempt)));
@@ -98,16 +95,16 @@ impl Machine {
         }
     }
 
-    pub(super) fn spawn_failed(&mut self, attempt: u64, reason: String, actions: &mut Vec<Action>) {
+    pub(super) fn spawn_failed(&mut self, attempt: u64, report: Report, actions: &mut Vec<Action>) {
         if self.phase == Phase::Starting && self.attempt == attempt && self.successor.is_none() {
-            self.failed(attempt, reason, actions);
+            self.failed(attempt, report, actions);
         }
     }
 
     /// The attempt is over and the owner goes on.
-    pub(super) fn failed(&mut self, attempt: u64, reason: String, actions: &mut Vec<Action>) {
+    pub(super) fn failed(&mut self, attempt: u64, report: Report, actions: &mut Vec<Action>) {
         self.phase = Phase::Owner;
-        actions.extend([Action::Disarm(Deadline::Ready), Action::Report(attempt, Report::Failed { reason })]);
+        actions.extend([Action::Disarm(Deadline::Ready), Action::Report(attempt, report)]);
         self.start_if_asked(actions);
     }
 
@@ -130,7 +127,7 @@ impl Machine {
 
     pub(super) fn attempt_failed(&mut self, reason: String, kill: bool, actions: &mut Vec<Action>) {
         self.abort(&reason, kill, actions);
-        self.failed(self.attempt, reason, actions);
+        self.failed(self.attempt, Report::Failed { reason }, actions);
     }
 
     /// The owner stops, and with it every successor that is not committed, and a predecessor that is the net.
@@ -165,7 +162,7 @@ impl Machine {
             Action::Report(self.attempt, Report::Draining { stop }),
         ]);
         if !now {
-            actions.extend([Action::Arm(Deadline::IdleGrace), Action::Arm(Deadline::Drain)]);
+            actions.extend(DRAIN.map(Action::Arm));
         }
     }
 

@@ -1,5 +1,6 @@
 //! What a process does about its successor: it commits, is the net, rolls back, releases.
 
+use super::owner::DRAIN;
 use super::{Machine, Peer, Phase};
 use crate::{Action, Deadline, Report, Stop};
 use goagain_env::{Message, Next, View};
@@ -46,9 +47,8 @@ impl Machine {
             Action::Report(attempt, Report::Ready),
             Action::Report(attempt, Report::Committed),
             Action::Report(attempt, Report::Draining { stop: Stop::HandedOver }),
-            Action::Arm(Deadline::IdleGrace),
-            Action::Arm(Deadline::Drain),
         ]);
+        actions.extend(DRAIN.map(Action::Arm));
     }
 
     /// A seed's process serves as soon as it signals, and knows of no net: there is no probation.
@@ -184,7 +184,10 @@ impl Machine {
         let Some(peer) = self.successor.take() else { return };
         actions.push(Action::Disarm(Deadline::Grace));
         match self.phase {
-            Phase::Starting => self.failed(peer.attempt, format!("it {how} before it was ready"), actions),
+            Phase::Starting => {
+                let reason = format!("it {how} before it was ready");
+                self.failed(peer.attempt, Report::Failed { reason }, actions);
+            }
             Phase::Draining | Phase::Killing => {
                 // What COMMIT passed on was not done.
                 self.again |= std::mem::take(&mut self.passed);

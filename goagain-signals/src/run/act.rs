@@ -91,6 +91,18 @@ impl Loop {
                 server.close_idle();
                 None
             }
+            Action::Part => {
+                server.part();
+                None
+            }
+            Action::CutOff => {
+                let (in_flight, called) = server.cut_off();
+                self.callback(("on_cut_off", called), server);
+                if in_flight.total() > 0 {
+                    self.report(self.machine.attempt(), Report::CutOff { in_flight }, server);
+                }
+                None
+            }
             Action::CloseListeners { unlink } => {
                 server.close_listeners(unlink);
                 None
@@ -114,6 +126,8 @@ impl Loop {
             Deadline::Serving => settings.serving_within,
             Deadline::Drain => settings.drain_within,
             Deadline::IdleGrace => settings.idle_grace.min(settings.drain_within),
+            Deadline::LongLived => settings.drain_within - settings.parting(),
+            Deadline::Parting => settings.parting(),
             Deadline::Grace => settings.grace,
             Deadline::Back => settings.back_within,
             Deadline::Release => self.release_within.unwrap_or(settings.drain_within + settings.grace),

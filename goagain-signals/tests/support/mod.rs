@@ -2,7 +2,7 @@
 #![allow(dead_code, reason = "each test program uses a part")]
 
 use goagain_env::{Described, Image, Next, Strategy, View};
-use goagain_signals::{Observed, Report, Server, Settings};
+use goagain_signals::{InFlight, Observed, Report, Server, Settings};
 use std::os::fd::BorrowedFd;
 use std::sync::mpsc::channel;
 use std::thread;
@@ -34,6 +34,8 @@ pub(crate) struct Remembers {
     pub(crate) asked: Vec<&'static str>,
     pub(crate) reports: Vec<Report>,
     pub(crate) drained: bool,
+    pub(crate) only_long_lived: bool,
+    pub(crate) in_flight: InFlight,
 }
 
 impl Server for Remembers {
@@ -47,6 +49,20 @@ impl Server for Remembers {
 
     fn close_idle(&mut self) {
         self.asked.push("close idle");
+    }
+
+    fn part(&mut self) {
+        self.asked.push("part");
+        self.only_long_lived = false;
+    }
+
+    fn only_long_lived(&self) -> bool {
+        self.only_long_lived
+    }
+
+    fn cut_off(&mut self) -> (InFlight, Result<(), String>) {
+        self.asked.push("cut off");
+        (self.in_flight, Ok(()))
     }
 
     fn close_listeners(&mut self, unlink: bool) {

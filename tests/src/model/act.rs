@@ -42,9 +42,10 @@ pub fn act(world: &mut World, me: usize, action: Action, is_entitled: bool) -> O
             }
         }
         Action::Close(attempt) => close(world, me, attempt),
-        // Its passing changes nothing in the machine.
-        Action::Arm(Deadline::IdleGrace) => {}
-        Action::Arm(Deadline::Drain) => {}
+        // Their passing changes nothing in the machine.
+        Action::Arm(Deadline::IdleGrace | Deadline::LongLived) => {}
+        // Their passing is `Step::Drained`.
+        Action::Arm(Deadline::Drain | Deadline::Parting) => {}
         Action::Arm(deadline) => {
             world.processes[me].armed.insert(deadline);
         }
@@ -68,7 +69,7 @@ pub fn act(world: &mut World, me: usize, action: Action, is_entitled: bool) -> O
             let process = &mut world.processes[me];
             process.asked |= std::mem::take(&mut process.passed);
         }
-        Action::SignalSeed(_) | Action::CloseIdle | Action::Report(..) => {}
+        Action::SignalSeed(_) | Action::CloseIdle | Action::Part | Action::CutOff | Action::Report(..) => {}
     }
     None
 }

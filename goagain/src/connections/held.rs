@@ -1,0 +1,122 @@
+//! The list of what is held, for those who asked to be in it.
+
+use super::cut::{Cut, cut};
+use super::guard::Kind;
+use nix::sys::socket::{SockaddrLike, SockaddrStorage, getpeername};
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::fmt;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+/// One thing that a drain waits for, or did in vain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Held {
+    /// The name that its guard was [given](crate::Guard::set_name), or else the address of its client.
+    pub name: String,
+    /// What it does.
+    pub kind: Kind,
+    /// For how long it has been in the list.
+    pub age: Duration,
+}
+
+impl fmt::Display for Held {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({}, {:.1} s)", self.name, self.kind, self.age.as_secs_f64())
+    }
+}
+
+/// What a guard that is in the list says of itself.
+#[derive(Debug)]
+pub(super) struct Entry {
+    since: Instant,
+    kind: AtomicU8,
+    name: Mutex<Option<Cow<'static, str>>>,
+    connection: OnceLock<OwnedFd>,
+}
+
+impl Entry {
+    pub(super) fn set_kind(&self, kind: Kind) {
+        self.kind.store(kind as u8, Ordering::Relaxed);
+    }
+
+    pub(super) fn set_name(&self, name: Cow<'static, str>) {
+        *self.name.lock().unwrap_or_else(PoisonError::into_inner) = Some(name);
+    }
+
+    /// The first one stays.
+    pub(super) fn set_connection(&self, connection: OwnedFd) {
+        let _ = self.connection.set(connection);
+    }
+
+    fn held(&self, now: Instant) -> Held {
+        let name = self.name.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let kind = match self.kind.load(Ordering::Relaxed) {
+            0 => Kind::Idle,
+            1 => Kind::InRequest,
+            _ => Kind::LongLived,
+        };
+        let name = name.map(Cow::into_owned).or_else(|| self.client());
+        let name = name.unwrap_or_else(|| "without a name".to_owned());
+        Held { name, kind, age: now.saturating_duration_since(self.since) }
+    }
+
+    fn client(&self) -> Option<String> {
+        let address: SockaddrStorage = getpeername(self.connection.get()?.as_raw_fd()).ok()?;
+        // A client of a Unix socket has none.
+        address.family().filter(|_| address.as_unix_addr().is_none()).map(|_| address.to_string())
+    }
+}
+
+/// All that are in the list, by their address in memory.
+#[derive(Debug, Default)]
+pub(super) struct Register(Mutex<HashMap<usize, Arc<Entry>>>);
+
+impl Register {
+    pub(super) fn enter(&self, kind: Kind) -> Arc<Entry> {
+        let entry = Arc::new(Entry {
+            since: Instant::now(),
+            kind: AtomicU8::new(kind as u8),
+            name: Mutex::default(),
+            connection: OnceLock::new(),
+        });
+        self.lock().insert(key(&entry), Arc::clone(&entry));
+        entry
+    }
+
+    pub(super) fn leave(&self, entry: &Arc<Entry>) {
+        let left = self.lock().remove(&key(entry));
+        // Its descriptor is closed without our lock.
+        drop(left);
+    }
+
+    pub(super) fn held(&self) -> Vec<Held> {
+        let now = Instant::now();
+        let mut held: Vec<Held> = self.entries().iter().map(|entry| entry.held(now)).collect();
+        held.sort_by_key(|held| std::cmp::Reverse(held.age));
+        held
+    }
+
+    pub(super) fn cut(&self, how: Cut) {
+        for entry in self.entries() {
+            if let Some(connection) = entry.connection.get() {
+                cut(connection.as_fd(), how);
+            }
+        }
+    }
+
+    fn entries(&self) -> Vec<Arc<Entry>> {
+        self.lock().values().cloned().collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<usize, Arc<Entry>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn key(entry: &Arc<Entry>) -> usize {
+    Arc::as_ptr(entry) as usize
+}

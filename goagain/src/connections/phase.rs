@@ -1,0 +1,177 @@
+//! The phases of a drain, as something to wait for.
+
+use crate::gate::Gate;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use std::future::Future;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+/// How far a drain has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum DrainPhase {
+    /// Nothing is accepted; what sends a request is still served, and its answer closes the connection.
+    Draining,
+    /// The idle are told to go: after [`Builder::idle_grace`](crate::Builder::idle_grace).
+    Closing,
+    /// The long-lived are told to go: when nothing else is left, and soon enough before the drain's deadline. See
+    /// [`Builder::long_lived_within`](crate::Builder::long_lived_within).
+    Parting,
+}
+
+/// A phase of a drain that is reached, or will be: see [`Connections::reached`](crate::Connections::reached).
+///
+/// It is readable from then on (poll(2)), for any number of threads; a future, of any executor, that needs no descriptor
+/// registered; and can be waited for. It belongs to the term in which it was made: after a roll back, make another.
+#[derive(Debug)]
+#[must_use = "a future does nothing unless it is awaited"]
+pub struct Reached {
+    gate: Arc<Gate>,
+    /// Where its task waits, if one does.
+    place: Option<u64>,
+}
+
+impl Reached {
+    /// Whether the phase has begun.
+    pub fn is_reached(&self) -> bool {
+        self.gate.is_closed()
+    }
+
+    /// When it began.
+    pub fn at(&self) -> Option<Instant> {
+        self.gate.closed_at()
+    }
+
+    /// Blocks until it begins (`poll`).
+    ///
+    /// # Errors
+    /// Those of `poll`.
+    pub fn wait(&self) -> io::Result<()> {
+        let mut fds = [PollFd::new(self.as_fd(), PollFlags::POLLIN)];
+        loop {
+            match poll(&mut fds, PollTimeout::NONE) {
+                Ok(_) => return Ok(()),
+                Err(nix::Error::EINTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}
+
+impl Clone for Reached {
+    fn clone(&self) -> Reached {
+        Reached { gate: Arc::clone(&self.gate), place: None }
+    }
+}
+
+impl Future for Reached {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        if self.gate.is_closed() {
+            return Poll::Ready(());
+        }
+        let place = self.place.unwrap_or_else(|| self.gate.place());
+        self.place = Some(place);
+        match self.gate.is_closed_or_wakes(place, context.waker()) {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
+        }
+    }
+}
+
+impl Drop for Reached {
+    fn drop(&mut self) {
+        if let Some(place) = self.place {
+            self.gate.give_up(place);
+        }
+    }
+}
+
+impl AsFd for Reached {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.gate.as_fd()
+    }
+}
+
+impl AsRawFd for Reached {
+    fn as_raw_fd(&self) -> RawFd {
+        self.as_fd().as_raw_fd()
+    }
+}
+
+/// A gate a phase, new in each term.
+#[derive(Debug)]
+pub(super) struct Gates(Mutex<[Arc<Gate>; 3]>);
+
+impl Gates {
+    pub(super) fn new() -> io::Result<Gates> {
+        let gate = || Gate::new().map(Arc::new);
+        Ok(Gates(Mutex::new([gate()?, gate()?, gate()?])))
+    }
+
+    pub(super) fn open(&self) -> io::Result<()> {
+        for gate in self.lock().iter_mut().filter(|gate| gate.is_closed()) {
+            *gate = Arc::new(Gate::new()?);
+        }
+        Ok(())
+    }
+
+    pub(super) fn close(&self, phase: DrainPhase) {
+        self.reached(phase).gate.close();
+    }
+
+    pub(super) fn reached(&self, phase: DrainPhase) -> Reached {
+        Reached { gate: Arc::clone(&self.lock()[phase as usize]), place: None }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, [Arc<Gate>; 3]> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::{Wake, Waker};
+
+    #[derive(Default)]
+    struct Woken(AtomicUsize);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    #[test]
+    fn a_phase_wakes_each_task_that_still_waits_once() {
+        let gates = Gates::new().unwrap();
+        let woken = Arc::new(Woken::default());
+        let waker = Waker::from(Arc::clone(&woken));
+        let mut context = Context::from_waker(&waker);
+        let (mut first, mut second) =
+            (gates.reached(DrainPhase::Closing), gates.reached(DrainPhase::Closing));
+        let mut gone = first.clone();
+        for _ in 0..2 {
+            for reached in [&mut first, &mut second, &mut gone] {
+                assert!(Pin::new(reached).poll(&mut context).is_pending());
+            }
+        }
+        drop(gone);
+        gates.close(DrainPhase::Draining);
+        assert_eq!(woken.0.load(Ordering::SeqCst), 0);
+        gates.close(DrainPhase::Closing);
+        assert_eq!(woken.0.load(Ordering::SeqCst), 2);
+        assert!(Pin::new(&mut first).poll(&mut context).is_ready());
+        assert!(first.is_reached() && first.at().is_some());
+        second.wait().unwrap();
+        // The next term has a gate of its own.
+        gates.open().unwrap();
+        assert!(second.is_reached() && !gates.reached(DrainPhase::Closing).is_reached());
+    }
+}
