@@ -82,6 +82,8 @@ pub struct Link {
     pub seed: bool,
     /// Across an own exec: children that are on their way out, to be reaped.
     pub leaving: Vec<Pid>,
+    /// The file with the locks of those that drain: see [`Draining`](crate::Draining).
+    pub draining: Option<RawFd>,
 }
 
 /// What a seed sends to its predecessor when it serves.
@@ -197,9 +199,10 @@ impl Handoff {
         Ok(variables)
     }
 
-    /// All numbers that must be open in the new image: descriptors, channel, signals.
+    /// All numbers that must be open in the new image: descriptors, channel, signals, locks.
     pub(crate) fn numbers(&self) -> impl Iterator<Item = RawFd> {
-        let link = self.channel.iter().flat_map(|link| [Some(link.fd), link.signals]).flatten();
+        let link =
+            self.channel.iter().flat_map(|link| [Some(link.fd), link.signals, link.draining]).flatten();
         self.descriptors.iter().map(|each| each.fd).chain(link)
     }
 

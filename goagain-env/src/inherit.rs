@@ -4,17 +4,18 @@ mod check;
 mod inherited;
 mod outcome;
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, RawFd};
 use std::sync::{Mutex, PoisonError};
 
 use nix::sys::socket::{getsockopt, sockopt};
+use nix::sys::stat::{SFlag, fstat};
 use nix::unistd::getppid;
 
 pub use self::inherited::{Inherited, InheritedDescriptor};
 pub use self::outcome::{Inherit, InheritError, Inheritance, NotOurs, Predecessor};
 use crate::handoff::{CHANNEL, DESCRIPTORS, FD, PID, PPID};
 use crate::sys::raw::Unowned;
-use crate::{Address, Channel, Described, Handoff, Kin, Link, Pid, Process, SeedSignal, sys};
+use crate::{Address, Channel, Described, Draining, Handoff, Kin, Link, Pid, Process, SeedSignal, sys};
 
 /// A seed has no generations: one that hands over counts as the first.
 const AFTER_A_SEED: u64 = 2;
@@ -65,6 +66,7 @@ pub fn inherit(handoff: Handoff) -> Result<Inherit, InheritError> {
                     release_within: None,
                     signals: None,
                     leaving: Vec::new(),
+                    draining: None,
                     warnings,
                 }));
             }
@@ -177,6 +179,7 @@ fn adopt_from_peer(descriptors: &[Described], link: &Link, peer: Peer) -> Result
             .map_err(|why| InheritError::new(CHANNEL, format!("signals={signals}: the descriptor {why}")))
     });
     let signals = signals.transpose()?;
+    let draining = link.draining.map(draining).transpose()?;
     let leaving: Vec<_> = link.leaving.iter().map(|pid| child(CHANNEL, *pid)).collect::<Result<_, _>>()?;
     // A seed that is gone has no channel whose end would tell, and its end may have leaked: one that has ended stands in.
     let ended = match (link.seed && peer.kin == Kin::Child, &peer.process) {
@@ -206,8 +209,21 @@ fn adopt_from_peer(descriptors: &[Described], link: &Link, peer: Peer) -> Result
         release_within: link.release_within,
         signals: signals.map(Unowned::adopt),
         leaving: leaving.into_iter().flatten().collect(),
+        draining: draining.map(|file| Draining::from(file.adopt())),
         warnings: Vec::new(),
     })
+}
+
+/// The file of locks is one: a lock on anything else would be somebody else's.
+fn draining(number: RawFd) -> Result<Unowned, InheritError> {
+    let named = |reason: String| InheritError::new(CHANNEL, format!("draining={number}: {reason}"));
+    let file = Unowned::probe(number).map_err(|why| named(format!("the descriptor {why}")))?;
+    let stat = fstat(&file).map_err(|error| named(error.to_string()))?;
+    // Nobody can have opened it by a name.
+    match SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFREG && stat.st_nlink == 0 {
+        true => Ok(file),
+        false => Err(named("expected a file without a name".into())),
+    }
 }
 
 /// A seed says where its socket was bound once; the socket knows where it is. But a path may have been renamed since.

@@ -33,6 +33,7 @@
 //!         release_within: None,
 //!         seed: false,
 //!         leaving: Vec::new(),
+//!         draining: None,
 //!     }),
 //!     seed_listener: None,
 //! };
@@ -88,6 +89,7 @@
 
 mod address;
 mod channel;
+mod draining;
 #[cfg(goagain_faults)]
 pub mod fault;
 mod handoff;
@@ -104,6 +106,7 @@ mod sys;
 
 pub use self::address::{Address, LabelError};
 pub use self::channel::{Channel, Received};
+pub use self::draining::Draining;
 pub use self::handoff::{Described, Handoff, HandoffError, Link, SeedSignal, VARIABLES};
 pub use self::image::Image;
 pub use self::inherit::{

@@ -29,6 +29,8 @@ pub enum Event {
     Spawned(u64),
     /// It could not be started.
     SpawnFailed(u64, String),
+    /// It was not started: too many processes would drain.
+    SpawnRefused(u64, String),
     /// RELEASED is on its way to the successor.
     ReleaseSent(u64),
     /// It could not be sent: the successor's end is closed.
@@ -81,7 +83,8 @@ pub enum Deadline {
 /// What the machine answers: to be done in this order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Start the new image; answer with [`Event::Spawned`] or [`Event::SpawnFailed`], at once or later.
+    /// Start the new image; answer with [`Event::Spawned`] or [`Event::SpawnFailed`], at once or later, or with
+    /// [`Event::SpawnRefused`] at once.
     Spawn(u64),
     /// Give up a start that has not been answered yet.
     CancelSpawn(u64),

@@ -139,6 +139,9 @@ impl Machine {
             Event::SpawnFailed(attempt, reason) => {
                 self.spawn_failed(attempt, Report::Failed { reason }, actions)
             }
+            Event::SpawnRefused(attempt, reason) => {
+                self.spawn_failed(attempt, Report::Refused { reason }, actions);
+            }
             Event::ReleaseSent(attempt) => self.release_sent(attempt, actions),
             Event::ReleaseFailed(attempt) => self.release_failed(attempt, actions),
             Event::ExecFailed(reason) => self.exec_failed(reason, actions),

@@ -10,7 +10,7 @@ use crate::poller::Poller;
 use crate::{
     Deadline, Event, Handle, Machine, Meaning, Observed, Report, Server, Settings, Signal, Stop, Turn,
 };
-use goagain_env::{Exit, Message, Received, Strategy};
+use goagain_env::{Draining, Exit, Message, Received, Strategy};
 use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -38,6 +38,8 @@ pub struct Loop {
     ready_within: Duration,
     /// What it allows itself until RELEASED.
     release_within: Option<Duration>,
+    /// Who drains; `None` where there cannot be such a file.
+    draining: Option<Draining>,
     aborted_because: Option<String>,
     warnings: Vec<String>,
 }

@@ -24,6 +24,8 @@ pub struct Settings {
     pub long_lived_within: Duration,
     /// How long it takes until all are told to go, in the second phase and in the third.
     pub spread: Duration,
+    /// How many predecessors may drain at the same time.
+    pub most_draining: Option<usize>,
     /// The least time for which a predecessor stays the net.
     pub probation: Duration,
     /// From commit to SERVING.
@@ -46,6 +48,7 @@ impl Settings {
             idle_grace: Duration::from_secs(5),
             long_lived_within: Duration::from_secs(15),
             spread: Duration::ZERO,
+            most_draining: None,
             probation: Duration::from_secs(1),
             serving_within: Duration::from_secs(5),
             grace: Duration::from_secs(5),

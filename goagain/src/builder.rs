@@ -31,6 +31,7 @@ struct Adjust {
     long_lived_within: Option<Duration>,
     spread: Option<Duration>,
     cut: Cut,
+    most_draining: Option<usize>,
     probation: Option<Duration>,
     serving_within: Option<Duration>,
     grace: Option<Duration>,
@@ -110,6 +111,14 @@ impl Builder {
         mut callback: impl FnMut(&[Held]) -> R + Send + 'static,
     ) -> Builder {
         self.callbacks.on_cut_off = Some(Box::new(move |held| callback(held).into_result()));
+        self
+    }
+
+    /// How many processes may drain at the same time, whatever generation they are of; as many as there are if not said. A
+    /// restart that would make them more, with this one, is refused with the reason, which names them; ask again when one
+    /// of them has left. At least 1. Processes of the Go package are not counted.
+    pub fn most_draining(mut self, processes: usize) -> Builder {
+        self.adjust.most_draining = Some(processes);
         self
     }
 
@@ -227,13 +236,15 @@ impl Builder {
         let mut settings = Settings::new(image, args);
         self.adjust.bound();
         let Adjust { signals, ready_within, drain_within, idle_grace, long_lived_within, .. } = self.adjust;
-        let Adjust { spread, cut, probation, serving_within, grace, back_within, .. } = self.adjust;
+        let Adjust { spread, cut, most_draining, probation, serving_within, grace, back_within, .. } =
+            self.adjust;
         settings.signals = signals.unwrap_or(settings.signals);
         settings.ready_within = ready_within.unwrap_or(settings.ready_within);
         settings.drain_within = drain_within.unwrap_or(settings.drain_within);
         settings.idle_grace = idle_grace.unwrap_or(settings.idle_grace);
         settings.long_lived_within = long_lived_within.unwrap_or(settings.drain_within / 2);
         settings.spread = spread.unwrap_or(settings.spread);
+        settings.most_draining = most_draining.map(|processes| processes.max(1));
         settings.probation = probation.unwrap_or(settings.probation);
         settings.serving_within = serving_within.unwrap_or(settings.serving_within);
         settings.grace = grace.unwrap_or(settings.grace);

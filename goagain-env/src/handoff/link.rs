@@ -45,6 +45,9 @@ pub(super) fn encode(link: &Link, pids: Pids) -> String {
         let pids: Vec<_> = link.leaving.iter().map(Pid::to_string).collect();
         let _ = write!(text, " leaving={}", pids.join(","));
     }
+    if let Some(draining) = link.draining {
+        let _ = write!(text, " draining={draining}");
+    }
     text
 }
 
@@ -82,6 +85,7 @@ pub(super) fn decode(text: &str) -> Result<(Link, Pids), HandoffError> {
         release_within: pairs.optional("release_within")?.map(Duration::from_millis),
         seed: pairs.optional::<u8>("seed")?.is_some_and(|seed| seed != 0),
         leaving,
+        draining: pairs.optional("draining")?,
     };
     let pid = |key, pid: Option<Pid>| pid.ok_or_else(|| expected(&format!("{key}=<process id>"), text));
     let predecessor = pid("predecessor", Pid::new_or_init(pairs.required("predecessor")?))?;
@@ -129,8 +133,9 @@ mod tests {
             release_within: Some(Duration::from_secs(1)),
             seed: true,
             leaving: vec![Pid::new(12).unwrap(), Pid::new(13).unwrap()],
+            draining: Some(7),
         };
-        let text = "1 fd=5 attempt=3 generation=2 ready_within=60000 release_within=1000 signals=6 predecessor=9 successor=12 seed=1 leaving=12,13";
+        let text = "1 fd=5 attempt=3 generation=2 ready_within=60000 release_within=1000 signals=6 predecessor=9 successor=12 seed=1 leaving=12,13 draining=7";
         let pids = Pids { predecessor: Pid::new(9).unwrap(), successor: Pid::new(12) };
         assert_eq!(encode(&link, pids), text);
         let rounded = Link { ready_within: Duration::from_secs(60), ..link };

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::Inherited;
 use crate::sys::raw::NotInherited;
-use crate::{Channel, Kin, Process, SeedSignal};
+use crate::{Channel, Draining, Kin, Process, SeedSignal};
 
 /// What became of a handoff.
 #[derive(Debug)]
@@ -37,6 +37,8 @@ pub struct Inheritance {
     pub signals: Option<OwnedFd>,
     /// After an own exec: children that are on their way out, to be reaped. Those that are no longer ours are left out.
     pub leaving: Vec<Process>,
+    /// The locks of those that drain, if the predecessor had them.
+    pub draining: Option<Draining>,
     /// What was not as it should be, but does no harm.
     pub warnings: Vec<NotOurs>,
 }

@@ -70,6 +70,7 @@ fn after_exec(successor: Pid) -> (Handoff, Channel, TcpListener) {
         release_within: None,
         seed: false,
         leaving: Vec::new(),
+        draining: None,
     };
     let handoff = Handoff {
         descriptors: vec![described],

@@ -17,6 +17,7 @@ fn handoff(channel: &Channel) -> Handoff {
         release_within: None,
         seed: false,
         leaving: Vec::new(),
+        draining: None,
     };
     Handoff {
         descriptors: Vec::new(),

@@ -7,6 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::socket::{
     AddressFamily, MsgFlags, SockFlag, SockType, UnixAddr, getsockopt, recv, send, socketpair, sockopt,
 };
@@ -87,6 +88,11 @@ pub(crate) const LEAVING: &[u8] = b"goagain/1 LEAVING";
 pub(crate) fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     Ok(socketpair(AddressFamily::Unix, CHANNEL_TYPE, None, flags)?)
+}
+
+/// `memfd_create(2)`, close-on-exec.
+pub(crate) fn nameless_file() -> io::Result<OwnedFd> {
+    Ok(memfd_create(c"goagain", MFdFlags::MFD_CLOEXEC)?)
 }
 
 /// SO_PEERCRED: the process that made the pair.

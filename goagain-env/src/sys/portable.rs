@@ -13,7 +13,7 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
 use nix::sys::signal::kill;
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, UnixAddr, recv, send, socketpair};
-use nix::unistd::getppid;
+use nix::unistd::{getppid, mkstemp, unlink};
 
 use super::{Frame, LONGEST_FRAME, raw};
 use crate::{Exit, Kin, Pid};
@@ -90,6 +90,14 @@ pub(crate) fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
         raw::no_sigpipe(end)?;
     }
     Ok((ours, theirs))
+}
+
+/// `mkstemp(3)`, then `unlink(2)`, and made close-on-exec.
+pub(crate) fn nameless_file() -> io::Result<OwnedFd> {
+    let (file, path) = mkstemp(&std::env::temp_dir().join("goagain-XXXXXX"))?;
+    unlink(&path)?;
+    fcntl(&file, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))?;
+    Ok(file)
 }
 
 /// Nobody says who made the pair.

@@ -180,3 +180,13 @@ pub(crate) fn disconnect(socket: BorrowedFd<'_>) -> io::Result<()> {
         _ => Err(io::Error::last_os_error()),
     }
 }
+
+/// What `fcntl(F_SETLK)` and `fcntl(F_GETLK)` are told: this kind of lock, on the bytes from `from` to before `to`.
+pub(crate) fn flock(kind: libc::c_int, from: libc::off_t, to: libc::off_t) -> libc::flock {
+    // SAFETY: flock is plain data, for which zeroes are a value. Its fields differ from system to system.
+    let mut lock: libc::flock = unsafe { mem::zeroed() };
+    lock.l_type = kind as libc::c_short;
+    lock.l_whence = libc::SEEK_SET as libc::c_short;
+    (lock.l_start, lock.l_len) = (from, to - from);
+    lock
+}

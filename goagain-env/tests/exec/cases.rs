@@ -10,7 +10,7 @@ use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use std::process::Command;
 
-use goagain_env::{Channel, Exit, Handoff, Image, Launch, LaunchError, Message, Pid, Received};
+use goagain_env::{Channel, Draining, Exit, Handoff, Image, Launch, LaunchError, Message, Pid, Received};
 use nix::sys::wait::waitpid;
 use nix::unistd::dup;
 use tempfile::TempDir;
@@ -32,6 +32,7 @@ pub(crate) const ALL: &[(&str, fn())] = &[
     ("a_forged_predecessor_is_not_believed", a_forged_predecessor_is_not_believed),
     ("a_seed_parent_hands_over", a_seed_parent_hands_over),
     ("a_connected_socket_is_refused", a_connected_socket_is_refused),
+    ("a_process_that_drains_is_counted_until_it_ends", a_process_that_drains_is_counted_until_it_ends),
     ("descriptor_zero_works", descriptor_zero_works),
 ];
 
@@ -284,4 +285,39 @@ fn descriptor_zero_works() {
     assert!(command.status().unwrap().success());
     assert!(Seen::read(&report).get("predecessor").starts_with("seed Parent"));
     assert!(Handoff::decode(|_| None).unwrap().is_none());
+}
+
+fn a_process_that_drains_is_counted_until_it_ends() {
+    let draining = Draining::new().unwrap();
+    let mut children: Vec<_> = (0..3)
+        .map(|_| {
+            let (ours, theirs) = Channel::pair().unwrap();
+            let mut handoff = handoff(Vec::new(), &theirs);
+            handoff.channel.as_mut().unwrap().draining = Some(draining.as_fd().as_raw_fd());
+            let beside = vec![theirs.as_fd(), draining.as_fd()];
+            let launch = Launch::new(&own_image(), vec![ROLE.into(), "drains".into()], handoff, beside);
+            (Guard(launch.spawn().unwrap().into_process()), ours)
+        })
+        .collect();
+    let counted = |expected: &[&(Guard, Channel)]| {
+        let mut found = draining.others().unwrap();
+        found.sort();
+        let mut expected: Vec<Pid> = expected.iter().map(|(child, _)| child.0.pid()).collect();
+        expected.sort();
+        assert_eq!(found, expected);
+    };
+    for (_, channel) in &mut children {
+        assert_eq!(next(channel), Received::Message(Message::Ready));
+    }
+    let [first, second, third] = &mut children[..] else { panic!() };
+    counted(&[first, second, third]);
+    second.1.send(&Message::Commit { again: false }).unwrap();
+    assert_eq!(next(&mut second.1), Received::Message(Message::Serving));
+    counted(&[first, third]);
+    // Killed, it has no chance to say so; the end of its channel may come before the lock goes, its death does not.
+    third.0.0.kill().unwrap();
+    third.0.end();
+    counted(&[first]);
+    draining.begin().unwrap();
+    counted(&[first]);
 }

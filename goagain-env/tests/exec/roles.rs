@@ -28,6 +28,7 @@ pub(crate) fn play(role: &OsStr, args: &[OsString]) {
         "middle" => middle(args),
         "orphan" => orphan(args),
         "waits" => waits(),
+        "drains" => drains(),
         other => panic!("no role {other}"),
     }
 }
@@ -125,6 +126,22 @@ fn waits() {
     while next(&mut channel) != Received::End {}
 }
 
+/// Drains from READY to COMMIT, and says SERVING then.
+fn drains() {
+    let handoff = Handoff::decode(|name| std::env::var_os(name)).unwrap().unwrap();
+    let Inherit::Ours(inheritance) = inherit(handoff).unwrap() else { panic!() };
+    let Predecessor::Peer { mut channel, .. } = inheritance.predecessor else { panic!() };
+    let draining = inheritance.draining.unwrap();
+    let before = draining.others().unwrap();
+    draining.begin().unwrap();
+    assert_eq!(draining.others().unwrap(), before, "it is none of the others");
+    channel.send(&Message::Ready).unwrap();
+    assert_eq!(next(&mut channel), Received::Message(Message::Commit { again: false }));
+    draining.end().unwrap();
+    channel.send(&Message::Serving).unwrap();
+    while next(&mut channel) != Received::End {}
+}
+
 fn tell_inheritance(
     seen: &mut Seen,
     lookup: impl Fn(&str) -> Option<OsString>,
@@ -198,6 +215,7 @@ pub(crate) fn handoff(descriptors: Vec<Described>, channel: &Channel) -> Handoff
         release_within: Some(Duration::from_secs(30)),
         seed: false,
         leaving: Vec::new(),
+        draining: None,
     };
     Handoff {
         descriptors,

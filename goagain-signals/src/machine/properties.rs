@@ -109,9 +109,10 @@ impl Done {
                 prop_assert!(self.accepts, "only the owner starts an attempt");
                 prop_assert!(*attempt > self.spawned, "numbers attempts anew");
                 self.spawned = *attempt;
-                return Ok(Some(match outcome {
-                    true => Event::Spawned(*attempt),
-                    false => Event::SpawnFailed(*attempt, "no such file".into()),
+                return Ok(Some(match (outcome, attempt % 2) {
+                    (true, _) => Event::Spawned(*attempt),
+                    (false, 0) => Event::SpawnFailed(*attempt, "no such file".into()),
+                    (false, _) => Event::SpawnRefused(*attempt, "too many drain".into()),
                 }));
             }
             Action::Release { attempt, .. } => {

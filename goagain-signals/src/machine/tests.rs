@@ -431,3 +431,48 @@ fn children_that_an_exec_left_are_reaped_and_ended_past_their_deadline() {
     let owner = owner.then(Event::Dead(99, "was killed".into()));
     assert_eq!(owner.machine.children_leaving().count(), 0);
 }
+
+#[test]
+fn a_drain_ends_by_any_of_its_deadlines_and_cuts_off_what_is_left() {
+    for deadline in [Deadline::Drain, Deadline::Parting] {
+        let dead = Process::owner(leaving()).then(QUIT).then(Event::Deadline(deadline)).is(Phase::Dead);
+        assert_eq!(dead.said[0], Action::CutOff);
+        let drained = Process::draining(returning()).then(Event::Deadline(deadline)).did(Action::CutOff);
+        assert!(drained.machine.is_drained());
+        // The owner has nothing to do with the deadlines of a drain that was rolled back.
+        Process::owner(leaving()).then(Event::Deadline(deadline)).did_not(|_| true);
+    }
+    // What is drained leaves nothing to be cut off; a stop now, and a second one, do.
+    Process::owner(leaving()).then(QUIT).then(Event::Drained).did_not(|action| *action == Action::CutOff);
+    Process::owner(leaving()).then(TERM).did(Action::CutOff);
+    Process::owner(leaving()).then(QUIT).then(QUIT).is(Phase::Dead).did(Action::CutOff);
+    Process::draining(leaving()).then(TERM).is(Phase::Dead).did(Action::CutOff);
+    // It never served.
+    Process::successor(leaving(), Kin::Parent).then(TERM).did_not(|action| *action == Action::CutOff);
+}
+
+#[test]
+fn the_long_lived_are_told_when_they_are_alone_or_it_is_time() {
+    for told in [Event::OnlyLongLived, Event::Deadline(Deadline::LongLived)] {
+        for decisions in BOTH {
+            let draining = Process::draining(decisions()).did(Action::Arm(Deadline::LongLived));
+            let before = draining.machine.clone();
+            let parting = draining.then(told.clone()).did(Action::Part).did(Action::Arm(Deadline::Parting));
+            // Where it stands in the protocol does not depend on it.
+            assert_eq!(parting.did(Action::Disarm(Deadline::LongLived)).machine, before);
+            let back = Process::draining(decisions()).then(told.clone());
+            let back = back.then(Event::Dead(1, "was killed".into())).is(Phase::Owner);
+            back.did(Action::Disarm(Deadline::LongLived)).did(Action::Disarm(Deadline::Parting));
+        }
+        Process::owner(leaving()).then(QUIT).then(told.clone()).did(Action::Part);
+        Process::owner(leaving()).then(told).did_not(|_| true);
+    }
+}
+
+#[test]
+fn a_restart_that_would_make_too_many_drain_is_refused_and_can_be_asked_for_again() {
+    let owner =
+        Process::owner(leaving()).then(Event::Restart).then(Event::SpawnRefused(1, "too many".into()));
+    let owner = owner.is(Phase::Owner).did(Action::Report(1, Report::Refused { reason: "too many".into() }));
+    owner.did_not(sends).then(Event::Restart).did(Action::Spawn(2)).is(Phase::Starting);
+}

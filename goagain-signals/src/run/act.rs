@@ -80,11 +80,13 @@ impl Loop {
                 None
             }
             Action::Accept => {
+                self.drains(false);
                 server.accept();
                 None
             }
             Action::StopAccepting => {
                 server.stop_accepting();
+                self.drains(true);
                 None
             }
             Action::CloseIdle => {
@@ -113,6 +115,38 @@ impl Loop {
                 None
             }
         }
+    }
+
+    /// Says to all generations whether this process drains.
+    fn drains(&mut self, drains: bool) {
+        let said = match &self.draining {
+            None => Ok(()),
+            Some(draining) if drains => draining.begin(),
+            Some(draining) => draining.end(),
+        };
+        if let Err(error) = said {
+            self.warnings.push(format!("cannot say to other generations whether this one drains: {error}"));
+        }
+    }
+
+    /// Why a restart would make too many processes drain, if it would.
+    fn too_many_drain(&mut self) -> Option<String> {
+        let (most, draining) = (self.settings.most_draining?, self.draining.as_ref()?);
+        let others = match draining.others() {
+            Ok(others) => others,
+            Err(error) => {
+                self.warnings.push(format!("cannot count the processes that drain: {error}"));
+                return None;
+            }
+        };
+        let count = others.len() + 1;
+        let pids: Vec<_> = others.iter().map(ToString::to_string).collect();
+        (count > most).then(|| {
+            format!(
+                "expected at most {most} processes to drain, and with this one there would be {count}:                  ask again when {} has left",
+                pids.join(" or ")
+            )
+        })
     }
 
     fn length(&self, deadline: Deadline) -> Duration {
@@ -151,6 +185,9 @@ impl Loop {
 
     fn spawn_answer(&mut self, attempt: u64, tries: u32, server: &mut dyn Server) -> Option<Event> {
         self.requests.set_attempt(attempt);
+        if let Some(reason) = self.too_many_drain().filter(|_| tries == 0) {
+            return Some(Event::SpawnRefused(attempt, reason));
+        }
         match self.launch(attempt, server) {
             Ok((process, channel)) => {
                 let pid = process.pid();
@@ -170,7 +207,8 @@ impl Loop {
         let (ours, theirs) = Channel::pair()
             .map_err(|error| LaunchError::refused(format!("cannot make a channel: {error}")))?;
         let link = self.link(&theirs, attempt, 1);
-        let launch = self.handoff(None, link, theirs.as_fd(), None, server);
+        let beside = [Some(theirs.as_fd()), self.draining.as_ref().map(AsFd::as_fd)];
+        let launch = self.handoff(None, link, beside.into_iter().flatten(), server);
         let strategy = &mut self.strategy;
         let launched = catch_unwind(AssertUnwindSafe(|| strategy.launch(launch)))
             .unwrap_or_else(|_| Err(LaunchError::refused("the strategy's launch panicked")));
@@ -190,6 +228,7 @@ impl Loop {
             release_within: self.settings.release_within(self.machine.decisions(), kin),
             seed: false,
             leaving: Vec::new(),
+            draining: self.draining.as_ref().map(|draining| draining.as_fd().as_raw_fd()),
         }
     }
 
@@ -197,14 +236,12 @@ impl Loop {
         &self,
         successor: Option<Pid>,
         link: Link,
-        channel: BorrowedFd<'fd>,
-        signals: Option<BorrowedFd<'fd>>,
+        beside: impl Iterator<Item = BorrowedFd<'fd>>,
         server: &'fd dyn Server,
     ) -> Launch<'fd> {
         let (mut fds, descriptors): (Vec<BorrowedFd<'fd>>, Vec<Described>) =
             server.descriptors().into_iter().unzip();
-        fds.push(channel);
-        fds.extend(signals);
+        fds.extend(beside);
         let handoff = Handoff {
             descriptors,
             successor,
@@ -251,7 +288,9 @@ impl Loop {
                 .collect(),
             ..self.link(channel, attempt, 2)
         };
-        let launch = self.handoff(pid, link, channel.as_fd(), Some(self.handlers.as_fd()), server);
+        let draining = self.draining.as_ref().map(AsFd::as_fd);
+        let beside = [Some(channel.as_fd()), Some(self.handlers.as_fd()), draining];
+        let launch = self.handoff(pid, link, beside.into_iter().flatten(), server);
         let strategy = &mut self.strategy;
         Ok(catch_unwind(AssertUnwindSafe(|| strategy.exec(launch)))
             .unwrap_or_else(|_| LaunchError::refused("the strategy's exec panicked")))

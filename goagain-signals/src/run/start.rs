@@ -7,7 +7,7 @@ use crate::machine::Origin;
 use crate::peer::Peer;
 use crate::poller::Poller;
 use crate::{Decisions, Machine, Settings, StartError};
-use goagain_env::{Handoff, Inherit, Inheritance, Inherited, Kin, Predecessor, Strategy};
+use goagain_env::{Draining, Handoff, Inherit, Inheritance, Inherited, Kin, Predecessor, Strategy};
 use std::collections::{BTreeMap, HashMap};
 use std::os::fd::{AsFd, AsRawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -43,7 +43,7 @@ impl Loop {
             let handlers = Handlers::install(&settings.signals, None, None)
                 .map_err(StartError::system("install the signal handlers"))?;
             let mut started = Loop::new(settings, strategy, handlers)?;
-            started.warnings = warnings;
+            started.warnings.extend(warnings);
             return Ok((started, Inherited::default()));
         };
         #[cfg(goagain_faults)]
@@ -71,6 +71,10 @@ impl Loop {
     }
 
     fn new(settings: Settings, strategy: Box<dyn Strategy>, handlers: Handlers) -> Result<Loop, StartError> {
+        let (draining, warnings) = match Draining::new() {
+            Ok(draining) => (Some(draining), Vec::new()),
+            Err(error) => (None, vec![format!("cannot make the file that says who drains: {error}")]),
+        };
         let decisions = catch_unwind(AssertUnwindSafe(|| Decisions::of(&strategy)))
             .map_err(|_| StartError::Strategy(strategy.name().to_owned()))?;
         Ok(Loop {
@@ -88,18 +92,21 @@ impl Loop {
             started: Instant::now(),
             generation: 1,
             release_within: None,
+            draining,
             aborted_because: None,
-            warnings: Vec::new(),
+            warnings,
         })
     }
 
     fn adopt(&mut self, inheritance: Inheritance) {
-        let Inheritance { predecessor, generation, attempt, release_within, leaving, warnings, .. } =
+        let Inheritance { predecessor, generation, attempt, release_within, leaving, draining, .. } =
             inheritance;
         self.generation = generation;
         self.release_within = release_within;
         self.ready_within = inheritance.ready_within.unwrap_or(self.settings.ready_within);
-        self.warnings.extend(warnings.iter().map(ToString::to_string));
+        self.warnings.extend(inheritance.warnings.iter().map(ToString::to_string));
+        // The locks of all generations are in one file.
+        self.draining = draining.or(self.draining.take());
         let bounded = release_within.is_some();
         let (origin, peer) = match predecessor {
             Predecessor::Peer { channel, process, kin } => {
