@@ -23,6 +23,7 @@ impl Guard {
     fn end_without_pidfd(&mut self) -> Exit {
         let exit = match waitpid(raw(self.0.pid()), None).unwrap() {
             WaitStatus::Exited(_, status) => Exit::exited(status),
+            WaitStatus::Signaled(_, signal, _) => Exit::signalled(signal as i32),
             other => panic!("{other:?}"),
         };
         assert_eq!(self.0.try_wait().unwrap(), Some(Exit::unknown()), "somebody else has reaped it");
