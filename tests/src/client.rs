@@ -3,12 +3,14 @@
 use std::fmt;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::http::{self, Answer};
 
@@ -49,8 +51,8 @@ impl fmt::Display for Target {
 }
 
 /// A stream to a server.
-trait Stream: Read + Write {}
-impl<T: Read + Write> Stream for T {}
+trait Stream: Read + Write + AsFd {}
+impl<T: Read + Write + AsFd> Stream for T {}
 
 /// A connection on which one request at a time is sent, blocking.
 pub struct Connection {
@@ -108,6 +110,20 @@ impl Connection {
                 bail!("expected an answer, found the end of the connection");
             }
         }
+    }
+
+    /// Whether the answer to the last request, or a part of it, is there already.
+    ///
+    /// # Errors
+    /// - those of `poll`.
+    pub fn has_answer(&self) -> anyhow::Result<bool> {
+        let mut fds = [PollFd::new(self.stream.as_fd(), PollFlags::POLLIN)];
+        Ok(!self.buffer.is_empty() || poll(&mut fds, PollTimeout::ZERO).context("poll")? == 1)
+    }
+
+    /// The bytes that come, raw.
+    pub fn stream(&mut self) -> &mut dyn Read {
+        &mut self.stream
     }
 
     /// Reads on until the server closes, which says that it has given its descriptor up.

@@ -63,6 +63,14 @@ pub struct ServerConfig {
     pub drain_ms: u64,
     /// The time that an idle keep-alive connection has before it is told to go.
     pub idle_ms: u64,
+    /// The time that long-lived connections have once they are told to go.
+    pub long_lived_ms: u64,
+    /// The time over which connections are told to go.
+    pub spread_ms: u64,
+    /// What becomes of connections that are left when a drain ends: `close` or `reset`; empty for nothing.
+    pub cut: String,
+    /// How many processes may drain at the same time; 0 for any number.
+    pub most_draining: usize,
     /// The least time after commit for which the predecessor stays the net.
     pub probation_ms: u64,
     /// The time from commit to SERVING.
@@ -88,6 +96,10 @@ impl Default for ServerConfig {
             ready_ms: 10_000,
             drain_ms: 30_000,
             idle_ms: 500,
+            long_lived_ms: 15_000,
+            spread_ms: 0,
+            cut: String::new(),
+            most_draining: 0,
             probation_ms: 100,
             serving_ms: 5_000,
             back_ms: 10_000,
@@ -162,6 +174,16 @@ impl ServerConfig {
     /// [`idle_ms`](Self::idle_ms) as a duration.
     pub fn idle_grace(&self) -> Duration {
         Duration::from_millis(self.idle_ms)
+    }
+
+    /// [`long_lived_ms`](Self::long_lived_ms) as a duration.
+    pub fn long_lived_within(&self) -> Duration {
+        Duration::from_millis(self.long_lived_ms)
+    }
+
+    /// [`spread_ms`](Self::spread_ms) as a duration.
+    pub fn spread(&self) -> Duration {
+        Duration::from_millis(self.spread_ms)
     }
 
     /// [`probation_ms`](Self::probation_ms) as a duration.

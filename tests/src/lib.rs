@@ -24,6 +24,7 @@ pub mod client;
 pub mod engine;
 pub mod http;
 pub mod load;
+pub mod long_lived;
 pub mod records;
 
 pub mod floor;

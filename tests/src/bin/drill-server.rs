@@ -10,10 +10,12 @@ mod serve;
 
 use anyhow::Context as _;
 use goagain::{
-    Builder, Double, Finish, Goagain, Handle, Listener, Next, Observed, Report, Single, Strategy, View,
+    Builder, Cut, Double, Finish, Goagain, Handle, InFlight, Listener, Next, Observed, Report, Single,
+    Strategy, View,
 };
 use goagain_tests::config::{ServerConfig, StrategyKind};
 use goagain_tests::events::{Emitter, Event};
+use goagain_tests::long_lived::{self, STREAM, STUBBORN};
 use serde_json::{Value, json};
 use std::os::fd::AsRawFd;
 use std::process::{Command, ExitCode};
@@ -99,7 +101,13 @@ fn run() -> anyhow::Result<()> {
     loop {
         let accepting = listeners
             .iter()
-            .map(|listener| Ok(serve::serve(listener.acceptor()?, &identity)))
+            .map(|listener| {
+                let acceptor = listener.acceptor()?;
+                Ok(match listener.name() {
+                    STREAM | STUBBORN => long_lived::serve(acceptor, listener.name(), number, &emitter)?,
+                    _ => serve::serve(acceptor, &identity),
+                })
+            })
             .collect::<std::io::Result<Vec<_>>>()?;
         emit("owner", addresses.clone());
         match config.behaviour.as_str() {
@@ -136,12 +144,30 @@ fn configure(
         }
     };
     let (on_usr1, handle) = (callback(for_usr1, "USR1"), Arc::clone(handle));
+    let (held, for_held) = (emitter.try_clone()?, Arc::clone(generation));
+    let mut builder = builder;
+    if config.most_draining > 0 {
+        builder = builder.most_draining(config.most_draining);
+    }
+    let cut = match config.cut.as_str() {
+        "close" => Cut::Close,
+        "reset" => Cut::Reset,
+        _ => Cut::Leave,
+    };
     let stands_by = config.strategy == StrategyKind::Standby;
     let generation = Arc::clone(generation);
     Ok(builder
         .ready_within(config.ready_within())
         .drain_within(config.drain_within())
         .idle_grace(config.idle_grace())
+        .long_lived_within(config.long_lived_within())
+        .spread(config.spread())
+        .cut(cut)
+        .on_cut_off(move |list| {
+            let names: Vec<_> = list.iter().map(|held| held.name.clone()).collect();
+            let number = for_held.get().copied().unwrap_or(0);
+            held.emit(&Event::new(number, "held").detail(json!({ "names": names })));
+        })
         .probation(config.probation())
         .serving_within(config.serving_within())
         .back_within(config.back_within())
@@ -171,6 +197,10 @@ fn event(generation: u64, observed: &Observed) -> Event {
         Report::RolledBack { reason } => ("rolled_back", json!({ "reason": reason })),
         Report::TookOver { reason } => ("took_over", json!({ "reason": reason })),
         Report::Draining { stop } => ("draining", json!({ "reason": stop.to_string() })),
+        Report::CutOff { in_flight } => {
+            let InFlight { idle, in_request, long_lived } = *in_flight;
+            ("cut_off", json!({ "idle": idle, "in_request": in_request, "long_lived": long_lived }))
+        }
         Report::Released => ("released", Value::Null),
         Report::Settled => ("settled", Value::Null),
         Report::Callback { callback, error } => {

@@ -7,6 +7,7 @@ mod callbacks;
 mod connections;
 mod custom;
 mod deploy;
+mod draining;
 mod forged;
 mod inheritance;
 pub mod memory;
@@ -65,6 +66,7 @@ pub fn all() -> Vec<Drill> {
         stop::all(),
         signals::all(),
         connections::all(),
+        draining::all(),
         inheritance::all(),
         forged::all(),
         callbacks::all(),

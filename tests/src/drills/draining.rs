@@ -1,0 +1,286 @@
+//! Drains: in which order they go, how they end, and how many there may be at once.
+
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+
+use anyhow::{Context as _, bail, ensure};
+use nix::sys::signal::Signal;
+
+use super::{Context, Drill, nothing_lost, restarts_well};
+use crate::client::{Connection, Target};
+use crate::config::{ServerConfig, StrategyKind};
+use crate::long_lived::{GOODBYE, STREAM, STUBBORN};
+use crate::service::{DEADLINE, Service};
+
+/// A request that takes longer than any deadline here.
+const FOR_EVER: &str = "/slow?ms=60000";
+
+pub(super) fn all() -> Vec<Drill> {
+    vec![
+        Drill::both(
+            "drain_goes_in_order",
+            "the idle are told to go, requests are finished, and only then the long-lived are told",
+            in_order,
+        ),
+        Drill::both(
+            "drain_deadline_cuts_off",
+            "past the deadline a callback gets the names of what is held, and the clients read a reset, or an end",
+            cut_off,
+        ),
+        Drill::both(
+            "long_lived_have_a_deadline_of_their_own",
+            "a long-lived connection that does not go holds a drain for its time, not for the drain's",
+            own_deadline,
+        ),
+        Drill::both(
+            "spread_tells_each_at_its_moment",
+            "40 long-lived connections are told to go each at another moment, over the whole of the window",
+            spread,
+        ),
+        Drill::both(
+            "generations_drain_side_by_side",
+            "restart after restart under load while the generations before still drain: all answers come",
+            side_by_side,
+        ),
+        Drill::both(
+            "too_many_draining_are_refused",
+            "with a cap a restart is refused with the processes that drain, until one of them is killed",
+            capped,
+        ),
+    ]
+}
+
+fn with_listener(name: &str) -> impl FnOnce(&mut ServerConfig) + use<> {
+    let own = (name.to_owned(), "127.0.0.1:0".to_owned());
+    move |config| config.listen.push(own)
+}
+
+/// A long-lived connection.
+struct Stream(BufReader<TcpStream>);
+
+impl Stream {
+    /// Connects, and is served under this name.
+    fn open(service: &Service, listener: &str, name: &str) -> anyhow::Result<Stream> {
+        let address = service.address(listener)?;
+        let address: SocketAddr = match address.parse()? {
+            Target::Tcp(address) => address,
+            Target::Unix(_) => bail!("{listener}: expected TCP, found {address}"),
+        };
+        let stream = TcpStream::connect(address)?;
+        stream.set_read_timeout(Some(DEADLINE))?;
+        let mut stream = Stream(BufReader::new(stream));
+        stream.is_served(name)?;
+        Ok(stream)
+    }
+
+    fn is_served(&mut self, name: &str) -> anyhow::Result<()> {
+        self.0.get_mut().write_all(format!("{name}\n").as_bytes())?;
+        let line = self.line()?;
+        ensure!(line.trim_end() == name, "{name}: expected it to come back, found `{line}`");
+        Ok(())
+    }
+
+    fn line(&mut self) -> anyhow::Result<String> {
+        let mut line = String::new();
+        self.0.read_line(&mut line).context("a line of a long-lived connection")?;
+        Ok(line)
+    }
+
+    fn is_told(&mut self) -> anyhow::Result<()> {
+        let line = self.line()?;
+        ensure!(line == GOODBYE, "expected to be told to go, found `{line}`");
+        let rest = self.line()?;
+        ensure!(rest.is_empty(), "expected the end after a goodbye, found `{rest}`");
+        Ok(())
+    }
+}
+
+/// A connection that the server has accepted for sure, with a request in flight.
+fn in_flight(service: &Service, path: &str) -> anyhow::Result<Connection> {
+    let mut connection = idle(service)?;
+    connection.send(path, false)?;
+    Ok(connection)
+}
+
+fn idle(service: &Service) -> anyhow::Result<Connection> {
+    let mut connection = Connection::open(&service.address("http")?.parse()?)?;
+    connection.send("/", false)?;
+    connection.answer()?;
+    Ok(connection)
+}
+
+fn in_order(context: &Context) -> anyhow::Result<()> {
+    let mut service = context.start_with(|config| {
+        config.idle_ms = 200;
+        with_listener(STREAM)(config);
+    })?;
+    let old = service.generation()?;
+    let mut stream = Stream::open(&service, STREAM, "stream")?;
+    let (mut idle, mut slow) = (idle(&service)?, in_flight(&service, "/slow?ms=3000")?);
+    service.restart()?;
+    idle.closed().context("the idle connection")?;
+    ensure!(!slow.has_answer()?, "the slow request: expected it to take longer than the idle connection");
+    stream.is_served("still").context("beside a request")?;
+    stream.is_told()?;
+    // It was written before the long-lived were told, so it is there.
+    ensure!(slow.has_answer()?, "the slow request: expected its answer before the long-lived are told");
+    let answered = slow.answer()?.identity().context("identity")?;
+    ensure!(answered.generation == old, "generation: expected {old}, found {}", answered.generation);
+    service.await_settled(old)?;
+    service.end()
+}
+
+fn cut_off(context: &Context) -> anyhow::Result<()> {
+    for cut in ["reset", "close"] {
+        let mut service = context.start_with(|config| {
+            (config.drain_ms, config.idle_ms, config.cut) = (1_000, 100, cut.into());
+            with_listener(STUBBORN)(config);
+        })?;
+        let old = service.generation()?;
+        let mut stubborn = Stream::open(&service, STUBBORN, "stubborn")?;
+        let mut slow = in_flight(&service, FOR_EVER)?;
+        let restart = service.restart()?;
+        let is_old = |name: &'static str| {
+            move |event: &crate::events::Event| event.name == name && event.generation == old
+        };
+        let held = service.await_event(is_old("held"), DEADLINE)?.detail;
+        let names = held["names"].as_array().context("names")?;
+        // The other has no name but its client's address.
+        ensure!(
+            names.len() == 2 && names[0] == "stubborn",
+            "held: expected two, the oldest first, found {held}"
+        );
+        let counted = service.await_event(is_old("cut_off"), DEADLINE)?.detail;
+        let expected = serde_json::json!({ "idle": 0, "in_request": 1, "long_lived": 1 });
+        ensure!(counted == expected, "cut off: expected {expected}, found {counted}");
+        for stream in [stubborn.0.get_mut() as &mut dyn Read, slow.stream()] {
+            let read = stream.read(&mut [0; 64]);
+            match (cut, &read) {
+                ("close", Ok(0)) => {}
+                ("reset", Err(error)) if error.kind() == ErrorKind::ConnectionReset => {}
+                _ => bail!("{cut}: found {read:?}"),
+            }
+        }
+        service.await_settled(restart.generation)?;
+        service.end()?;
+    }
+    Ok(())
+}
+
+fn own_deadline(context: &Context) -> anyhow::Result<()> {
+    let mut service = context.start_with(|config| {
+        (config.drain_ms, config.idle_ms, config.long_lived_ms) = (600_000, 100, 300);
+        with_listener(STUBBORN)(config);
+    })?;
+    let _stubborn = Stream::open(&service, STUBBORN, "stubborn")?;
+    let restart = service.restart()?;
+    service.await_event(|event| event.name == "cut_off", DEADLINE)?;
+    service.await_settled(restart.generation)?;
+    service.end()
+}
+
+fn spread(context: &Context) -> anyhow::Result<()> {
+    const STREAMS: u64 = 40;
+    const PARTS: u64 = 8;
+    let mut service = context.start_with(|config| {
+        config.spread_ms = 2_000;
+        with_listener(STREAM)(config);
+    })?;
+    let mut streams = (0..STREAMS)
+        .map(|number| Stream::open(&service, STREAM, &format!("stream {number}")))
+        .collect::<anyhow::Result<Vec<_>>>()?;
+    let restart = service.restart()?;
+    for stream in &mut streams {
+        stream.is_told()?;
+    }
+    service.await_settled(restart.generation)?;
+    let told: Vec<_> = service.marked().into_iter().filter(|event| event.name == "told").collect();
+    ensure!(told.len() as u64 == STREAMS, "told: expected {STREAMS}, found {}", told.len());
+    let mut moments: Vec<u64> = told.iter().filter_map(|event| event.detail["moment_ns"].as_u64()).collect();
+    let early: Vec<_> = told.iter().filter(|event| event.detail["due"] != true).collect();
+    ensure!(early.is_empty(), "told: expected nobody before its moment, found {early:?}");
+    moments.sort_unstable();
+    moments.dedup();
+    ensure!(moments.len() as u64 == STREAMS, "moments: expected each to be another, found {moments:?}");
+    let mut parts: Vec<u64> = moments.iter().map(|moment| moment * PARTS / 2_000_000_000).collect();
+    parts.dedup();
+    ensure!(
+        parts == Vec::from_iter(0..PARTS),
+        "moments: expected them over the whole window, found {moments:?}"
+    );
+    service.end()
+}
+
+/// Restarts, with a long request in the generation that then drains. Under Double that is the child, which owns while a
+/// shorter request keeps its parent from exec.
+fn restart_with_slow(service: &mut Service, ms: u64) -> anyhow::Result<(u64, Connection)> {
+    let generation = service.generation()?;
+    let slow = format!("/slow?ms={ms}");
+    if service.strategy() == StrategyKind::Single {
+        let connection = in_flight(service, &slow)?;
+        service.restart()?;
+        service.await_event(|event| event.name == "owner" && event.generation > generation, DEADLINE)?;
+        return Ok((generation, connection));
+    }
+    let main = service.main_pid();
+    let mut short = in_flight(service, "/slow?ms=1500")?;
+    service.restart()?;
+    let child = service.await_event(|event| event.name == "owner" && event.pid != main, DEADLINE)?;
+    service.await_event(|event| event.name == "draining" && event.pid == main, DEADLINE)?;
+    let connection = in_flight(service, &slow)?;
+    short.answer()?;
+    let back = |event: &crate::events::Event| {
+        event.name == "owner" && event.pid == main && event.generation > child.generation
+    };
+    service.await_event(back, DEADLINE)?;
+    Ok((child.generation, connection))
+}
+
+fn side_by_side(context: &Context) -> anyhow::Result<()> {
+    let mut service = context.start_with(|config| config.idle_ms = 200)?;
+    let load = context.load(&service)?;
+    let rounds = if context.strategy == StrategyKind::Double { 3 } else { 5 };
+    let mut slow = Vec::new();
+    for _ in 0..rounds {
+        slow.push(restart_with_slow(&mut service, 9_000)?);
+    }
+    let living = service.living();
+    ensure!(living.len() == rounds + 1, "processes: expected {} at once, found {living:?}", rounds + 1);
+    for (generation, connection) in &mut slow {
+        let answered = connection.answer()?.identity().context("identity")?;
+        ensure!(answered.generation == *generation, "expected {generation}, found {}", answered.generation);
+    }
+    for pid in living.into_iter().filter(|&pid| Some(pid) != service.owner().ok()) {
+        service.await_gone(pid)?;
+    }
+    nothing_lost(load)?;
+    restarts_well(&mut service)?;
+    service.end()
+}
+
+fn capped(context: &Context) -> anyhow::Result<()> {
+    let mut service = context.start_with(|config| (config.idle_ms, config.most_draining) = (200, 2))?;
+    let mut held = Vec::new();
+    for _ in 0..2 {
+        held.push(restart_with_slow(&mut service, 60_000)?);
+    }
+    let owner = service.owner()?;
+    let draining: Vec<i32> = service.living().into_iter().filter(|&pid| pid != owner).collect();
+    ensure!(draining.len() == 2, "processes: expected 2 that drain, found {draining:?}");
+    for _ in 0..2 {
+        service.restart()?;
+        let refused = service.await_name("refused")?;
+        let names_all = draining.iter().all(|pid| refused.reason().contains(&pid.to_string()));
+        ensure!(names_all, "refused: expected {draining:?} to be named, found `{}`", refused.reason());
+        ensure!(service.get("/")?.pid == owner, "owner: expected {owner} to serve on");
+    }
+    // It says nothing at its end: the kernel does.
+    service.signal(draining[0], Signal::SIGKILL)?;
+    service.await_gone(draining[0])?;
+    held.push(restart_with_slow(&mut service, 60_000)?);
+    for pid in service.living().into_iter().filter(|&pid| Some(pid) != service.owner().ok()) {
+        service.signal(pid, Signal::SIGKILL)?;
+        service.await_gone(pid)?;
+    }
+    service.end()
+}

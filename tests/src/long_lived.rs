@@ -1,0 +1,71 @@
+//! Connections that live for as long as their clients like: each line comes back, and a drain says goodbye.
+
+use std::io::{self, BufRead, BufReader, Write};
+use std::thread::{self, JoinHandle};
+
+use goagain::{Acceptor, Guard, Stream};
+use serde_json::json;
+
+use crate::events::{Emitter, Event};
+
+/// The name of a listener whose connections go when they are told to.
+pub const STREAM: &str = "stream";
+
+/// The name of one whose connections never go.
+pub const STUBBORN: &str = "stubborn";
+
+/// What a connection is told before it is closed.
+pub const GOODBYE: &str = "goodbye\n";
+
+/// Accepts on a thread of its own until the term ends. The first line of a client is the name of its connection.
+///
+/// # Errors
+/// - no descriptor is left.
+pub fn serve(
+    acceptor: Acceptor,
+    listener: &str,
+    generation: u64,
+    emitter: &Emitter,
+) -> io::Result<JoinHandle<io::Result<()>>> {
+    let (stubborn, emitter) = (listener == STUBBORN, emitter.try_clone()?);
+    Ok(thread::spawn(move || {
+        for accepted in acceptor {
+            let (stream, mut guard) = accepted?;
+            let emitter = emitter.try_clone()?;
+            guard.long_lived();
+            // A client that goes away is its own affair.
+            thread::Builder::new()
+                .spawn(move || connection(&stream, guard, stubborn, generation, &emitter))?;
+        }
+        Ok(())
+    }))
+}
+
+fn connection(
+    stream: &Stream,
+    mut guard: Guard,
+    stubborn: bool,
+    generation: u64,
+    emitter: &Emitter,
+) -> io::Result<()> {
+    let mut reader = BufReader::new(stream);
+    let mut line = String::new();
+    loop {
+        // Without the wait that a drain ends, nothing tells it to go.
+        let stays = stubborn || !reader.buffer().is_empty() || guard.wait_readable(stream)?;
+        if !stays {
+            break;
+        }
+        line.clear();
+        if reader.read_line(&mut line)? == 0 {
+            return Ok(());
+        }
+        guard.set_name(line.trim_end().to_owned());
+        (&mut &*stream).write_all(line.as_bytes())?;
+    }
+    let moment =
+        guard.told().at().zip(guard.told_at()).map(|(began, moment)| (moment - began).as_nanos() as u64);
+    let detail = json!({ "name": line.trim_end(), "moment_ns": moment, "due": guard.is_closing() });
+    emitter.emit(&Event::new(generation, "told").detail(detail));
+    (&mut &*stream).write_all(GOODBYE.as_bytes())
+}
