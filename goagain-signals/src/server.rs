@@ -14,7 +14,7 @@ pub trait Server {
     fn close_idle(&mut self);
     /// The third phase of the drain: the long-lived are told to go.
     fn part(&mut self);
-    /// Whether it drains, and nothing but what is long-lived and was not told to go is left.
+    /// Whether the idle were told to go, and nothing but what is long-lived and was not told is left.
     fn only_long_lived(&self) -> bool;
     /// The drain is over, whatever is in flight: that is cut off. Gives what it is, and what the callback for it said.
     ///

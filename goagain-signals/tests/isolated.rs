@@ -67,6 +67,26 @@ fn deadlines_wake_the_loop() {
 }
 
 #[test]
+fn the_long_lived_are_told_once_and_what_is_left_is_counted() {
+    let mut settings = settings();
+    settings.long_lived_within = Duration::from_millis(20);
+    let mut inner = Loop::isolated(settings, Box::new(Leaves)).unwrap();
+    let mut server = Remembers::default();
+    inner.tell(Event::Ready, &mut server);
+    inner.handle().stop_gracefully();
+    soon(move || {
+        assert_eq!(inner.step(&mut server), Turn::Drain(Stop::Gracefully));
+        (server.only_long_lived, server.in_flight.long_lived) = (true, 2);
+        assert_eq!(inner.step(&mut server), Turn::Drain(Stop::Gracefully));
+        assert_eq!(turned(&mut inner, &mut server), Turn::Leave);
+        assert_eq!(server.asked, ["accept", "stop accepting", "close and unlink", "part", "cut off"]);
+        let in_flight = server.in_flight;
+        assert_eq!(server.reports.last(), Some(&Report::CutOff { in_flight }));
+        assert_eq!(in_flight.to_string(), "0 idle, 0 in a request, 2 long-lived");
+    });
+}
+
+#[test]
 fn a_drained_server_leaves() {
     let (mut inner, mut server) = owner();
     inner.handle().stop_gracefully();

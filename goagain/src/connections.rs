@@ -147,7 +147,9 @@ impl Connections {
         self.enter(CLOSING, DrainPhase::Closing);
     }
 
+    /// The phases come in order, however short the times are.
     pub(crate) fn part(&self) {
+        self.close_idle();
         self.enter(PARTING, DrainPhase::Parting);
     }
 
@@ -156,13 +158,13 @@ impl Connections {
         self.0.gates.close(phase);
     }
 
-    /// Whether nothing but what is long-lived is left, and has not been told to go.
+    /// Whether the idle have been told to go, nothing but what is long-lived is left, and that has not been told.
     pub(crate) fn only_long_lived(&self) -> bool {
         let state = self.state();
         // In this order: one that goes in between makes this false, and wakes the loop; in the other, it could make it true
         // beside a request.
         let long_lived = self.0.long_lived.load(Ordering::SeqCst);
-        state & DRAINING != 0 && state & PARTING == 0 && long_lived > 0 && state & COUNT == long_lived
+        may_part(state) && long_lived > 0 && state & COUNT == long_lived
     }
 
     /// The drain is over, and these are not: they are closed or reset, as was chosen.
@@ -191,7 +193,7 @@ impl Connections {
             return;
         }
         // Of two that do this at once, the second sees what both did.
-        let parts = before & PARTING == 0 && left == self.0.long_lived.load(Ordering::SeqCst);
+        let parts = may_part(before) && left == self.0.long_lived.load(Ordering::SeqCst);
         if left == 0 || parts {
             self.wake_up();
         }
@@ -201,6 +203,11 @@ impl Connections {
         // A full buffer wakes the loop as well.
         let _ = (&self.0.wake).write(&[0]);
     }
+}
+
+/// Whether the third phase is the next.
+fn may_part(state: u64) -> bool {
+    state & (CLOSING | PARTING) == CLOSING
 }
 
 #[cfg(test)]

@@ -17,8 +17,8 @@ pub enum DrainPhase {
     Draining,
     /// The idle are told to go: after [`Builder::idle_grace`](crate::Builder::idle_grace).
     Closing,
-    /// The long-lived are told to go: when nothing else is left, and soon enough before the drain's deadline. See
-    /// [`Builder::long_lived_within`](crate::Builder::long_lived_within).
+    /// The long-lived are told to go: when the idle were told and nothing else is left, and soon enough before the drain's
+    /// deadline. See [`Builder::long_lived_within`](crate::Builder::long_lived_within).
     Parting,
 }
 

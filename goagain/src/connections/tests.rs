@@ -75,6 +75,7 @@ fn the_loop_is_woken_when_only_the_long_lived_are_left() {
     let (mut one, mut other, mut third) = (connections.begin(), connections.begin(), connections.begin());
     one.long_lived();
     connections.drain();
+    connections.close_idle();
     assert!(!woken(&connections) && !connections.only_long_lived());
     other.busy();
     drop(other);
@@ -97,6 +98,7 @@ fn no_wake_up_is_lost_between_an_upgrade_and_an_end() {
         let mut guards = [connections.begin(), connections.begin(), connections.begin()];
         guards[0].long_lived();
         connections.drain();
+        connections.close_idle();
         let [stays, mut upgraded, ended] = guards;
         std::thread::scope(|scope| {
             scope.spawn(|| upgraded.long_lived());
@@ -201,6 +203,17 @@ fn a_new_term_serves_again() {
     for phase in [DrainPhase::Draining, DrainPhase::Closing, DrainPhase::Parting] {
         assert!(!connections.reached(phase).is_reached());
     }
+}
+
+#[test]
+fn the_phases_come_in_order() {
+    let connections = connections();
+    let mut guard = connections.begin();
+    guard.long_lived();
+    connections.drain();
+    assert!(!connections.only_long_lived(), "the idle are to be told first, if there are none too");
+    connections.part();
+    assert!(connections.is_closing() && connections.reached(DrainPhase::Closing).is_reached());
 }
 
 #[test]

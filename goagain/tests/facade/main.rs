@@ -4,6 +4,7 @@
 mod acceptor;
 mod builder;
 mod connections;
+mod drain;
 mod handle;
 mod life;
 mod listeners;

@@ -1,0 +1,161 @@
+//! The phases of a drain, as they are waited for, and its end.
+
+use crate::support::{SOON, address, builder, expect, observed, owner_of, soon};
+use goagain::{Connections, Cut, DrainPhase, Finish, Goagain, InFlight, Kind, Report};
+use std::io::{ErrorKind, Read};
+use std::net::TcpStream;
+use std::sync::mpsc::channel;
+use std::task::{Context, Wake, Waker};
+use std::thread::{self, Thread};
+use std::time::Duration;
+
+/// The smallest executor: a thread that parks.
+fn block_on(future: impl Future) {
+    struct Unpark(Thread);
+    impl Wake for Unpark {
+        fn wake(self: std::sync::Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Waker::from(std::sync::Arc::new(Unpark(thread::current())));
+    let mut future = std::pin::pin!(future);
+    while future.as_mut().poll(&mut Context::from_waker(&waker)).is_pending() {
+        thread::park();
+    }
+}
+
+/// Waits for each phase as a task and in a thread; what is true then is told.
+fn watch(connections: &Connections, told: &std::sync::mpsc::Sender<(DrainPhase, [bool; 3])>) {
+    for phase in [DrainPhase::Draining, DrainPhase::Closing, DrainPhase::Parting] {
+        for waits in [true, false] {
+            let (connections, told) = (connections.clone(), told.clone());
+            let reached = connections.reached(phase);
+            assert!(!reached.is_reached() && reached.at().is_none());
+            thread::spawn(move || {
+                if waits {
+                    reached.wait().unwrap()
+                } else {
+                    block_on(reached)
+                }
+                let now = [connections.is_draining(), connections.is_closing(), connections.is_parting()];
+                told.send((phase, now)).unwrap();
+            });
+        }
+    }
+}
+
+/// Drains to the end, and leaves.
+fn drained(mut again: Goagain) {
+    soon(move || {
+        again.wait().unwrap();
+        assert_eq!(again.finish().unwrap(), Finish::Exit);
+    });
+}
+
+#[test]
+fn each_phase_wakes_tasks_and_threads_in_its_turn() {
+    let (again, _http) = owner_of(builder().idle_grace(Duration::from_millis(1)));
+    let connections = again.connections();
+    let (sender, told) = channel();
+    watch(&connections, &sender);
+    let mut streams = connections.begin();
+    streams.long_lived();
+    let goes = thread::spawn(move || {
+        block_on(streams.told());
+        assert!(streams.is_closing() && streams.told_at().is_some());
+    });
+    again.handle().stop_gracefully();
+    drained(again);
+    goes.join().unwrap();
+    for _ in 0..6 {
+        let (phase, [draining, closing, parting]) = told.recv_timeout(SOON).unwrap();
+        assert!(draining);
+        assert!(closing || phase < DrainPhase::Closing);
+        assert!(parting || phase < DrainPhase::Parting);
+    }
+}
+
+#[test]
+fn the_long_lived_are_told_in_time_beside_a_request_that_does_not_end() {
+    let (again, _http) =
+        owner_of(builder().drain_within(Duration::from_millis(200)).idle_grace(Duration::MAX));
+    let (mut request, mut stream) = (again.connections().begin(), again.connections().begin());
+    request.busy();
+    stream.long_lived();
+    let goes = thread::spawn(move || block_on(stream.told()));
+    again.handle().stop_gracefully();
+    let connections = again.connections();
+    drained(again);
+    goes.join().unwrap();
+    assert_eq!(connections.len(), 1);
+    assert_eq!(request.kind(), Kind::InRequest);
+}
+
+#[test]
+fn the_end_of_a_drain_tells_what_is_held_and_cuts_it() {
+    let (sender, list) = channel();
+    let (builder, reports) = observed();
+    let builder = builder.drain_within(Duration::from_millis(1)).cut(Cut::Reset);
+    let (again, http) = owner_of(builder.on_cut_off(move |held| {
+        sender.send(held.to_vec()).unwrap();
+        Err("it is seen")
+    }));
+    let mut acceptor = http.acceptor().unwrap();
+    let mut client = TcpStream::connect(address(&http)).unwrap();
+    client.set_read_timeout(Some(SOON)).unwrap();
+    let (_stream, mut guard) = acceptor.next().unwrap().unwrap();
+    guard.busy();
+    let _unnamed = again.connections().begin();
+    again.handle().stop_gracefully();
+    drained(again);
+    let held = list.recv_timeout(SOON).unwrap();
+    assert_eq!(held.len(), 1, "{held:?}");
+    assert_eq!(held[0].name, client.local_addr().unwrap().to_string());
+    assert_eq!(held[0].kind, Kind::InRequest);
+    let text = held[0].to_string();
+    assert!(text.starts_with(&held[0].name) && text.contains("in a request"), "{text}");
+    let failed = expect(&reports, |report| matches!(report, Report::Callback { .. }));
+    assert!(failed.to_string().ends_with("callback on_cut_off: it is seen"), "{failed}");
+    let in_flight = InFlight { idle: 1, in_request: 1, long_lived: 0 };
+    expect(&reports, |report| *report == Report::CutOff { in_flight });
+    let read = client.read(&mut [0]);
+    match read {
+        Err(error) if cfg!(target_os = "linux") => assert_eq!(error.kind(), ErrorKind::ConnectionReset),
+        read => assert!(cfg!(not(target_os = "linux")) && !matches!(read, Ok(1..)), "{read:?}"),
+    }
+}
+
+#[test]
+fn a_drain_that_is_drained_cuts_nothing_and_calls_nobody() {
+    let (builder, reports) = observed();
+    let (again, _http) = owner_of(builder.on_cut_off(|_| -> () { panic!("nothing is held") }));
+    drop(again.connections().begin());
+    again.handle().stop_gracefully();
+    drained(again);
+    assert!(
+        !reports
+            .iter()
+            .any(|observed| { matches!(observed.report, Report::CutOff { .. } | Report::Callback { .. }) })
+    );
+}
+
+#[test]
+fn a_stop_now_and_a_second_stop_count_what_they_cut() {
+    for second in [false, true] {
+        let (builder, reports) = observed();
+        let (mut again, _http) = owner_of(builder);
+        let mut guard = again.connections().begin();
+        guard.busy();
+        let handle = again.handle();
+        if second {
+            handle.stop_gracefully();
+            again.wait().unwrap();
+            handle.stop_gracefully();
+        } else {
+            handle.stop_now();
+        }
+        drained(again);
+        let in_flight = InFlight { in_request: 1, ..InFlight::default() };
+        expect(&reports, |report| *report == Report::CutOff { in_flight });
+    }
+}
