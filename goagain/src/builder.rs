@@ -71,7 +71,7 @@ impl Builder {
     }
 
     /// How long the first phase of a drain may take, in which connections that wait for a request are still served; then
-    /// they are told to go. 5 s if not said; it ends early when it is time to tell the long-lived. A client that sends its requests further apart than this may find its
+    /// they are told to go. 5 s if not said. A client that sends its requests further apart than this may find its
     /// connection closed, as it may with any server's keep-alive timeout.
     pub fn idle_grace(mut self, time: Duration) -> Builder {
         self.adjust.idle_grace = Some(time);
@@ -79,8 +79,8 @@ impl Builder {
     }
 
     /// How long [long-lived](crate::Guard::long_lived) connections have, within the drain, from being told to go. They are told
-    /// after `idle_grace`, when nothing else is in flight any longer, and at the latest this long before the drain's
-    /// deadline. Half of `drain_within` if not said.
+    /// when `idle_grace` is over and nothing else is in flight any longer, or, `idle_grace` being over, this long before the
+    /// drain's deadline. Half of `drain_within` if not said.
     pub fn long_lived_within(mut self, time: Duration) -> Builder {
         self.adjust.long_lived_within = Some(time);
         self

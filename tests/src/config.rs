@@ -63,7 +63,7 @@ pub struct ServerConfig {
     pub drain_ms: u64,
     /// The time that an idle keep-alive connection has before it is told to go.
     pub idle_ms: u64,
-    /// The time that long-lived connections have once they are told to go.
+    /// The time that long-lived connections have once they are told to go; 0 for the half of a drain.
     pub long_lived_ms: u64,
     /// The time over which connections are told to go.
     pub spread_ms: u64,
@@ -96,7 +96,7 @@ impl Default for ServerConfig {
             ready_ms: 10_000,
             drain_ms: 30_000,
             idle_ms: 500,
-            long_lived_ms: 15_000,
+            long_lived_ms: 0,
             spread_ms: 0,
             cut: String::new(),
             most_draining: 0,
@@ -178,7 +178,7 @@ impl ServerConfig {
 
     /// [`long_lived_ms`](Self::long_lived_ms) as a duration.
     pub fn long_lived_within(&self) -> Duration {
-        Duration::from_millis(self.long_lived_ms)
+        Duration::from_millis(if self.long_lived_ms == 0 { self.drain_ms / 2 } else { self.long_lived_ms })
     }
 
     /// [`spread_ms`](Self::spread_ms) as a duration.

@@ -160,7 +160,10 @@ impl Loop {
             Deadline::Serving => settings.serving_within,
             Deadline::Drain => settings.drain_within,
             Deadline::IdleGrace => settings.idle_grace.min(settings.drain_within),
-            Deadline::LongLived => settings.drain_within - settings.parting(),
+            // Not before the idle are told.
+            Deadline::LongLived => {
+                (settings.drain_within - settings.parting()).max(self.length(Deadline::IdleGrace))
+            }
             Deadline::Parting => settings.parting(),
             Deadline::Grace => settings.grace,
             Deadline::Back => settings.back_within,

@@ -78,7 +78,7 @@ fn each_phase_wakes_tasks_and_threads_in_its_turn() {
 #[test]
 fn the_long_lived_are_told_in_time_beside_a_request_that_does_not_end() {
     let (again, _http) =
-        owner_of(builder().drain_within(Duration::from_millis(200)).idle_grace(Duration::MAX));
+        owner_of(builder().drain_within(Duration::from_millis(200)).idle_grace(Duration::ZERO));
     let (mut request, mut stream) = (again.connections().begin(), again.connections().begin());
     request.busy();
     stream.long_lived();

@@ -58,6 +58,7 @@ pub(super) const HANDS_BACK: &[Point] = &[
     double("told Deadline IdleGrace", COMES_BACK, COMES_BACK),
     double("told Drained", COMES_BACK, COMES_BACK).idle(),
     double("told Deadline Drain", COMES_BACK, COMES_BACK).scene(Scene::Held),
+    double("before CutOff", COMES_BACK, COMES_BACK).scene(Scene::Held),
     double("told Deadline Probation", COMES_BACK, COMES_BACK),
     double("before Release", COMES_BACK, COMES_BACK),
     message(DOUBLE, Image::New, "send RELEASED", COMPLETES).idle(),
