@@ -1,5 +1,8 @@
 //! Pages to read.
 
+#[doc = include_str!("../docs/drain.md")]
+pub mod drain {}
+
 #[doc = include_str!("../docs/failures.md")]
 pub mod failures {}
 

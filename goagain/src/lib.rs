@@ -55,7 +55,8 @@
 //! }
 //! ```
 //!
-//! Then `kill -USR2` restarts it; HUP and USR1 run callbacks, INT and TERM stop it now, QUIT gracefully.
+//! Then `kill -USR2` restarts it; HUP and USR1 run callbacks, INT and TERM stop it now, QUIT gracefully. What a drain waits
+//! for, in which order, and how it ends: [`guide::drain`].
 //!
 //! # Which strategy
 #![cfg_attr(
