@@ -131,8 +131,10 @@ impl Serving {
 impl Server for Serving {
     fn accept(&mut self) {
         self.term += 1;
-        let result = self.connections.serve().and_then(|()| self.terms.begin());
-        self.survive("begin a term", result);
+        let begun = self.terms.begin();
+        self.survive("begin a term", begun);
+        let served = self.connections.serve();
+        self.survive("keep idle connections in this term", served);
     }
 
     fn stop_accepting(&mut self) {

@@ -474,5 +474,8 @@ fn a_restart_that_would_make_too_many_drain_is_refused_and_can_be_asked_for_agai
     let owner =
         Process::owner(leaving()).then(Event::Restart).then(Event::SpawnRefused(1, "too many".into()));
     let owner = owner.is(Phase::Owner).did(Action::Report(1, Report::Refused { reason: "too many".into() }));
+    // It is a failure of another name, so that what the model shows of failures holds for it.
+    let failed = Process::owner(leaving()).then(Event::Restart).then(Event::SpawnFailed(1, "no".into()));
+    assert_eq!(owner.machine, failed.machine);
     owner.did_not(sends).then(Event::Restart).did(Action::Spawn(2)).is(Phase::Starting);
 }

@@ -67,7 +67,11 @@ impl Guard {
     /// long-lived.
     pub fn is_closing(&self) -> bool {
         let flag = if self.kind == Kind::LongLived { PARTING } else { CLOSING };
-        self.connections.state() & flag != 0 && self.told_at().is_some_and(|moment| moment <= Instant::now())
+        self.connections.state() & flag != 0 && self.is_told()
+    }
+
+    fn is_told(&self) -> bool {
+        self.told_at().is_some_and(|moment| moment <= Instant::now())
     }
 
     /// The phase of the drain in which this connection is told to go. With a [spread](crate::Builder::spread) it goes at
@@ -192,7 +196,7 @@ impl Guard {
                 return Ok(true);
             }
             // Where the drain was rolled back meanwhile it waits on.
-            if self.is_closing() {
+            if self.is_told() {
                 return Ok(false);
             }
         }

@@ -113,6 +113,7 @@ impl Gates {
         Ok(Gates(Mutex::new([gate()?, gate()?, gate()?])))
     }
 
+    /// A gate that no descriptor is left for stays closed: its connections are told to go, and the server serves.
     pub(super) fn open(&self) -> io::Result<()> {
         for gate in self.lock().iter_mut().filter(|gate| gate.is_closed()) {
             *gate = Arc::new(Gate::new()?);
