@@ -74,8 +74,8 @@ impl Guard {
         self.told_at().is_some_and(|moment| moment <= Instant::now())
     }
 
-    /// The phase of the drain in which this connection is told to go. With a [spread](crate::Builder::spread) it goes at
-    /// [a moment of its own](Guard::told_at) after it.
+    /// The phase of the drain in which a connection of the kind that it is now is told to go. With a
+    /// [spread](crate::Builder::spread) it goes at [a moment of its own](Guard::told_at) after it.
     pub fn told(&self) -> Reached {
         self.connections.reached(match self.kind {
             Kind::LongLived => DrainPhase::Parting,

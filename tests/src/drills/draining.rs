@@ -28,7 +28,7 @@ pub(super) fn all() -> Vec<Drill> {
             cut_off,
         ),
         Drill::both(
-            "long_lived_have_a_deadline_of_their_own",
+            "long_lived_have_a_deadline",
             "a long-lived connection that does not go holds a drain for its time, not for the drain's",
             own_deadline,
         ),
