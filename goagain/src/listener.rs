@@ -10,7 +10,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// What the library shares with the listeners and acceptors that it has handed out.
 #[derive(Clone, Debug)]
-pub(crate) struct Terms(Arc<Mutex<Option<Arc<Gate>>>>);
+pub(crate) struct Terms(Arc<Mutex<Term>>);
+
+#[derive(Debug, Default)]
+struct Term {
+    gate: Option<Arc<Gate>>,
+    /// For the next term: a net that takes over again may have no descriptor left, and has to accept all the same.
+    spare: Option<Gate>,
+}
 
 impl Terms {
     pub(crate) fn new() -> Terms {
@@ -18,21 +25,23 @@ impl Terms {
     }
 
     pub(crate) fn begin(&self) -> io::Result<()> {
-        *self.lock() = Some(Arc::new(Gate::new()?));
+        let mut term = self.lock();
+        let gate = term.spare.take().map_or_else(Gate::new, Ok)?;
+        *term = Term { gate: Some(Arc::new(gate)), spare: Gate::new().ok() };
         Ok(())
     }
 
     pub(crate) fn end(&self) {
-        if let Some(gate) = &*self.lock() {
+        if let Some(gate) = &self.lock().gate {
             gate.close();
         }
     }
 
     fn current(&self) -> Option<Arc<Gate>> {
-        self.lock().clone()
+        self.lock().gate.clone()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<Arc<Gate>>> {
+    fn lock(&self) -> MutexGuard<'_, Term> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -131,5 +140,24 @@ impl Listener {
     fn another_kind(&self, kind: &str) -> io::Error {
         let message = format!("the listener `{}` is {}, not a {kind} socket", self.name, self.address);
         io::Error::new(io::ErrorKind::InvalidInput, message)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::fd::{AsFd, AsRawFd};
+
+    #[test]
+    fn the_next_term_needs_no_descriptor_that_is_not_there() {
+        let terms = Terms::new();
+        terms.begin().unwrap();
+        terms.end();
+        let number = |gate: &Gate| gate.as_fd().as_raw_fd();
+        let spare = terms.lock().spare.as_ref().map(number);
+        terms.begin().unwrap();
+        let current = terms.current().unwrap();
+        assert_eq!(spare, Some(number(&current)));
+        assert!(!current.is_closed());
     }
 }

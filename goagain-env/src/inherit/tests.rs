@@ -115,6 +115,31 @@ fn an_exec_in_place_has_its_child_for_a_predecessor() {
 }
 
 #[test]
+fn the_file_of_locks_is_adopted_and_nothing_else_is_taken_for_it() {
+    let cat = Cat::start();
+    let inheriting = |fd| {
+        let (mut handoff, theirs, listener) = after_exec(cat.pid());
+        handoff.channel.as_mut().unwrap().draining = Some(fd);
+        let inherited = inherit(handoff);
+        drop((theirs, listener));
+        inherited
+    };
+    let Ok(Inherit::Ours(inheritance)) = inheriting(as_inherited(Draining::new().unwrap())) else { panic!() };
+    let draining = inheritance.draining.unwrap();
+    assert!(is_close_on_exec(&draining));
+    assert_eq!(draining.others().unwrap(), []);
+    let (named, socket) =
+        (tempfile::NamedTempFile::new().unwrap(), TcpListener::bind("127.0.0.1:0").unwrap());
+    for number in [as_inherited(named.as_file()), as_inherited(&socket)] {
+        let error = inheriting(number).unwrap_err().to_string();
+        let expected = format!("GOAGAIN_CHANNEL: draining={number}: expected a file without a name");
+        assert_eq!(error, expected);
+    }
+    let error = inheriting(draining.as_fd().as_raw_fd()).unwrap_err().to_string();
+    assert!(error.ends_with("is close-on-exec, so it did not come across exec"), "{error}");
+}
+
+#[test]
 fn a_child_that_is_gone_is_no_process_to_signal() {
     let (handoff, _theirs, _listener) = after_exec(Cat::start().end());
     let Predecessor::Peer { process: None, kin: Kin::Child, .. } = ours(handoff).predecessor else {
