@@ -105,7 +105,8 @@ impl Builder {
 
     /// Called when a drain ends, by its deadline or by a stop, and something is in flight still, before it is
     /// [cut](Builder::cut): with what is [held](crate::Connections::held) by guards that have a name. How many there are in
-    /// all is reported. Its error or panic is reported, and the process goes its way.
+    /// all is reported. It runs in the loop, so it should not block; its error or panic is reported, and the process goes
+    /// its way.
     pub fn on_cut_off<R: CallbackResult>(
         mut self,
         mut callback: impl FnMut(&[Held]) -> R + Send + 'static,
