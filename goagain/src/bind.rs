@@ -1,182 +1,301 @@
-//! Listeners: inherited by name, or bound.
+//! Sockets: inherited by name, or bound.
 
+use crate::fresh::Options;
 use crate::listener::Slot;
 use crate::serving::Kept;
-use crate::socket::Socket;
-use crate::{Address, Goagain, ListenError, Listener};
-use goagain_env::InheritedDescriptor;
-use nix::sys::socket::{Backlog, listen};
-use std::fs;
+use crate::socket::{DatagramSocket, Socket};
+use crate::wanted::Wanted;
+use crate::{Address, Datagrams, Goagain, ListenError, Listener};
+use nix::sys::socket::SockType;
 use std::io;
-use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
-use std::os::unix::fs::FileTypeExt;
-use std::os::unix::net::{UnixDatagram, UnixListener};
-use std::path::{Path, PathBuf};
+use std::net::ToSocketAddrs;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::path::Path;
 use std::sync::Arc;
 
-/// Longer than std's: a restart, or a burst, finds room. The kernel caps it (net.core.somaxconn).
-const BACKLOG: i32 = 4096;
-
-/// How a listener is bound if it is not inherited. Made by [`Goagain::bind`].
+/// How a socket is bound if it is not inherited: everything that can be chosen, then the kind. Made by [`Goagain::bind`].
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # #[derive(Debug)] struct Leaves;
+/// # impl goagain::Strategy for Leaves {
+/// #     fn name(&self) -> &str { "leaves" }
+/// #     fn next(&self, _: goagain::View) -> goagain::Next { goagain::Next::Exit }
+/// # }
+/// # let mut again = goagain::Goagain::builder(Leaves).isolated()?;
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("admin.sock");
+/// let http = again.bind("http").backlog(10_000).v6only(true).tcp("[::1]:0")?;
+/// let admin = again.bind("admin").mode(0o660).unix(path)?;
+/// let dns = again.bind("dns").udp("127.0.0.1:0")?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// A socket that is inherited is as the image made it that bound it: nothing that is chosen here touches it.
 #[derive(Debug)]
-#[must_use = "nothing is bound before `tcp` or `unix` is called"]
+#[must_use = "nothing is bound before a kind is asked for, as by `tcp` or `unix`"]
 pub struct Bind<'a> {
     goagain: &'a mut Goagain,
     name: String,
-    backlog: i32,
+    rebinds: bool,
+    options: Options<'a>,
+}
+
+/// A socket, and where it came from.
+struct Had {
+    name: String,
+    fd: OwnedFd,
+    address: Address,
+    inherited: bool,
+    listens_later: Option<i32>,
 }
 
 impl<'a> Bind<'a> {
     pub(crate) fn new(goagain: &'a mut Goagain, name: &str) -> Bind<'a> {
-        Bind { goagain, name: name.to_owned(), backlog: BACKLOG }
+        Bind { goagain, name: name.to_owned(), rebinds: false, options: Options::default() }
     }
 
     /// How many connections may wait to be accepted (`listen`), 4,096 if not said; the kernel caps it.
     pub fn backlog(mut self, connections: i32) -> Bind<'a> {
-        self.backlog = connections;
+        self.options.backlog = connections;
         self
     }
 
-    /// The TCP listener of this name: inherited, or bound to `address` with SO_REUSEADDR as std does. With port 0 an
-    /// inherited one keeps its port.
+    /// SO_REUSEADDR. If not said it is on for TCP, as std has it, and off for UDP, where it would share the port.
+    pub fn reuse_address(mut self, on: bool) -> Bind<'a> {
+        self.options.reuse_address = Some(on);
+        self
+    }
+
+    /// SO_REUSEPORT, off if not said: others of the same user may bind the same address, and the kernel spreads the
+    /// connections over all. For several in one server see [`Bind::tcp_group`].
+    pub fn reuse_port(mut self, on: bool) -> Bind<'a> {
+        self.options.reuse_port = on;
+        self
+    }
+
+    /// IPV6_V6ONLY: whether a socket of version 6 leaves version 4 alone. If not said the system decides: on Linux
+    /// `net.ipv6.bindv6only`, which is 0, so that `[::]:80` takes both.
+    pub fn v6only(mut self, on: bool) -> Bind<'a> {
+        self.options.v6only = Some(on);
+        self
+    }
+
+    /// The permissions of a Unix socket's path (`chmod`), as in `0o660`; by the umask if not said. The path appears with
+    /// them: the socket is bound under a temporary name, and renamed.
+    pub fn mode(mut self, mode: u32) -> Bind<'a> {
+        self.options.mode = Some(mode);
+        self
+    }
+
+    /// What is to be done with the new socket before `bind`: any option that this builder does not have. It is called
+    /// once for each address that is tried, and each hook that was given is.
+    pub fn before_bind(mut self, hook: impl FnMut(BorrowedFd<'_>) -> io::Result<()> + 'a) -> Bind<'a> {
+        self.options.before_bind.push(Box::new(hook));
+        self
+    }
+
+    /// As [`Bind::before_bind`], between `bind` and `listen`; for datagrams, which are not listened for, after `bind`.
+    pub fn before_listen(mut self, hook: impl FnMut(BorrowedFd<'_>) -> io::Result<()> + 'a) -> Bind<'a> {
+        self.options.before_listen.push(Box::new(hook));
+        self
+    }
+
+    /// Where the predecessor has another address, or another kind of socket, under this name: binds the new one, in place
+    /// of [`ListenError::AnotherAddress`]. The old one is dropped, as if nothing had asked for it.
+    pub fn or_rebind(mut self) -> Bind<'a> {
+        self.rebinds = true;
+        self
+    }
+
+    /// The listener of this name at an address as text: `127.0.0.1:80`, `[::1]:80`, `unix:/run/http.sock`, or
+    /// `unix:@name` for an abstract name.
     ///
     /// # Errors
-    /// [`ListenError`]: the name was taken, inherited with another address, or the address cannot be bound.
+    /// [`ListenError`]
+    pub fn listen(self, address: &str) -> Result<Listener, ListenError> {
+        match (address.strip_prefix("unix:"), address.rsplit_once(':')) {
+            (Some(path), _) if !path.is_empty() => self.unix(path),
+            (None, Some((host, port))) if !host.is_empty() && port.parse::<u16>().is_ok() => {
+                self.tcp(address)
+            }
+            _ => Err(ListenError::Address { given: address.to_owned() }),
+        }
+    }
+
+    /// The TCP listener of this name: inherited, or bound to `address`. With port 0 an inherited one keeps its port.
+    ///
+    /// # Errors
+    /// [`ListenError`]: the name was taken, inherited with another address or kind, or the address cannot be bound.
     pub fn tcp(self, address: impl ToSocketAddrs) -> Result<Listener, ListenError> {
-        let resolved = address.to_socket_addrs().map(Iterator::collect::<Vec<SocketAddr>>);
-        let wanted = resolved.map_err(|source| ListenError::bind(&self.name, None, source))?;
-        let fits = |address: &Address| match address {
-            Address::Tcp(inherited) => wanted.iter().any(|wanted| {
-                wanted.ip() == inherited.ip() && [0, inherited.port()].contains(&wanted.port())
-            }),
-            _ => false,
-        };
-        let asked = || wanted.first().map(|&address| Address::Tcp(address));
-        self.inherited_or(fits, &asked, |backlog| {
-            let listener = TcpListener::bind(&*wanted)?;
-            set_backlog(&listener, backlog)?;
-            let address = Address::Tcp(listener.local_addr()?);
-            Ok((Socket::tcp(listener)?, address))
-        })
+        let wanted = self.internet(SockType::Stream, address)?;
+        self.listener(&wanted)
     }
 
-    /// The Unix listener of this name: inherited, or bound to `path`. What a dead server left there is replaced, by a
-    /// socket that is made under a temporary name and renamed.
+    /// TCP listeners that share one address (SO_REUSEPORT), each with a queue of its own: inherited, or bound. Their names are
+    /// `name`, `name#2`, `name#3`, and so on.
+    ///
+    /// All members that the predecessor had are carried over, also if they are more than asked for: the queue of one that
+    /// is left behind would be lost. If they are fewer the group grows; new members listen once this process is the owner.
     ///
     /// # Errors
-    /// [`ListenError`]: the name was taken, inherited with another address, a server listens at `path`, something else
-    /// than a socket is there, or the path cannot be bound.
-    pub fn unix(self, path: impl AsRef<Path>) -> Result<Listener, ListenError> {
-        let path = path.as_ref();
-        let asked = Address::Unix(path.to_owned());
-        self.inherited_or(
-            |address| *address == asked,
-            &|| Some(asked.clone()),
-            |backlog| {
-                let listener = bind_unix(path)?;
-                set_backlog(&listener, backlog)?;
-                Ok((Socket::unix(listener)?, asked.clone()))
-            },
-        )
+    /// [`ListenError`]: as with [`Bind::tcp`], for any of them.
+    pub fn tcp_group(
+        self,
+        address: impl ToSocketAddrs,
+        members: usize,
+    ) -> Result<Vec<Listener>, ListenError> {
+        let wanted = self.internet(SockType::Stream, address)?;
+        self.group(wanted, members, Bind::keep_listener)
     }
 
-    fn inherited_or(
+    /// The Unix listener of this name: inherited, or bound to `path`; where that begins with `@`, to an abstract name of
+    /// Linux. What a dead server left at the path is replaced, by a socket that is made under a temporary name and renamed.
+    ///
+    /// # Errors
+    /// [`ListenError`]: the name was taken, inherited with another address or kind, a server listens at `path`, something
+    /// else than a socket is there, or the path cannot be bound.
+    pub fn unix(self, path: impl AsRef<Path>) -> Result<Listener, ListenError> {
+        self.listener(&Wanted::unix(SockType::Stream, path))
+    }
+
+    /// The Unix listener of packets (SOCK_SEQPACKET) of this name. As [`Bind::unix`].
+    ///
+    /// # Errors
+    /// As [`Bind::unix`].
+    #[cfg(not(target_vendor = "apple"))]
+    pub fn unix_seqpacket(self, path: impl AsRef<Path>) -> Result<Listener, ListenError> {
+        self.listener(&Wanted::unix(SockType::SeqPacket, path))
+    }
+
+    /// The UDP socket of this name: inherited, or bound to `address`. With port 0 an inherited one keeps its port.
+    ///
+    /// # Errors
+    /// [`ListenError`]: the name was taken, inherited with another address or kind, or the address cannot be bound.
+    pub fn udp(self, address: impl ToSocketAddrs) -> Result<Datagrams, ListenError> {
+        let wanted = self.internet(SockType::Datagram, address)?;
+        self.datagrams(&wanted)
+    }
+
+    /// UDP sockets that share one address (SO_REUSEPORT), each with a queue of its own. As [`Bind::tcp_group`], but that an
+    /// inherited group stays as it is: a new member would take datagrams that nobody reads before this process owns.
+    ///
+    /// # Errors
+    /// [`ListenError`]: as with [`Bind::udp`], for any of them.
+    pub fn udp_group(
         self,
-        fits: impl Fn(&Address) -> bool,
-        asked: &dyn Fn() -> Option<Address>,
-        bind: impl FnOnce(i32) -> io::Result<(Socket, Address)>,
-    ) -> Result<Listener, ListenError> {
+        address: impl ToSocketAddrs,
+        members: usize,
+    ) -> Result<Vec<Datagrams>, ListenError> {
+        let wanted = self.internet(SockType::Datagram, address)?;
+        self.group(wanted, members, Bind::keep_datagrams)
+    }
+
+    /// The Unix socket of datagrams of this name. As [`Bind::unix`].
+    ///
+    /// # Errors
+    /// As [`Bind::unix`].
+    pub fn unix_datagram(self, path: impl AsRef<Path>) -> Result<Datagrams, ListenError> {
+        self.datagrams(&Wanted::unix(SockType::Datagram, path))
+    }
+
+    fn internet(&self, kind: SockType, address: impl ToSocketAddrs) -> Result<Wanted, ListenError> {
+        Wanted::internet(kind, address).map_err(|source| ListenError::bind(&self.name, None, source))
+    }
+
+    fn listener(mut self, wanted: &Wanted) -> Result<Listener, ListenError> {
+        let had = self.have(self.name.clone(), wanted)?;
+        self.keep_listener(had)
+    }
+
+    fn datagrams(mut self, wanted: &Wanted) -> Result<Datagrams, ListenError> {
+        let had = self.have(self.name.clone(), wanted)?;
+        self.keep_datagrams(had)
+    }
+
+    /// All of them are had before one is kept, so that the names are free where one is not to be had.
+    fn group<T>(
+        mut self,
+        wanted: Wanted,
+        members: usize,
+        keep: impl Fn(&mut Self, Had) -> Result<T, ListenError>,
+    ) -> Result<Vec<T>, ListenError> {
+        self.options.reuse_port = true;
+        let first = self.have(self.name.clone(), &wanted)?;
+        let wanted = wanted.at(&first.address);
+        let member = |name: &str, number: usize| format!("{name}#{number}");
+        let members = if first.inherited {
+            let inherited = &self.goagain.serving_mut().inherited;
+            let are = (2..).take_while(|&number| inherited.address(&member(&self.name, number)).is_some());
+            let are = are.count() + 1;
+            // A new member must not be given connections before this process accepts.
+            self.options.listens_later = true;
+            if matches!(first.address, Address::Udp(_)) { are } else { members.max(are) }
+        } else {
+            members
+        };
+        let mut all = vec![first];
+        for number in 2..=members {
+            all.push(self.have(member(&self.name, number), &wanted)?);
+        }
+        all.into_iter().map(|had| keep(&mut self, had)).collect()
+    }
+
+    /// The socket of this name: inherited, or made.
+    fn have(&mut self, name: String, wanted: &Wanted) -> Result<Had, ListenError> {
         let serving = self.goagain.serving_mut();
-        let name = self.name;
-        if serving.kept.iter().any(|kept| kept.name == name) {
+        if serving.has(&name) {
             return Err(ListenError::NameTaken { name });
         }
+        let fits = |address: &Address| wanted.fits(address);
         let inherited = match serving.inherited.address(&name) {
             Some(address) if fits(address) => serving.inherited.take(&name),
+            // What nobody claims is dropped when this image is ready.
+            Some(_) if self.rebinds => None,
             Some(address) => {
-                let (inherited, asked) = (address.clone(), asked());
+                let (inherited, asked) = (address.clone(), wanted.asked());
                 return Err(ListenError::AnotherAddress { name, inherited, asked });
             }
             // What a seed hands over has no name, only an address.
             None => {
-                let address = serving.seeds_address(&fits);
+                let address = serving.seeds_address(fits);
                 address.and_then(|address| serving.inherited.take_address(&address))
             }
         };
-        let is_inherited = inherited.is_some();
-        let made = match inherited {
-            Some(descriptor) => adopt(descriptor),
-            None => bind(self.backlog),
-        };
-        let (socket, address) = made.map_err(|source| ListenError::bind(&name, asked(), source))?;
+        if let Some(descriptor) = inherited {
+            let (fd, address) = (descriptor.fd, descriptor.address);
+            return Ok(Had { name, fd, address, inherited: true, listens_later: None });
+        }
+        let made = wanted.make(&mut self.options);
+        let (fd, address) = made.map_err(|source| ListenError::bind(&name, wanted.asked(), source))?;
+        let listens_later = Some(self.options.backlog).filter(|_| self.options.listens_later);
+        Ok(Had { name, fd, address, inherited: false, listens_later })
+    }
+
+    fn keep_listener(&mut self, had: Had) -> Result<Listener, ListenError> {
+        let Had { name, fd, address, inherited, listens_later } = had;
+        let socket = Socket::new(&address, fd)
+            .map_err(|source| ListenError::bind(&name, Some(address.clone()), source))?;
         let socket = Arc::new(socket);
         let slot = Slot::new(Arc::clone(&socket));
-        serving.kept.push(Kept::listener(&name, &address, slot.clone(), socket));
-        Ok(Listener {
-            name,
-            address,
-            inherited: is_inherited,
-            slot,
-            terms: serving.terms.clone(),
-            connections: serving.connections.clone(),
-        })
+        let serving = self.goagain.serving_mut();
+        let mut kept = Kept::listener(&name, &address, slot.clone(), socket);
+        kept.listens_later = listens_later;
+        serving.kept.push(kept);
+        let (terms, connections) = (serving.terms.clone(), serving.connections.clone());
+        Ok(Listener { name, address, inherited, slot, terms, connections })
     }
-}
 
-fn adopt(descriptor: InheritedDescriptor) -> io::Result<(Socket, Address)> {
-    let InheritedDescriptor { address, fd, .. } = descriptor;
-    let socket = match address {
-        Address::Unix(_) => Socket::unix(UnixListener::from(fd))?,
-        _ => Socket::tcp(TcpListener::from(fd))?,
-    };
-    Ok((socket, address))
-}
-
-fn set_backlog(listener: &impl std::os::fd::AsFd, backlog: i32) -> io::Result<()> {
-    // A second listen(2) on a listener changes its backlog.
-    Ok(listen(listener, Backlog::new(backlog).unwrap_or(Backlog::MAXCONN))?)
-}
-
-fn bind_unix(path: &Path) -> io::Result<UnixListener> {
-    match fs::symlink_metadata(path) {
-        // In place, so that the socket's own name (getsockname) is the path too: a seed's process passes that on.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return UnixListener::bind(path),
-        Err(error) => return Err(error),
-        Ok(metadata) if !metadata.file_type().is_socket() => {
-            let message = "something that is no socket is there: move it away";
-            return Err(io::Error::new(io::ErrorKind::AlreadyExists, message));
-        }
-        Ok(_) if !is_stale(path) => {
-            let message = "a server listens there: stop it, or restart it in place of starting another";
-            return Err(io::Error::new(io::ErrorKind::AddrInUse, message));
-        }
-        // A dead server left it; the rename replaces it.
-        Ok(_) => {}
+    fn keep_datagrams(&mut self, had: Had) -> Result<Datagrams, ListenError> {
+        let Had { name, fd, address, inherited, .. } = had;
+        let socket = DatagramSocket::new(&address, fd)
+            .map_err(|source| ListenError::bind(&name, Some(address.clone()), source))?;
+        let socket = Arc::new(socket);
+        let slot = Slot::new(Arc::clone(&socket));
+        let serving = self.goagain.serving_mut();
+        serving.kept.push(Kept::datagrams(&name, &address, slot.clone(), socket));
+        let (terms, connections) = (serving.terms.clone(), serving.connections.clone());
+        Ok(Datagrams { name, address, inherited, slot, terms, connections })
     }
-    let temporary = temporary_name(path);
-    if is_stale(&temporary) {
-        // Of a process of the same pid that died before its rename: in a container every first one may have it.
-        let _ = fs::remove_file(&temporary);
-    }
-    let listener = UnixListener::bind(&temporary)?;
-    if let Err(error) = fs::rename(&temporary, path) {
-        let _ = fs::remove_file(&temporary);
-        return Err(error);
-    }
-    Ok(listener)
-}
-
-/// Short, since a socket's path has 108 bytes at most (unix(7)), and in the same folder, so that a rename suffices.
-fn temporary_name(path: &Path) -> PathBuf {
-    path.with_file_name(format!(".{:x}", std::process::id()))
-}
-
-/// Whether a socket is at `path` that no process holds any longer (ECONNREFUSED).
-///
-/// It is asked with a socket of another type, to which one that is held answers EPROTOTYPE. So a server's queue does not
-/// get a connection that nobody wants, and a queue that is full is not waited for.
-pub(crate) fn is_stale(path: &Path) -> bool {
-    let is_socket = fs::symlink_metadata(path).is_ok_and(|metadata| metadata.file_type().is_socket());
-    let connected = UnixDatagram::unbound().and_then(|socket| socket.connect(path));
-    is_socket && connected.is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
 }

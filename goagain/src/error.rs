@@ -13,11 +13,11 @@ pub enum ListenError {
         /// The name.
         name: String,
     },
-    /// The predecessor had another address under this name.
+    /// The predecessor had another address, or another kind of descriptor, under this name.
     AnotherAddress {
         /// The name.
         name: String,
-        /// What the predecessor listens on.
+        /// What the predecessor has there, kind and address.
         inherited: Address,
         /// What was asked for.
         asked: Option<Address>,
@@ -51,12 +51,16 @@ impl fmt::Display for ListenError {
                 write!(f, "the name `{name}` is taken: give each listener its own")
             }
             ListenError::AnotherAddress { name, inherited, asked } => {
-                write!(f, "the listener `{name}` was inherited at {inherited}, ")?;
-                match asked {
-                    Some(asked) => write!(f, "and {asked} was asked for: give it a new name")?,
-                    None => f.write_str("and another address was asked for: give it a new name")?,
-                }
-                Ok(())
+                let asked = asked.as_ref().map_or_else(|| "another address".to_owned(), Address::to_string);
+                let inherited = match inherited {
+                    Address::Other => "a descriptor without an address".to_owned(),
+                    address => address.to_string(),
+                };
+                write!(
+                    f,
+                    "`{name}` was inherited as {inherited}, and {asked} was asked for: \
+                     give it a new name, or let it be bound anew (`listen_or_rebind`)"
+                )
             }
             ListenError::Bind { name, address, source } => {
                 write!(f, "cannot listen for `{name}`")?;

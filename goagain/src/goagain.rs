@@ -71,19 +71,22 @@ impl Goagain {
         self.serving.connections.clone()
     }
 
-    /// The listener of this name: inherited, or bound to `address`, which is like `127.0.0.1:80`, `[::1]:80` or
-    /// `unix:/run/http.sock`.
+    /// The listener of this name: inherited, or bound to `address`, which is like `127.0.0.1:80`, `[::1]:80`,
+    /// `unix:/run/http.sock` or `unix:@name`: see [`Bind::listen`].
     ///
     /// # Errors
     /// [`ListenError`]
     pub fn listen(&mut self, name: &str, address: &str) -> Result<Listener, ListenError> {
-        match (address.strip_prefix("unix:"), address.rsplit_once(':')) {
-            (Some(path), _) if !path.is_empty() => self.listen_unix(name, path),
-            (None, Some((host, port))) if !host.is_empty() && port.parse::<u16>().is_ok() => {
-                self.listen_tcp(name, address)
-            }
-            _ => Err(ListenError::Address { given: address.to_owned() }),
-        }
+        self.bind(name).listen(address)
+    }
+
+    /// As [`listen`](Goagain::listen), but that where the predecessor has another address or kind under this name, the new one
+    /// is bound and the old one dropped: a listener that moves, in one restart.
+    ///
+    /// # Errors
+    /// [`ListenError`], but never [`ListenError::AnotherAddress`].
+    pub fn listen_or_rebind(&mut self, name: &str, address: &str) -> Result<Listener, ListenError> {
+        self.bind(name).or_rebind().listen(address)
     }
 
     /// The TCP listener of this name: see [`Bind::tcp`].
@@ -102,7 +105,7 @@ impl Goagain {
         self.bind(name).unix(path)
     }
 
-    /// A listener of this name, with a choice of how it is bound.
+    /// A socket of this name, of any kind, with a choice of how it is bound.
     pub fn bind(&mut self, name: &str) -> Bind<'_> {
         Bind::new(self, name)
     }
@@ -118,7 +121,7 @@ impl Goagain {
     /// # Errors
     /// [`ListenError::NameTaken`]
     pub fn keep(&mut self, name: &str, fd: impl Into<OwnedFd>) -> Result<(), ListenError> {
-        if self.serving.kept.iter().any(|kept| kept.name == name) {
+        if self.serving.has(name) {
             return Err(ListenError::NameTaken { name: name.to_owned() });
         }
         self.serving.kept.push(Kept::other(name, fd.into()));

@@ -103,24 +103,29 @@ mod bind;
 mod builder;
 mod callbacks;
 mod connections;
+mod datagrams;
 mod error;
+mod fresh;
 mod gate;
 mod goagain;
 pub mod guide;
 mod isolated;
 mod listener;
+mod path;
 pub mod seed;
 mod serving;
 mod socket;
 mod stream;
 #[cfg(feature = "tracing")]
 mod trace;
+mod wanted;
 
 pub use acceptor::Acceptor;
 pub use bind::Bind;
 pub use builder::Builder;
 pub use callbacks::CallbackResult;
 pub use connections::{Connections, Cut, DrainPhase, Guard, Held, Kind, Reached};
+pub use datagrams::{Datagrams, Peer, Receiver};
 pub use error::{ListenError, ReadyError};
 pub use goagain::{Finish, Goagain};
 #[cfg(feature = "double")]

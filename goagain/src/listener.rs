@@ -5,6 +5,7 @@ use crate::socket::Socket;
 use crate::{Acceptor, Address, Connections};
 use std::io;
 use std::net::TcpListener;
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -37,8 +38,12 @@ impl Terms {
         }
     }
 
-    fn current(&self) -> Option<Arc<Gate>> {
-        self.lock().gate.clone()
+    /// The present term, or the last one, for what is to be made for it.
+    pub(crate) fn of_owner(&self, what: &str) -> io::Result<Arc<Gate>> {
+        self.lock().gate.clone().ok_or_else(|| {
+            let message = format!("not ready yet: call `ready` before making {what}");
+            io::Error::new(io::ErrorKind::InvalidInput, message)
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, Term> {
@@ -46,21 +51,31 @@ impl Terms {
     }
 }
 
-/// The listener itself: closed when the library lets it go, however many handles there are.
-#[derive(Clone, Debug)]
-pub(crate) struct Slot(Arc<Mutex<Option<Arc<Socket>>>>);
+/// The socket itself: closed when the library lets it go, however many handles there are.
+#[derive(Debug)]
+pub(crate) struct Slot<S>(Arc<Mutex<Option<Arc<S>>>>);
 
-impl Slot {
-    pub(crate) fn new(socket: Arc<Socket>) -> Slot {
+impl<S> Slot<S> {
+    pub(crate) fn new(socket: Arc<S>) -> Slot<S> {
         Slot(Arc::new(Mutex::new(Some(socket))))
     }
 
-    pub(crate) fn socket(&self) -> Option<Arc<Socket>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// The socket of this name, for as long as this process has it.
+    pub(crate) fn open(&self, name: &str) -> io::Result<Arc<S>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone().ok_or_else(|| {
+            let message = format!("the listener `{name}` is closed: this process has let it go");
+            io::Error::new(io::ErrorKind::NotConnected, message)
+        })
     }
 
     pub(crate) fn close(&self) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+}
+
+impl<S> Clone for Slot<S> {
+    fn clone(&self) -> Slot<S> {
+        Slot(Arc::clone(&self.0))
     }
 }
 
@@ -72,7 +87,7 @@ pub struct Listener {
     pub(crate) name: String,
     pub(crate) address: Address,
     pub(crate) inherited: bool,
-    pub(crate) slot: Slot,
+    pub(crate) slot: Slot<Socket>,
     pub(crate) terms: Terms,
     pub(crate) connections: Connections,
 }
@@ -99,9 +114,7 @@ impl Listener {
     /// - Before [`ready`](crate::Goagain::ready): nothing may be accepted yet.
     /// - After the library has closed the listener: this process will not accept again.
     pub fn acceptor(&self) -> io::Result<Acceptor> {
-        let not_ready = "not ready yet: call `ready` before making an acceptor";
-        let term =
-            self.terms.current().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, not_ready))?;
+        let term = self.terms.of_owner("an acceptor")?;
         // A listener that is closed already is no error while its term is over: the acceptor would end at once.
         let socket = if term.is_closed() { None } else { Some(self.socket()?) };
         Ok(Acceptor::new(socket, term, self.connections.clone()))
@@ -115,7 +128,7 @@ impl Listener {
     pub fn to_std_tcp(&self) -> io::Result<TcpListener> {
         match &*self.socket()? {
             socket @ Socket::Tcp(_) => Ok(socket.try_clone_to_owned()?.into()),
-            Socket::Unix(_) => Err(self.another_kind("TCP")),
+            _ => Err(self.another_kind("TCP")),
         }
     }
 
@@ -126,15 +139,24 @@ impl Listener {
     pub fn to_std_unix(&self) -> io::Result<UnixListener> {
         match &*self.socket()? {
             socket @ Socket::Unix(_) => Ok(socket.try_clone_to_owned()?.into()),
-            Socket::Tcp(_) => Err(self.another_kind("Unix")),
+            _ => Err(self.another_kind("Unix")),
+        }
+    }
+
+    /// As [`Listener::to_std_tcp`], for SEQPACKET sockets, as a descriptor: std has no type for them. Its listener for Unix
+    /// sockets can be made of it, and accepts connections whose every read and write is one packet.
+    ///
+    /// # Errors
+    /// If this is no SEQPACKET listener, if the library has closed it, and those of `fcntl`.
+    pub fn to_owned_seqpacket(&self) -> io::Result<OwnedFd> {
+        match &*self.socket()? {
+            socket @ Socket::UnixSeqpacket(_) => socket.try_clone_to_owned(),
+            _ => Err(self.another_kind("SEQPACKET")),
         }
     }
 
     fn socket(&self) -> io::Result<Arc<Socket>> {
-        self.slot.socket().ok_or_else(|| {
-            let message = format!("the listener `{}` is closed: this process has let it go", self.name);
-            io::Error::new(io::ErrorKind::NotConnected, message)
-        })
+        self.slot.open(&self.name)
     }
 
     fn another_kind(&self, kind: &str) -> io::Error {

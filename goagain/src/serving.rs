@@ -1,15 +1,17 @@
 //! What the loop asks of this process, answered.
 
 use crate::callbacks::{Callbacks, call, call_with};
+use crate::fresh::begin_listening;
 use crate::listener::{Slot, Terms};
-use crate::socket::Socket;
+use crate::socket::{DatagramSocket, Socket};
 use crate::{Address, Connections, InFlight};
 use goagain_env::{Described, Inherited};
 use goagain_signals::{Observed, Report, Server};
 use nix::sys::socket::{getsockopt, sockopt};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::path::PathBuf;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,17 +21,29 @@ pub(crate) struct Kept {
     pub(crate) name: String,
     address: Address,
     what: What,
+    /// A listener that must not get connections before this process is the owner, with its backlog.
+    pub(crate) listens_later: Option<i32>,
 }
 
 #[derive(Debug)]
 enum What {
-    Listener(Slot, Arc<Socket>),
+    Listener(Slot<Socket>, Arc<Socket>),
+    Datagrams(Slot<DatagramSocket>, Arc<DatagramSocket>),
     Other(OwnedFd),
 }
 
 impl Kept {
-    pub(crate) fn listener(name: &str, address: &Address, slot: Slot, socket: Arc<Socket>) -> Kept {
-        Kept { name: name.to_owned(), address: address.clone(), what: What::Listener(slot, socket) }
+    pub(crate) fn listener(name: &str, address: &Address, slot: Slot<Socket>, socket: Arc<Socket>) -> Kept {
+        Kept::new(name, address, What::Listener(slot, socket))
+    }
+
+    pub(crate) fn datagrams(
+        name: &str,
+        address: &Address,
+        slot: Slot<DatagramSocket>,
+        socket: Arc<DatagramSocket>,
+    ) -> Kept {
+        Kept::new(name, address, What::Datagrams(slot, socket))
     }
 
     pub(crate) fn other(name: &str, fd: OwnedFd) -> Kept {
@@ -40,13 +54,38 @@ impl Kept {
             Ok(address) => address,
             Err(_) => Address::Other,
         };
-        Kept { name: name.to_owned(), address, what: What::Other(fd) }
+        Kept::new(name, &address, What::Other(fd))
+    }
+
+    fn new(name: &str, address: &Address, what: What) -> Kept {
+        Kept { name: name.to_owned(), address: address.clone(), what, listens_later: None }
     }
 
     fn fd(&self) -> BorrowedFd<'_> {
         match &self.what {
             What::Listener(_, socket) => socket.as_fd(),
+            What::Datagrams(_, socket) => socket.as_fd(),
             What::Other(fd) => fd.as_fd(),
+        }
+    }
+
+    /// Closes it, however many handles there are.
+    fn close(&self) {
+        match &self.what {
+            What::Listener(slot, _) => slot.close(),
+            What::Datagrams(slot, _) => slot.close(),
+            What::Other(_) => {}
+        }
+    }
+
+    /// The path that its socket has in the file system. What is only kept is its user's affair.
+    fn path(&self) -> Option<&Path> {
+        match (&self.address, &self.what) {
+            (_, What::Other(_)) => None,
+            (Address::Unix(path) | Address::UnixDatagram(path) | Address::UnixSeqpacket(path), _) => {
+                Some(path).filter(|path| !path.as_os_str().as_bytes().starts_with(b"@")).map(PathBuf::as_path)
+            }
+            _ => None,
         }
     }
 }
@@ -84,6 +123,11 @@ impl Serving {
         }
     }
 
+    /// Whether this image has something of this name.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.kept.iter().any(|kept| kept.name == name)
+    }
+
     /// Whether the acceptors of the application have ended while a new term has begun.
     pub(crate) fn missed_the_end(&self) -> bool {
         self.known_term != 0 && self.known_term != self.term
@@ -113,7 +157,7 @@ impl Serving {
     /// listens there, and keeps it.
     pub(crate) fn unlink(&self) {
         for path in &self.unlink {
-            if crate::bind::is_stale(path) {
+            if crate::path::is_stale(path) {
                 // It is tidiness only: what is left is replaced by the next to bind there.
                 let _ = std::fs::remove_file(path);
             }
@@ -131,6 +175,12 @@ impl Serving {
 impl Server for Serving {
     fn accept(&mut self) {
         self.term += 1;
+        for index in 0..self.kept.len() {
+            if let Some(backlog) = self.kept[index].listens_later.take() {
+                let result = begin_listening(&self.kept[index].fd(), backlog);
+                self.survive(&format!("listen for `{}`", self.kept[index].name.clone()), result);
+            }
+        }
         let begun = self.terms.begin();
         self.survive("begin a term", begun);
         let served = self.connections.serve();
@@ -166,12 +216,8 @@ impl Server for Serving {
 
     fn close_listeners(&mut self, unlink: bool) {
         for kept in self.kept.drain(..) {
-            if let What::Listener(slot, _) = kept.what {
-                slot.close();
-            }
-            if let (true, Address::Unix(path)) = (unlink, kept.address) {
-                self.unlink.push(path);
-            }
+            kept.close();
+            self.unlink.extend(kept.path().filter(|_| unlink).map(Path::to_owned));
         }
     }
 

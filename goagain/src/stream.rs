@@ -13,13 +13,16 @@ pub enum Stream {
     Tcp(TcpStream),
     /// Over a Unix socket.
     Unix(UnixStream),
+    /// Over a Unix socket of packets (SOCK_SEQPACKET), in std's type, since its calls are the same: a write is one packet,
+    /// and a read is one packet, cut to the buffer's length.
+    UnixSeqpacket(UnixStream),
 }
 
 macro_rules! either {
     ($stream:expr, $inner:ident => $result:expr) => {
         match $stream {
             Stream::Tcp($inner) => $result,
-            Stream::Unix($inner) => $result,
+            Stream::Unix($inner) | Stream::UnixSeqpacket($inner) => $result,
         }
     };
 }
@@ -33,6 +36,7 @@ impl Stream {
         Ok(match self {
             Stream::Tcp(stream) => Stream::Tcp(stream.try_clone()?),
             Stream::Unix(stream) => Stream::Unix(stream.try_clone()?),
+            Stream::UnixSeqpacket(stream) => Stream::UnixSeqpacket(stream.try_clone()?),
         })
     }
 

@@ -6,6 +6,7 @@ mod builder;
 mod connections;
 mod drain;
 mod handle;
+mod kinds;
 mod life;
 mod listeners;
 mod own_loop;
