@@ -228,14 +228,14 @@ impl Server for Serving {
 
     fn descriptors(&self) -> Vec<(BorrowedFd<'_>, Described)> {
         // The seed's listener is the first one, so listeners go first.
-        let listeners = self.kept.iter().filter(|kept| matches!(kept.what, What::Listener(..)));
-        let others = self.kept.iter().filter(|kept| matches!(kept.what, What::Other(_)));
+        let is_listener = |kept: &&Kept| matches!(kept.what, What::Listener(..));
+        let (listeners, others): (Vec<_>, Vec<_>) = self.kept.iter().partition(is_listener);
         let describe = |kept: &'_ Kept| Described {
             fd: kept.fd().as_raw_fd(),
             name: kept.name.clone(),
             address: kept.address.clone(),
         };
-        listeners.chain(others).map(|kept| (kept.fd(), describe(kept))).collect()
+        listeners.into_iter().chain(others).map(|kept| (kept.fd(), describe(kept))).collect()
     }
 
     fn wake(&self) -> Option<BorrowedFd<'_>> {

@@ -53,7 +53,8 @@ impl std::fmt::Display for StrategyKind {
 pub struct ServerConfig {
     /// The strategy to restart with.
     pub strategy: StrategyKind,
-    /// The listeners, each a name and an address: `127.0.0.1:0`, `[::1]:0` or `unix:/path`.
+    /// The sockets, each a name and an address: `127.0.0.1:0`, `[::1]:0`, `unix:/path`, or of another kind, as the server
+    /// says in `bin/drill-server/sockets.rs`.
     pub listen: Vec<(String, String)>,
     /// The path of the harness's datagram socket; empty for none.
     pub events: PathBuf,

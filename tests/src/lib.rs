@@ -5,7 +5,8 @@
 //! - A [`service`] is a server in a temporary folder: its [`image`] is deployed by rename, its processes are
 //!   followed by pidfd ([`process`], [`procfs`]) and ended and reaped when the drill is over.
 //! - The [`load`] is a process of its own (the [`engine`] runs there); it is open-loop, speaks [`http`] as a
-//!   [`client`], and leaves [`records`], of which a [`summary`] is made. [`floor`] is what it is measured against, and
+//!   [`client`], and leaves [`records`], of which a [`summary`] is made. Other kinds of sockets have a
+//!   [`paced`] client each. [`floor`] is what it is measured against, and
 //!   [`soak`] says what a service holds.
 //! - The [`drills`] use all of it, and the [`faults`] strike at every step of a restart.
 
@@ -25,6 +26,7 @@ pub mod engine;
 pub mod http;
 pub mod load;
 pub mod long_lived;
+pub mod paced;
 pub mod records;
 
 pub mod floor;

@@ -7,11 +7,13 @@
 
 #[path = "../../../goagain/examples/serve/mod.rs"]
 mod serve;
+#[path = "drill-server/sockets.rs"]
+mod sockets;
 
+use crate::sockets::Socket;
 use anyhow::Context as _;
 use goagain::{
-    Builder, Cut, Double, Finish, Goagain, Handle, InFlight, Listener, Next, Observed, Report, Single,
-    Strategy, View,
+    Builder, Cut, Double, Finish, Goagain, Handle, InFlight, Next, Observed, Report, Single, Strategy, View,
 };
 use goagain_tests::config::{ServerConfig, StrategyKind};
 use goagain_tests::events::{Emitter, Event};
@@ -73,8 +75,8 @@ fn run() -> anyhow::Result<()> {
     }
     let mut listeners = Vec::new();
     for (name, address) in &config.listen {
-        match again.listen(name, address) {
-            Ok(listener) => listeners.push(listener),
+        match sockets::open(&mut again, name, address) {
+            Ok(sockets) => listeners.extend(sockets),
             Err(error) => {
                 again.fail(error.to_string());
                 return Err(error.into());
@@ -101,12 +103,11 @@ fn run() -> anyhow::Result<()> {
     loop {
         let accepting = listeners
             .iter()
-            .map(|listener| {
-                let acceptor = listener.acceptor()?;
-                Ok(match listener.name() {
-                    STREAM | STUBBORN => long_lived::serve(acceptor, listener.name(), number, &emitter)?,
-                    _ => serve::serve(acceptor, &identity),
-                })
+            .map(|socket| match socket {
+                Socket::Listener(listener) if [STREAM, STUBBORN].contains(&listener.name()) => {
+                    long_lived::serve(listener.acceptor()?, listener.name(), number, &emitter)
+                }
+                socket => socket.serve(&identity),
             })
             .collect::<std::io::Result<Vec<_>>>()?;
         emit("owner", addresses.clone());
@@ -214,11 +215,8 @@ fn event(generation: u64, observed: &Observed) -> Event {
     Event::new(generation, name).attempt(observed.attempt).detail(detail)
 }
 
-fn addresses(listeners: &[Listener]) -> Value {
-    listeners
-        .iter()
-        .map(|listener| (listener.name().to_owned(), json!(listener.local_addr().to_string())))
-        .collect()
+fn addresses(sockets: &[Socket]) -> Value {
+    sockets.iter().map(|socket| (socket.name().to_owned(), json!(socket.address()))).collect()
 }
 
 /// Arms the fault that the drill asks for. That it strikes is an event, whose socket every image has, with a fault or without.

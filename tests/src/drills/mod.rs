@@ -15,6 +15,7 @@ mod requests;
 mod restart;
 mod seed;
 mod signals;
+mod sockets;
 mod standby;
 mod stop;
 
@@ -67,6 +68,7 @@ pub fn all() -> Vec<Drill> {
         signals::all(),
         connections::all(),
         draining::all(),
+        sockets::all(),
         inheritance::all(),
         forged::all(),
         callbacks::all(),
