@@ -46,11 +46,24 @@ impl Channel {
     ///   the peer died with messages of ours unread, is told as EPIPE too.)
     /// - EAGAIN: the other side has not read for very long.
     pub fn send(&self, message: &Message) -> io::Result<()> {
+        self.send_frame(message, None)
+    }
+
+    /// [`send`](Channel::send), with a copy of a descriptor that the other side can [take](Channel::take_descriptor)
+    /// (SCM_RIGHTS).
+    ///
+    /// # Errors
+    /// As with `send`, and ETOOMANYREFS: more descriptors are on their way than this user may have open.
+    pub fn send_with(&self, message: &Message, descriptor: BorrowedFd<'_>) -> io::Result<()> {
+        self.send_frame(message, Some(descriptor))
+    }
+
+    fn send_frame(&self, message: &Message, descriptor: Option<BorrowedFd<'_>>) -> io::Result<()> {
         let packet = message.encode();
         #[cfg(goagain_faults)]
         let packet = crate::fault::packet(message).unwrap_or(packet);
         loop {
-            match sys::send_frame(self.fd.as_fd(), &packet) {
+            match sys::send_frame(self.fd.as_fd(), &packet, descriptor) {
                 Err(Errno::EINTR) => {}
                 Err(Errno::ECONNRESET) => return Err(Errno::EPIPE.into()),
                 answer => return Ok(answer?),
@@ -76,6 +89,12 @@ impl Channel {
             Frame::Nothing => Received::Nothing,
             Frame::End => Received::End,
         })
+    }
+
+    /// The descriptor that came with the message received last, close-on-exec; each is given once, and one that is not taken
+    /// is closed. `None`: there was none, or this process has no room for it (EMFILE).
+    pub fn take_descriptor(&mut self) -> Option<OwnedFd> {
+        self.frames.descriptor()
     }
 }
 
@@ -117,6 +136,7 @@ mod tests {
     use nix::sys::socket::{MsgFlags, send};
 
     use super::*;
+    use crate::Address;
 
     #[test]
     fn messages_arrive_one_by_one_and_then_the_end() {
@@ -164,12 +184,36 @@ mod tests {
     #[test]
     fn what_is_no_message_is_told_and_does_not_hide_the_next() {
         let (mut one, two) = Channel::pair().unwrap();
-        sys::send_frame(two.as_fd(), b"goagain/9 WHAT").unwrap();
-        sys::send_frame(two.as_fd(), &[b'x'; 3 * sys::LONGEST_FRAME]).unwrap();
+        sys::send_frame(two.as_fd(), b"goagain/9 WHAT", None).unwrap();
+        sys::send_frame(two.as_fd(), &[b'x'; 3 * sys::LONGEST_FRAME], None).unwrap();
         two.send(&Message::Serving).unwrap();
         assert_eq!(one.receive().unwrap(), Received::Unknown(MessageError::Version("goagain/9".into())));
         assert_eq!(one.receive().unwrap(), Received::Unknown(MessageError::TooLong));
         assert_eq!(one.receive().unwrap(), Received::Message(Message::Serving));
+    }
+
+    #[test]
+    fn a_descriptor_comes_with_its_message_and_is_taken_once() {
+        let (mut one, two) = Channel::pair().unwrap();
+        let (ours, theirs) = sys::pair().unwrap();
+        let added = |name: &str| Message::Added { name: name.into(), address: Address::Other };
+        two.send(&added("none")).unwrap();
+        two.send_with(&added("one"), theirs.as_fd()).unwrap();
+        two.send(&Message::Ready).unwrap();
+        assert_eq!(one.receive().unwrap(), Received::Message(added("none")));
+        // Where messages are lines, several may be read at once: what came with a later one is not given out before.
+        if cfg!(all(target_os = "linux", not(goagain_portable))) {
+            assert!(one.take_descriptor().is_none());
+        }
+        assert_eq!(one.receive().unwrap(), Received::Message(added("one")));
+        let taken = one.take_descriptor().unwrap();
+        assert!(one.take_descriptor().is_none());
+        assert_eq!(one.receive().unwrap(), Received::Message(Message::Ready));
+        let flags = FdFlag::from_bits_retain(fcntl(&taken, FcntlArg::F_GETFD).unwrap());
+        assert!(flags.contains(FdFlag::FD_CLOEXEC));
+        drop(theirs);
+        nix::unistd::write(&ours, b"?").unwrap();
+        assert_eq!(nix::unistd::read(&taken, &mut [0; 2]), Ok(1), "it is the same socket");
     }
 
     #[test]

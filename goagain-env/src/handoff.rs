@@ -1,6 +1,6 @@
 //! What a new image is told: the variables, as text and back. Pure, total, and exact in both directions.
 
-mod described;
+pub(crate) mod described;
 mod link;
 
 use std::collections::HashSet;

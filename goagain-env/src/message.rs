@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use crate::sys;
+use crate::handoff::described::{decode_name, decode_named, encode_name, encode_named};
+use crate::{Address, sys};
 
 const VERSION: &str = "goagain/1";
 
@@ -36,6 +37,16 @@ pub enum Message {
     Leaving,
     /// From the owner: I need my net no longer.
     Dismiss,
+    /// From the successor, before READY: I have bound this myself, and its descriptor comes with the packet. A predecessor
+    /// that execs passes it on to itself.
+    Added {
+        /// The name.
+        name: String,
+        /// Where it is bound.
+        address: Address,
+    },
+    /// From the successor, before READY: I have not kept the descriptor of this name, and nobody will after you.
+    Dropped(String),
 }
 
 impl Message {
@@ -57,6 +68,16 @@ impl Message {
             }
             Message::Leaving => format!("{VERSION} LEAVING"),
             Message::Dismiss => format!("{VERSION} DISMISS"),
+            Message::Added { name, address } => {
+                let mut text = format!("{VERSION} ADDED ");
+                encode_named(name, address, &mut text);
+                text
+            }
+            Message::Dropped(name) => {
+                let mut text = format!("{VERSION} DROPPED ");
+                encode_name(name, &mut text);
+                text
+            }
         };
         text.into_bytes()
     }
@@ -97,9 +118,22 @@ impl Message {
             },
             "LEAVING" => bare("LEAVING", Message::Leaving),
             "DISMISS" => bare("DISMISS", Message::Dismiss),
+            "ADDED" => match decode_named(rest.unwrap_or_default()) {
+                Ok((name, address)) if !name.is_empty() => Ok(Message::Added { name, address }),
+                _ => Err(wrong("ADDED", rest)),
+            },
+            "DROPPED" => rest
+                .and_then(decode_name)
+                .filter(|name| !name.is_empty())
+                .map(Message::Dropped)
+                .ok_or_else(|| wrong("DROPPED", rest)),
             other => Err(MessageError::Word(clean(other))),
         }
     }
+}
+
+fn wrong(word: &'static str, rest: Option<&str>) -> MessageError {
+    MessageError::Argument { word, argument: clean(rest.unwrap_or_default()) }
 }
 
 fn with_reason(word: &str, reason: &str) -> String {
@@ -177,6 +211,9 @@ mod tests {
             any::<(bool, bool)>().prop_map(|(exec, again)| Message::Released { exec, again }),
             Just(Message::Leaving),
             Just(Message::Dismiss),
+            "\\PC{1,200}"
+                .prop_map(|name| Message::Added { address: Address::Unix(format!("/{name}").into()), name }),
+            "\\PC{1,200}".prop_map(Message::Dropped),
         ]
     }
 
@@ -210,6 +247,8 @@ mod tests {
             (Message::Abort("a\nb".into()), "goagain/1 ABORT a b"),
             (Message::Released { exec: true, again: true }, "goagain/1 RELEASED exec again"),
             (Message::Released { exec: false, again: true }, "goagain/1 RELEASED again"),
+            (Message::Added { name: "a b".into(), address: Address::Other }, "goagain/1 ADDED a%20b,fd,"),
+            (Message::Dropped("http".into()), "goagain/1 DROPPED http"),
         ] {
             assert_eq!(String::from_utf8(message.encode()).unwrap(), text);
         }
@@ -237,6 +276,12 @@ mod tests {
         assert_eq!(error("goagain/1"), MessageError::Word(String::new()));
         let argument = MessageError::Argument { word: "COMMIT", argument: "twice".into() };
         assert_eq!(error("goagain/1 COMMIT twice"), argument);
+        for text in
+            ["ADDED", "ADDED a,tcp", "ADDED ,fd,", "ADDED a,tcp,b", "DROPPED", "DROPPED ", "DROPPED %"]
+        {
+            let error = error(&format!("goagain/1 {text}"));
+            assert!(matches!(error, MessageError::Argument { .. }), "{text}: {error}");
+        }
         assert_eq!(Message::decode(b"goagain/1 \xff"), Err(MessageError::NotText));
         assert_eq!(
             error("goagain/2 READY").to_string(),

@@ -80,6 +80,11 @@ pub enum Report {
         /// Its name.
         name: String,
     },
+    /// This image has one at ready that its predecessor did not hand over.
+    Added {
+        /// Its name.
+        name: String,
+    },
     /// Something odd that was survived: a variable that leaked, a message that was not expected.
     Warning {
         /// What.
@@ -112,6 +117,7 @@ impl fmt::Display for Report {
             Report::Dropped { name } => {
                 write!(f, "closed the inherited descriptor `{name}`: nothing claimed it")
             }
+            Report::Added { name } => write!(f, "added `{name}`: the predecessor had none"),
             Report::Warning { text } => f.write_str(text),
             Report::Signalled { signal } => write!(f, "received {signal}"),
         }

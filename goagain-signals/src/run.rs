@@ -1,6 +1,7 @@
 //! The loop: what has come in, told to the machine; what the machine answers, done.
 
 mod act;
+mod sockets;
 mod start;
 
 use crate::handle::{Request, Requests};
@@ -42,6 +43,8 @@ pub struct Loop {
     draining: Option<Draining>,
     aborted_because: Option<String>,
     warnings: Vec<String>,
+    /// The attempt whose image has told of its descriptors.
+    told_by: Option<u64>,
 }
 
 impl Loop {
@@ -215,6 +218,13 @@ impl Loop {
         while let Some(channel) = self.peer(attempt).and_then(|peer| peer.channel.as_mut()) {
             let event = match channel.receive() {
                 Ok(Received::Nothing) => return,
+                Ok(Received::Message(message @ (Message::Added { .. } | Message::Dropped(_)))) => {
+                    let descriptor = channel.take_descriptor();
+                    match self.hear_of_sockets(attempt, message, descriptor, server) {
+                        Some(event) => event,
+                        None => continue,
+                    }
+                }
                 Ok(Received::Message(message)) => {
                     self.note_abort(attempt, &message);
                     Event::Message(attempt, message)

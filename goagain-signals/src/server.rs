@@ -1,8 +1,8 @@
 //! What the loop asks of the process that it runs in.
 
 use crate::{InFlight, Observed};
-use goagain_env::Described;
-use std::os::fd::BorrowedFd;
+use goagain_env::{Address, Described};
+use std::os::fd::{BorrowedFd, OwnedFd};
 
 /// The server that a loop restarts. The facade implements it; nothing here may block.
 pub trait Server {
@@ -27,6 +27,18 @@ pub trait Server {
     fn is_drained(&self) -> bool;
     /// What goes to a new image, listeners first.
     fn descriptors(&self) -> Vec<(BorrowedFd<'_>, Described)>;
+    /// The successor, not committed yet, has bound this itself; what goes to an image that is exec'd in place has to have
+    /// it, in place of what has its name.
+    fn successor_added(&mut self, name: String, address: Address, fd: OwnedFd) {
+        let _ = (name, address, fd);
+    }
+    /// The successor, not committed yet, has not kept what was handed to it under this name: when the term ends, this
+    /// process is the last to have it.
+    fn successor_dropped(&mut self, name: String) {
+        let _ = name;
+    }
+    /// The successor that said so has failed.
+    fn forget_successor(&mut self) {}
     /// A descriptor that is readable when `is_drained` or `only_long_lived` may have changed.
     fn wake(&self) -> Option<BorrowedFd<'_>>;
     /// Runs the callback for a signal that reloads.

@@ -1,6 +1,7 @@
 //! Accepting, for as long as this process is the owner.
 
 use crate::gate::Gate;
+use crate::listener::Slot;
 use crate::socket::Socket;
 use crate::{Connections, Guard, Stream};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -15,6 +16,8 @@ use std::time::Duration;
 /// `accept`, since a blocked `accept` would take one more connection after the end. Any number of threads can have one
 /// each. It never shuts a listener down: all processes that hold it would lose it.
 ///
+/// Of a listener that the successor has not asked for it takes what is queued at the end of the term, and then ends.
+///
 /// What goes wrong with one connection (ECONNABORTED and its like) is passed over. When the process or the system is
 /// out of descriptors or memory (EMFILE, ENFILE, ENOBUFS, ENOMEM) it waits for the end of its term under a timeout that
 /// grows from 10 ms to a second, and tries again: the connections stay in the queue. `Some(Err)` is what accepting again
@@ -23,19 +26,26 @@ use std::time::Duration;
 pub struct Acceptor {
     /// `None` once it has ended, so that the listener is not held.
     listener: Option<Arc<Socket>>,
+    slot: Slot<Socket>,
     term: Arc<Gate>,
     connections: Connections,
 }
 
 impl Acceptor {
-    pub(crate) fn new(listener: Option<Arc<Socket>>, term: Arc<Gate>, connections: Connections) -> Acceptor {
-        Acceptor { listener, term, connections }
+    pub(crate) fn new(
+        listener: Option<Arc<Socket>>,
+        slot: Slot<Socket>,
+        term: Arc<Gate>,
+        connections: Connections,
+    ) -> Acceptor {
+        Acceptor { listener, slot, term, connections }
     }
 
     fn accept(&self, listener: &Socket) -> io::Result<Option<Stream>> {
         let mut pressure = Pressure::default();
         loop {
-            if self.term.is_closed() {
+            let is_over = self.term.is_closed();
+            if is_over && !self.slot.is_dropped() {
                 return Ok(None);
             }
             let error = match listener.accept() {
@@ -43,8 +53,11 @@ impl Acceptor {
                 Err(error) => error,
             };
             match error.raw_os_error().map(nix::Error::from_raw) {
+                Some(nix::Error::EAGAIN) if is_over => return Ok(None),
                 Some(nix::Error::EAGAIN) => self.wait(Some(listener), PollTimeout::NONE)?,
-                Some(nix::Error::EMFILE | nix::Error::ENFILE | nix::Error::ENOBUFS | nix::Error::ENOMEM) => {
+                Some(nix::Error::EMFILE | nix::Error::ENFILE | nix::Error::ENOBUFS | nix::Error::ENOMEM)
+                    if !is_over =>
+                {
                     self.wait(None, pressure.next())?
                 }
                 Some(

@@ -281,7 +281,7 @@ impl<'a> Bind<'a> {
         let slot = Slot::new(Arc::clone(&socket));
         let serving = self.goagain.serving_mut();
         let mut kept = Kept::listener(&name, &address, slot.clone(), socket);
-        kept.listens_later = listens_later;
+        (kept.inherited, kept.listens_later) = (inherited, listens_later);
         serving.kept.push(kept);
         let (terms, connections) = (serving.terms.clone(), serving.connections.clone());
         Ok(Listener { name, address, inherited, slot, terms, connections })
@@ -294,7 +294,9 @@ impl<'a> Bind<'a> {
         let socket = Arc::new(socket);
         let slot = Slot::new(Arc::clone(&socket));
         let serving = self.goagain.serving_mut();
-        serving.kept.push(Kept::datagrams(&name, &address, slot.clone(), socket));
+        let mut kept = Kept::datagrams(&name, &address, slot.clone(), socket);
+        kept.inherited = inherited;
+        serving.kept.push(kept);
         let (terms, connections) = (serving.terms.clone(), serving.connections.clone());
         Ok(Datagrams { name, address, inherited, slot, terms, connections })
     }

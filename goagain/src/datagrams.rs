@@ -53,7 +53,7 @@ impl Datagrams {
         let term = self.terms.of_owner("a receiver")?;
         // A socket that is closed already is no error while its term is over: the receiver would end at once.
         let socket = if term.is_closed() { None } else { Some(self.socket()?) };
-        Ok(Receiver { socket, term, connections: self.connections.clone() })
+        Ok(Receiver { socket, slot: self.slot.clone(), term, connections: self.connections.clone() })
     }
 
     /// A duplicate as std's (`fcntl(F_DUPFD_CLOEXEC)`), non-blocking: to send at any time, and to read with while
@@ -90,7 +90,7 @@ impl Datagrams {
 }
 
 /// Reads datagrams until the term of this process ends: at commit, or at a stop. What is not read by then is the
-/// successor's to read.
+/// successor's to read; of a socket that the successor has not asked for, it is read first.
 ///
 /// It waits in `poll` for a datagram and for the end of its term, and reads without blocking. Any number of threads can
 /// have one each, or share one.
@@ -98,6 +98,7 @@ impl Datagrams {
 pub struct Receiver {
     /// `None` once it cannot have a term any longer.
     socket: Option<Arc<DatagramSocket>>,
+    slot: Slot<DatagramSocket>,
     term: Arc<Gate>,
     connections: Connections,
 }
@@ -137,7 +138,9 @@ impl Receiver {
                 Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
                 Err(_) => {
                     drop(guard);
-                    self.wait()?;
+                    if !self.wait()? {
+                        return Ok(None);
+                    }
                 }
             }
         }
@@ -157,8 +160,9 @@ impl Receiver {
                 PollFd::new(socket.as_fd(), PollFlags::POLLIN),
             ];
             match poll(&mut fds, PollTimeout::NONE) {
-                Ok(_) if fds[0].any() == Some(true) => {}
-                Ok(_) => return Ok(true),
+                // Of one that nobody has after this process, what is queued is read.
+                Ok(_) if fds[0].any() == Some(true) && !self.slot.is_dropped() => {}
+                Ok(_) => return Ok(fds[1].any() == Some(true)),
                 Err(nix::Error::EINTR) => {}
                 Err(error) => return Err(error.into()),
             }
@@ -200,6 +204,6 @@ impl Receiver {
     }
 
     fn open(&self) -> Option<&Arc<DatagramSocket>> {
-        self.socket.as_ref().filter(|_| !self.term.is_closed())
+        self.socket.as_ref().filter(|_| !self.term.is_closed() || self.slot.is_dropped())
     }
 }

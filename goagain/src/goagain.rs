@@ -26,6 +26,8 @@ use std::path::Path;
 pub struct Goagain {
     inner: Loop,
     serving: Serving,
+    /// Why the predecessor could not be told what this image has.
+    untold: Option<io::Error>,
 }
 
 /// What to do after a drain.
@@ -44,7 +46,7 @@ impl Goagain {
     }
 
     pub(crate) fn from_parts(inner: Loop, serving: Serving) -> Goagain {
-        Goagain { inner, serving }
+        Goagain { inner, serving, untold: None }
     }
 
     pub(crate) fn serving_mut(&mut self) -> &mut Serving {
@@ -155,14 +157,30 @@ impl Goagain {
             return;
         }
         let attempt = self.inner.attempt();
-        for name in self.serving.drop_unclaimed() {
+        let unclaimed = self.serving.drop_unclaimed();
+        let (added, dropped) = self.serving.changes();
+        let told = self.inner.tell_sockets(&self.serving.own(), &dropped);
+        for name in unclaimed {
             self.inner.report(attempt, Report::Dropped { name }, &mut self.serving);
         }
-        self.inner.tell(Event::Ready, &mut self.serving);
+        for name in if self.is_successor() { added } else { Vec::new() } {
+            self.inner.report(attempt, Report::Added { name }, &mut self.serving);
+        }
+        match told {
+            Ok(()) => self.inner.tell(Event::Ready, &mut self.serving),
+            Err(error) => {
+                let reason = format!("cannot tell the predecessor of the listeners: {error}");
+                self.inner.tell(Event::Fail(reason), &mut self.serving);
+                self.untold = Some(error);
+            }
+        }
     }
 
     /// Why [`Turn::Leave`] came before [`Turn::Serve`].
     pub fn not_ready(&self) -> ReadyError {
+        if let Some(error) = &self.untold {
+            return ReadyError::Channel(io::Error::new(error.kind(), error.to_string()));
+        }
         match (self.inner.aborted_because(), self.inner.stopped_by()) {
             (Some(reason), _) => ReadyError::Aborted(reason.to_owned()),
             (None, Some(stop)) => ReadyError::Stopped(stop),

@@ -7,6 +7,7 @@ use std::io;
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// What the library shares with the listeners and acceptors that it has handed out.
@@ -53,23 +54,38 @@ impl Terms {
 
 /// The socket itself: closed when the library lets it go, however many handles there are.
 #[derive(Debug)]
-pub(crate) struct Slot<S>(Arc<Mutex<Option<Arc<S>>>>);
+pub(crate) struct Slot<S>(Arc<Held<S>>);
+
+#[derive(Debug)]
+struct Held<S> {
+    socket: Mutex<Option<Arc<S>>>,
+    dropped: AtomicBool,
+}
 
 impl<S> Slot<S> {
     pub(crate) fn new(socket: Arc<S>) -> Slot<S> {
-        Slot(Arc::new(Mutex::new(Some(socket))))
+        Slot(Arc::new(Held { socket: Mutex::new(Some(socket)), dropped: AtomicBool::new(false) }))
     }
 
     /// The socket of this name, for as long as this process has it.
     pub(crate) fn open(&self, name: &str) -> io::Result<Arc<S>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone().ok_or_else(|| {
+        self.0.socket.lock().unwrap_or_else(PoisonError::into_inner).clone().ok_or_else(|| {
             let message = format!("the listener `{name}` is closed: this process has let it go");
             io::Error::new(io::ErrorKind::NotConnected, message)
         })
     }
 
     pub(crate) fn close(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.0.socket.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+
+    /// Whether the successor has not asked for it. To be set before the end of the term is told.
+    pub(crate) fn set_dropped(&self, dropped: bool) {
+        self.0.dropped.store(dropped, Ordering::SeqCst);
+    }
+
+    pub(crate) fn is_dropped(&self) -> bool {
+        self.0.dropped.load(Ordering::SeqCst)
     }
 }
 
@@ -117,7 +133,13 @@ impl Listener {
         let term = self.terms.of_owner("an acceptor")?;
         // A listener that is closed already is no error while its term is over: the acceptor would end at once.
         let socket = if term.is_closed() { None } else { Some(self.socket()?) };
-        Ok(Acceptor::new(socket, term, self.connections.clone()))
+        Ok(Acceptor::new(socket, self.slot.clone(), term, self.connections.clone()))
+    }
+
+    /// Whether the successor that this process hands over to has not asked for it. Then nobody accepts after this process:
+    /// who accepts on a duplicate takes what is queued before it ends. An acceptor does so by itself.
+    pub fn is_dropped(&self) -> bool {
+        self.slot.is_dropped()
     }
 
     /// A duplicate as std's (`fcntl(F_DUPFD_CLOEXEC)`), non-blocking. The library can neither end nor count what is

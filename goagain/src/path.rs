@@ -1,8 +1,10 @@
 //! The paths of Unix sockets: who may make one, replace one, and take one away.
 
+use crate::Address;
 use std::fs::{self, Permissions};
 use std::io;
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
@@ -57,4 +59,22 @@ pub(crate) fn is_stale(path: &Path) -> bool {
     let is_socket = fs::symlink_metadata(path).is_ok_and(|metadata| metadata.file_type().is_socket());
     let connected = UnixDatagram::unbound().and_then(|socket| socket.connect(path));
     is_socket && connected.is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
+}
+
+/// The path that a socket of this address has in the file system. An abstract name is none.
+pub(crate) fn of(address: &Address) -> Option<&Path> {
+    match address {
+        Address::Unix(path) | Address::UnixDatagram(path) | Address::UnixSeqpacket(path) => {
+            Some(path.as_path()).filter(|path| !path.as_os_str().as_bytes().starts_with(b"@"))
+        }
+        _ => None,
+    }
+}
+
+/// Takes a path away whose last holder this was. A server that has taken it over meanwhile listens there, and keeps it.
+pub(crate) fn remove_if_stale(path: &Path) {
+    if is_stale(path) {
+        // It is tidiness only: what is left is replaced by the next to bind there.
+        let _ = fs::remove_file(path);
+    }
 }

@@ -4,13 +4,13 @@ use crate::callbacks::{Callbacks, call, call_with};
 use crate::fresh::begin_listening;
 use crate::listener::{Slot, Terms};
 use crate::socket::{DatagramSocket, Socket};
-use crate::{Address, Connections, InFlight};
+use crate::{Address, Connections, InFlight, path};
 use goagain_env::{Described, Inherited};
 use goagain_signals::{Observed, Report, Server};
 use nix::sys::socket::{getsockopt, sockopt};
+use std::collections::HashSet;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +21,8 @@ pub(crate) struct Kept {
     pub(crate) name: String,
     address: Address,
     what: What,
+    /// It is the socket that the predecessor has too.
+    pub(crate) inherited: bool,
     /// A listener that must not get connections before this process is the owner, with its backlog.
     pub(crate) listens_later: Option<i32>,
 }
@@ -58,7 +60,20 @@ impl Kept {
     }
 
     fn new(name: &str, address: &Address, what: What) -> Kept {
-        Kept { name: name.to_owned(), address: address.clone(), what, listens_later: None }
+        Kept { name: name.to_owned(), address: address.clone(), what, inherited: false, listens_later: None }
+    }
+
+    fn set_dropped(&self, dropped: bool) {
+        match &self.what {
+            What::Listener(slot, _) => slot.set_dropped(dropped),
+            What::Datagrams(slot, _) => slot.set_dropped(dropped),
+            What::Other(_) => {}
+        }
+    }
+
+    fn described(&self) -> (BorrowedFd<'_>, Described) {
+        let (name, address) = (self.name.clone(), self.address.clone());
+        (self.fd(), Described { fd: self.fd().as_raw_fd(), name, address })
     }
 
     fn fd(&self) -> BorrowedFd<'_> {
@@ -80,12 +95,9 @@ impl Kept {
 
     /// The path that its socket has in the file system. What is only kept is its user's affair.
     fn path(&self) -> Option<&Path> {
-        match (&self.address, &self.what) {
-            (_, What::Other(_)) => None,
-            (Address::Unix(path) | Address::UnixDatagram(path) | Address::UnixSeqpacket(path), _) => {
-                Some(path).filter(|path| !path.as_os_str().as_bytes().starts_with(b"@")).map(PathBuf::as_path)
-            }
-            _ => None,
+        match self.what {
+            What::Other(_) => None,
+            _ => path::of(&self.address),
         }
     }
 }
@@ -104,12 +116,18 @@ pub(crate) struct Serving {
     /// next, within one step of the loop, and its acceptors have ended all the same.
     term: u64,
     known_term: u64,
+    /// What was handed to this image.
+    handed: Vec<String>,
+    /// What the successor has bound itself, and the names of what it has not kept.
+    added: Vec<Kept>,
+    dropped: Vec<String>,
     /// The paths of Unix sockets that go when this process does, since it is the last to have them.
     unlink: Vec<PathBuf>,
 }
 
 impl Serving {
     pub(crate) fn new(inherited: Inherited, connections: Connections, callbacks: Callbacks) -> Serving {
+        let handed = inherited.names().map(str::to_owned).collect();
         Serving {
             kept: Vec::new(),
             inherited,
@@ -119,6 +137,9 @@ impl Serving {
             finishing: false,
             term: 0,
             known_term: 0,
+            handed,
+            added: Vec::new(),
+            dropped: Vec::new(),
             unlink: Vec::new(),
         }
     }
@@ -148,20 +169,38 @@ impl Serving {
         self.inherited.address(name).cloned()
     }
 
-    /// Closes what nobody claimed, and says what it was.
+    /// Closes what nobody claimed, and says what it was. The path of a Unix socket goes if nobody else has it.
     pub(crate) fn drop_unclaimed(&mut self) -> Vec<String> {
-        self.inherited.drain_unclaimed().map(|descriptor| descriptor.name).collect()
+        let unclaimed: Vec<_> =
+            self.inherited.drain_unclaimed().map(|each| (each.name, each.address)).collect();
+        unclaimed.iter().filter_map(|(_, address)| path::of(address)).for_each(path::remove_if_stale);
+        unclaimed.into_iter().map(|(name, _)| name).collect()
+    }
+
+    /// What this image has that it was not handed. Of what is only kept, nobody can say whether it is the same.
+    pub(crate) fn own(&self) -> Vec<(BorrowedFd<'_>, Described)> {
+        self.kept.iter().filter(|kept| !kept.inherited).map(Kept::described).collect()
+    }
+
+    /// The names of what the predecessor did not hand over, and of what it did in vain. One that was bound anew is both.
+    pub(crate) fn changes(&self) -> (Vec<String>, Vec<String>) {
+        let is_only_kept = |kept: &&Kept| matches!(kept.what, What::Other(_));
+        let was_handed =
+            |kept: &&Kept| kept.inherited || is_only_kept(kept) && self.handed.contains(&kept.name);
+        let remains: HashSet<_> = self.kept.iter().filter(was_handed).map(|kept| &kept.name).collect();
+        let added = self.kept.iter().filter(|kept| !was_handed(kept)).map(|kept| kept.name.clone());
+        let dropped = self.handed.iter().filter(|name| !remains.contains(name)).cloned();
+        (added.collect(), dropped.collect())
+    }
+
+    fn is_dropped(&self, kept: &Kept) -> bool {
+        self.dropped.contains(&kept.name)
     }
 
     /// Removes the paths of Unix sockets whose last listener this was. A server that has taken a path over meanwhile
     /// listens there, and keeps it.
     pub(crate) fn unlink(&self) {
-        for path in &self.unlink {
-            if crate::path::is_stale(path) {
-                // It is tidiness only: what is left is replaced by the next to bind there.
-                let _ = std::fs::remove_file(path);
-            }
-        }
+        self.unlink.iter().for_each(|path| path::remove_if_stale(path));
     }
 
     fn survive(&mut self, what: &str, result: io::Result<()>) {
@@ -175,6 +214,7 @@ impl Serving {
 impl Server for Serving {
     fn accept(&mut self) {
         self.term += 1;
+        self.forget_successor();
         for index in 0..self.kept.len() {
             if let Some(backlog) = self.kept[index].listens_later.take() {
                 let result = begin_listening(&self.kept[index].fd(), backlog);
@@ -188,6 +228,7 @@ impl Server for Serving {
     }
 
     fn stop_accepting(&mut self) {
+        self.kept.iter().filter(|kept| self.is_dropped(kept)).for_each(|kept| kept.set_dropped(true));
         self.terms.end();
         self.connections.drain();
     }
@@ -215,10 +256,12 @@ impl Server for Serving {
     }
 
     fn close_listeners(&mut self, unlink: bool) {
-        for kept in self.kept.drain(..) {
+        for kept in std::mem::take(&mut self.kept) {
             kept.close();
-            self.unlink.extend(kept.path().filter(|_| unlink).map(Path::to_owned));
+            let goes = unlink || self.is_dropped(&kept);
+            self.unlink.extend(kept.path().filter(|_| goes).map(Path::to_owned));
         }
+        self.added.clear();
     }
 
     fn is_drained(&self) -> bool {
@@ -229,13 +272,32 @@ impl Server for Serving {
     fn descriptors(&self) -> Vec<(BorrowedFd<'_>, Described)> {
         // The seed's listener is the first one, so listeners go first.
         let is_listener = |kept: &&Kept| matches!(kept.what, What::Listener(..));
-        let (listeners, others): (Vec<_>, Vec<_>) = self.kept.iter().partition(is_listener);
-        let describe = |kept: &'_ Kept| Described {
-            fd: kept.fd().as_raw_fd(),
-            name: kept.name.clone(),
-            address: kept.address.clone(),
-        };
-        listeners.into_iter().chain(others).map(|kept| (kept.fd(), describe(kept))).collect()
+        let (listeners, others): (Vec<_>, Vec<_>) =
+            self.kept.iter().filter(|kept| !self.is_dropped(kept)).partition(is_listener);
+        let is_replaced = |kept: &&Kept| self.added.iter().any(|added| added.name == kept.name);
+        let own = listeners.into_iter().chain(others).filter(|kept| !is_replaced(kept));
+        let handed = own.chain(&self.added).map(Kept::described);
+        // Nobody asks for these, but who has the path last is the one to take it away.
+        let last = self.kept.iter().filter(|kept| self.is_dropped(kept) && kept.path().is_some());
+        let last = last.map(|kept| {
+            let (fd, described) = kept.described();
+            (fd, Described { name: format!("{} (dropped)", kept.name), ..described })
+        });
+        handed.chain(last).collect()
+    }
+
+    fn successor_added(&mut self, name: String, address: Address, fd: OwnedFd) {
+        self.added.push(Kept::new(&name, &address, What::Other(fd)));
+    }
+
+    fn successor_dropped(&mut self, name: String) {
+        self.dropped.push(name);
+    }
+
+    fn forget_successor(&mut self) {
+        self.added.clear();
+        self.dropped.clear();
+        self.kept.iter().for_each(|kept| kept.set_dropped(false));
     }
 
     fn wake(&self) -> Option<BorrowedFd<'_>> {

@@ -16,11 +16,35 @@ pub(super) fn encode(descriptors: &[Described]) -> String {
         }
         // Writing to a String does not fail.
         let _ = write!(text, "{fd},");
-        escape(name.as_bytes(), &mut text);
-        let _ = write!(text, ",{},", address.network());
-        escape(address.host().as_bytes(), &mut text);
+        encode_named(name, address, &mut text);
     }
     text
+}
+
+/// "http,tcp,127.0.0.1:48879": a descriptor without its number, which another process gives its own.
+pub(crate) fn encode_named(name: &str, address: &Address, text: &mut String) {
+    escape(name.as_bytes(), text);
+    let _ = write!(text, ",{},", address.network());
+    escape(address.host().as_bytes(), text);
+}
+
+/// The other way round; the error is what was expected.
+pub(crate) fn decode_named(text: &str) -> Result<(String, Address), &'static str> {
+    let fields: Vec<&str> = text.split(',').collect();
+    let [name, network, host] = fields[..] else {
+        return Err("name,network,address");
+    };
+    let name = decode_name(name).ok_or("a name")?;
+    let host = unescape(host).ok_or("an address")?;
+    Ok((name, Address::from_parts(network, &host)?))
+}
+
+pub(crate) fn encode_name(name: &str, text: &mut String) {
+    escape(name.as_bytes(), text);
+}
+
+pub(crate) fn decode_name(text: &str) -> Option<String> {
+    unescape(text).and_then(|name| String::from_utf8(name).ok())
 }
 
 pub(super) fn decode(value: &OsStr) -> Result<Vec<Described>, HandoffError> {
@@ -32,15 +56,11 @@ pub(super) fn decode(value: &OsStr) -> Result<Vec<Described>, HandoffError> {
 }
 
 fn decode_one(text: &str) -> Result<Described, HandoffError> {
-    let fields: Vec<&str> = text.split(',').collect();
-    let [fd, name, network, host] = fields[..] else {
+    let Some((fd, rest)) = text.split_once(',').filter(|(_, rest)| rest.matches(',').count() == 2) else {
         return Err(expected("number,name,network,address", text));
     };
     let fd = number(fd).ok_or_else(|| expected("a descriptor number", fd))?;
-    let name = unescape(name).and_then(|name| String::from_utf8(name).ok());
-    let name = name.ok_or_else(|| expected("a name", text))?;
-    let host = unescape(host).ok_or_else(|| expected("an address", text))?;
-    let address = Address::from_parts(network, &host).map_err(|what| expected(what, text))?;
+    let (name, address) = decode_named(rest).map_err(|what| expected(what, text))?;
     Ok(Described { fd, name, address })
 }
 

@@ -1,5 +1,6 @@
 //! Descriptors by name, each handed out once.
 
+use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
 
 use crate::Address;
@@ -10,7 +11,8 @@ use crate::Address;
 /// holds and nobody accepts on, clients hang.
 #[derive(Debug, Default)]
 pub struct Inherited {
-    unclaimed: Vec<InheritedDescriptor>,
+    /// Claimed in their order, as a rule: from the front.
+    unclaimed: VecDeque<InheritedDescriptor>,
     of_seed: bool,
 }
 
@@ -27,20 +29,20 @@ pub struct InheritedDescriptor {
 
 impl Inherited {
     pub(super) fn new(unclaimed: Vec<InheritedDescriptor>, of_seed: bool) -> Inherited {
-        Inherited { unclaimed, of_seed }
+        Inherited { unclaimed: unclaimed.into(), of_seed }
     }
 
     /// Hands out the descriptor of a name.
     pub fn take(&mut self, name: &str) -> Option<InheritedDescriptor> {
         let index = self.unclaimed.iter().position(|each| each.name == name)?;
-        Some(self.unclaimed.remove(index))
+        self.unclaimed.remove(index)
     }
 
     /// Hands out the descriptor of an address, if a seed handed it over: it knows no names. One of ours is claimed by its
     /// name alone, since two may share an address in turn.
     pub fn take_address(&mut self, address: &Address) -> Option<InheritedDescriptor> {
         let index = self.unclaimed.iter().position(|each| each.address == *address)?;
-        if self.of_seed { Some(self.unclaimed.remove(index)) } else { None }
+        if self.of_seed { self.unclaimed.remove(index) } else { None }
     }
 
     /// The names of what is unclaimed, in the order of the handoff.
@@ -71,7 +73,7 @@ impl Inherited {
 
 impl IntoIterator for Inherited {
     type Item = InheritedDescriptor;
-    type IntoIter = std::vec::IntoIter<InheritedDescriptor>;
+    type IntoIter = std::collections::vec_deque::IntoIter<InheritedDescriptor>;
 
     fn into_iter(self) -> Self::IntoIter {
         self.unclaimed.into_iter()

@@ -1,5 +1,6 @@
 //! Linux: pidfds (5.4 or newer) and SOCK_SEQPACKET.
 
+use std::collections::VecDeque;
 use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -9,7 +10,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::socket::{
-    AddressFamily, MsgFlags, SockFlag, SockType, UnixAddr, getsockopt, recv, send, socketpair, sockopt,
+    AddressFamily, MsgFlags, SockFlag, SockType, UnixAddr, getsockopt, socketpair, sockopt,
 };
 use nix::unistd::getppid;
 
@@ -105,25 +106,34 @@ pub(crate) fn abstract_name(address: &UnixAddr) -> Option<&OsStr> {
     address.as_abstract().map(OsStr::from_bytes)
 }
 
-/// Sends one packet.
-pub(crate) fn send_frame(channel: BorrowedFd<'_>, packet: &[u8]) -> nix::Result<()> {
-    send(channel.as_raw_fd(), packet, MsgFlags::MSG_NOSIGNAL).map(drop)
+/// Sends one packet, with a copy of a descriptor.
+pub(crate) fn send_frame(
+    channel: BorrowedFd<'_>,
+    packet: &[u8],
+    descriptor: Option<BorrowedFd<'_>>,
+) -> nix::Result<()> {
+    super::send(channel, packet, descriptor, MsgFlags::MSG_NOSIGNAL).map(drop)
 }
 
-/// Reads packets. The kernel keeps their bounds, so nothing is kept here.
+/// Reads packets. The kernel keeps their bounds, so no bytes are kept here.
 #[derive(Debug, Default)]
-pub(crate) struct Frames(());
+pub(crate) struct Frames {
+    /// What came with the last packet.
+    descriptors: VecDeque<OwnedFd>,
+}
 
 impl Frames {
     pub(crate) fn next(&mut self, channel: BorrowedFd<'_>) -> io::Result<Frame> {
+        self.descriptors.clear();
         let mut buffer = [0; LONGEST_FRAME];
         loop {
             // MSG_TRUNC: the result is the packet's whole length, even where the buffer was too short.
-            return match recv(channel.as_raw_fd(), &mut buffer, MsgFlags::MSG_TRUNC | MsgFlags::MSG_DONTWAIT)
-            {
+            let flags = MsgFlags::MSG_TRUNC | MsgFlags::MSG_DONTWAIT;
+            return match raw::receive(channel, &mut buffer, flags) {
                 // An empty packet reads like the end. We never send one.
-                Ok(0) => Ok(Frame::End),
-                Ok(length) => {
+                Ok((0, _)) => Ok(Frame::End),
+                Ok((length, descriptors)) => {
+                    self.descriptors.extend(descriptors);
                     Ok(buffer.get(..length).map_or(Frame::TooLong, |packet| Frame::Packet(packet.into())))
                 }
                 // The peer died with packets of ours unread: told once, before the packets that it sent us.
@@ -132,5 +142,9 @@ impl Frames {
                 Err(error) => Err(error.into()),
             };
         }
+    }
+
+    pub(crate) fn descriptor(&mut self) -> Option<OwnedFd> {
+        self.descriptors.pop_front()
     }
 }

@@ -5,6 +5,11 @@
 
 pub(crate) mod raw;
 
+use std::io::IoSlice;
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
+
 cfg_if::cfg_if! {
     if #[cfg(all(target_os = "linux", not(goagain_portable)))] {
         mod linux;
@@ -13,6 +18,18 @@ cfg_if::cfg_if! {
         mod portable;
         pub(crate) use self::portable::*;
     }
+}
+
+/// `sendmsg(2)`: bytes, and a copy of a descriptor with them (SCM_RIGHTS).
+fn send(
+    channel: BorrowedFd<'_>,
+    bytes: &[u8],
+    descriptor: Option<BorrowedFd<'_>>,
+    flags: MsgFlags,
+) -> nix::Result<usize> {
+    let numbers = descriptor.map(|descriptor| [descriptor.as_raw_fd()]);
+    let control: Vec<_> = numbers.iter().map(|numbers| ControlMessage::ScmRights(numbers)).collect();
+    sendmsg::<()>(channel.as_raw_fd(), &[IoSlice::new(bytes)], &control, flags, None)
 }
 
 /// What one read of the channel gave.

@@ -5,14 +5,15 @@
 //! the channel, must), a parent that dies between check and `kill` can in theory be taken for a later process, and the
 //! channel does not say who made it where the system has no credentials for a pair of sockets.
 
+use std::collections::VecDeque;
 use std::ffi::OsStr;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
 use nix::sys::signal::kill;
-use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, UnixAddr, recv, send, socketpair};
+use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, UnixAddr, socketpair};
 use nix::unistd::{getppid, mkstemp, unlink};
 
 use super::{Frame, LONGEST_FRAME, raw};
@@ -119,10 +120,15 @@ cfg_if::cfg_if! {
     }
 }
 
-/// Sends one line. A message is far shorter than any socket's buffer, so it is taken whole or not at all.
-pub(crate) fn send_frame(channel: BorrowedFd<'_>, packet: &[u8]) -> nix::Result<()> {
+/// Sends one line, with a copy of a descriptor. A message is far shorter than any socket's buffer, so it is taken whole or
+/// not at all.
+pub(crate) fn send_frame(
+    channel: BorrowedFd<'_>,
+    packet: &[u8],
+    descriptor: Option<BorrowedFd<'_>>,
+) -> nix::Result<()> {
     let line = [packet, b"\n"].concat();
-    match send(channel.as_raw_fd(), &line, SEND)? {
+    match super::send(channel, &line, descriptor, SEND)? {
         sent if sent == line.len() => Ok(()),
         _ => Err(Errno::EMSGSIZE),
     }
@@ -132,6 +138,8 @@ pub(crate) fn send_frame(channel: BorrowedFd<'_>, packet: &[u8]) -> nix::Result<
 #[derive(Debug, Default)]
 pub(crate) struct Frames {
     read: Vec<u8>,
+    /// In the order of the lines that they came with, which may not have been given out yet.
+    descriptors: VecDeque<OwnedFd>,
     /// In a line that is too long: it is discarded up to its end.
     skipping: bool,
 }
@@ -143,15 +151,22 @@ impl Frames {
                 return Ok(frame);
             }
             let mut buffer = [0; LONGEST_FRAME];
-            match recv(channel.as_raw_fd(), &mut buffer, MsgFlags::MSG_DONTWAIT) {
-                Ok(0) => return Ok(Frame::End),
-                Ok(length) => self.read.extend_from_slice(&buffer[..length]),
+            match raw::receive(channel, &mut buffer, MsgFlags::MSG_DONTWAIT) {
+                Ok((0, _)) => return Ok(Frame::End),
+                Ok((length, descriptors)) => {
+                    self.read.extend_from_slice(&buffer[..length]);
+                    self.descriptors.extend(descriptors);
+                }
                 // The peer died with bytes of ours unread: told once, before the bytes that it sent us.
                 Err(Errno::EINTR | Errno::ECONNRESET) => {}
                 Err(Errno::EAGAIN) => return Ok(Frame::Nothing),
                 Err(error) => return Err(error.into()),
             }
         }
+    }
+
+    pub(crate) fn descriptor(&mut self) -> Option<OwnedFd> {
+        self.descriptors.pop_front()
     }
 
     fn line(&mut self) -> Option<Frame> {

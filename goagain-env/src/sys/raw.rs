@@ -7,10 +7,12 @@
 #![allow(unsafe_code)]
 
 use std::fmt;
-use std::io;
+use std::io::{self, IoSliceMut};
 use std::mem;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
+
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
 
 use crate::Exit;
 
@@ -127,6 +129,30 @@ pub(crate) fn pidfd_send_signal(pidfd: BorrowedFd<'_>, signal: i32) -> io::Resul
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),
     }
+}
+
+/// The most descriptors that one packet can bring (SCM_MAX_FD).
+const MOST_DESCRIPTORS: usize = 253;
+
+/// `recvmsg(2)`: the length, and the descriptors that came with the bytes, close-on-exec. Those that this process has no
+/// room for are lost (MSG_CTRUNC).
+pub(crate) fn receive(
+    socket: BorrowedFd<'_>,
+    buffer: &mut [u8],
+    flags: MsgFlags,
+) -> nix::Result<(usize, Vec<OwnedFd>)> {
+    #[cfg(not(target_vendor = "apple"))]
+    let flags = flags | MsgFlags::MSG_CMSG_CLOEXEC;
+    let mut control = nix::cmsg_space!([RawFd; MOST_DESCRIPTORS]);
+    let mut buffers = [IoSliceMut::new(buffer)];
+    let message = recvmsg::<()>(socket.as_raw_fd(), &mut buffers, Some(&mut control), flags)?;
+    let numbers = message.cmsgs().into_iter().flatten().filter_map(|each| match each {
+        ControlMessageOwned::ScmRights(numbers) => Some(numbers),
+        _ => None,
+    });
+    // SAFETY: the kernel has just made them for us, and each is named once.
+    let descriptors = numbers.flatten().map(|number| unsafe { OwnedFd::from_raw_fd(number) }).collect();
+    Ok((message.bytes, descriptors))
 }
 
 /// What is done on SIGPIPE now.

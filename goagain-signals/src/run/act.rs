@@ -32,6 +32,7 @@ impl Loop {
                 let _ = goagain_env::fault::hit(&format!("after {step}"));
             }
         }
+        self.forget_sockets(server);
     }
 
     /// Does one thing. Some are answered with an event.

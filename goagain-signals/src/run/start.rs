@@ -95,6 +95,7 @@ impl Loop {
             draining,
             aborted_because: None,
             warnings,
+            told_by: None,
         })
     }
 

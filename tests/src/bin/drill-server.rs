@@ -21,7 +21,7 @@ use goagain_tests::long_lived::{self, STREAM, STUBBORN};
 use serde_json::{Value, json};
 use std::os::fd::AsRawFd;
 use std::process::{Command, ExitCode};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, mpsc};
 
 const HELPER: &str = "DRILL_HELPER";
 
@@ -101,15 +101,19 @@ fn run() -> anyhow::Result<()> {
     again.ready()?;
     let identity = serve::identity(number);
     loop {
-        let accepting = listeners
-            .iter()
-            .map(|socket| match socket {
+        let (mut accepting, mut late) = (Vec::new(), Vec::new());
+        for socket in &listeners {
+            let (keep, hold) = mpsc::channel();
+            accepting.push(match socket {
                 Socket::Listener(listener) if [STREAM, STUBBORN].contains(&listener.name()) => {
-                    long_lived::serve(listener.acceptor()?, listener.name(), number, &emitter)
+                    long_lived::serve(listener.acceptor()?, listener.name(), number, &emitter)?
                 }
-                socket => socket.serve(&identity),
-            })
-            .collect::<std::io::Result<Vec<_>>>()?;
+                socket => socket.serve(&identity, hold)?,
+            });
+            if config.behaviour == "late" && socket.name() == "socket" {
+                late.push(keep);
+            }
+        }
         emit("owner", addresses.clone());
         match config.behaviour.as_str() {
             "die_after_ready" => std::process::abort(),
@@ -117,6 +121,8 @@ fn run() -> anyhow::Result<()> {
             _ => {}
         }
         again.wait()?;
+        // What is queued by now is taken by who is the last to have the socket, or else by the successor.
+        drop(late);
         for thread in accepting {
             thread.join().expect("accepting does not panic")?;
         }
@@ -208,6 +214,7 @@ fn event(generation: u64, observed: &Observed) -> Event {
             ("callback_failed", json!({ "reason": error, "of": callback }))
         }
         Report::Dropped { name } => ("dropped", json!({ "name": name })),
+        Report::Added { name } => ("added", json!({ "name": name })),
         Report::Warning { text } => ("warning", json!({ "reason": text })),
         Report::Signalled { signal } => ("signalled", json!({ "signal": signal.to_string() })),
         other => ("report", json!({ "reason": other.to_string() })),

@@ -4,6 +4,7 @@
 
 mod bad_image;
 mod callbacks;
+mod changes;
 mod connections;
 mod custom;
 mod deploy;
@@ -69,6 +70,7 @@ pub fn all() -> Vec<Drill> {
         connections::all(),
         draining::all(),
         sockets::all(),
+        changes::all(),
         inheritance::all(),
         forged::all(),
         callbacks::all(),

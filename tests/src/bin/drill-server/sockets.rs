@@ -5,6 +5,7 @@
 use crate::serve;
 use goagain::{Datagrams, Goagain, ListenError, Listener};
 use std::io;
+use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 
 #[derive(Debug)]
@@ -51,13 +52,25 @@ impl Socket {
         }
     }
 
-    /// Serves on a thread of its own until the term ends.
-    pub(crate) fn serve(&self, identity: &str) -> io::Result<JoinHandle<io::Result<()>>> {
+    /// Serves on a thread of its own from the end of `hold` until the term ends.
+    pub(crate) fn serve(
+        &self,
+        identity: &str,
+        hold: mpsc::Receiver<()>,
+    ) -> io::Result<JoinHandle<io::Result<()>>> {
+        let identity = identity.to_owned();
         match self {
-            Socket::Listener(listener) => Ok(serve::serve(listener.acceptor()?, identity)),
-            Socket::Datagrams(datagrams) => {
-                let (receiver, identity) = (datagrams.receiver()?, identity.to_owned());
+            Socket::Listener(listener) => {
+                let acceptor = listener.acceptor()?;
                 Ok(thread::spawn(move || {
+                    let _ = hold.recv();
+                    serve::serve(acceptor, &identity).join().expect("accepting does not panic")
+                }))
+            }
+            Socket::Datagrams(datagrams) => {
+                let receiver = datagrams.receiver()?;
+                Ok(thread::spawn(move || {
+                    let _ = hold.recv();
                     let mut datagram = [0; 1500];
                     while let Some((length, peer, _guard)) = receiver.recv_from(&mut datagram)? {
                         let answer = [&datagram[..length], b" ", identity.as_bytes()].concat();
