@@ -1,13 +1,13 @@
 //! Accepting, for as long as this process is the owner.
 
 use crate::gate::Gate;
-use crate::listener::Slot;
+use crate::listener::{Open, Slot};
 use crate::socket::Socket;
 use crate::{Connections, Guard, Stream};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::io;
-use std::os::fd::AsFd;
-use std::sync::Arc;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 /// Yields connections until the term of this process ends: at commit, or at a stop.
@@ -24,8 +24,11 @@ use std::time::Duration;
 /// would not mend; the iterator ends after it.
 #[derive(Debug)]
 pub struct Acceptor {
-    /// `None` once it has ended, so that the listener is not held.
-    listener: Option<Arc<Socket>>,
+    /// Held while it accepts, and not while what it has accepted is served: the library closes it in time.
+    listener: Weak<Open<Socket>>,
+    /// Held, if its descriptor was asked for.
+    polled: OnceLock<Option<Arc<Open<Socket>>>>,
+    has_ended: bool,
     slot: Slot<Socket>,
     term: Arc<Gate>,
     connections: Connections,
@@ -33,19 +36,19 @@ pub struct Acceptor {
 
 impl Acceptor {
     pub(crate) fn new(
-        listener: Option<Arc<Socket>>,
+        listener: Weak<Open<Socket>>,
         slot: Slot<Socket>,
         term: Arc<Gate>,
         connections: Connections,
     ) -> Acceptor {
-        Acceptor { listener, slot, term, connections }
+        Acceptor { listener, polled: OnceLock::new(), has_ended: false, slot, term, connections }
     }
 
     fn accept(&self, listener: &Socket) -> io::Result<Option<Stream>> {
         let mut pressure = Pressure::default();
         loop {
-            let is_over = self.term.is_closed();
-            if is_over && !self.slot.is_dropped() {
+            let has_ended = self.term.is_closed();
+            if self.is_over() {
                 return Ok(None);
             }
             let error = match listener.accept() {
@@ -53,25 +56,14 @@ impl Acceptor {
                 Err(error) => error,
             };
             match error.raw_os_error().map(nix::Error::from_raw) {
-                Some(nix::Error::EAGAIN) if is_over => return Ok(None),
+                Some(nix::Error::EAGAIN) if has_ended => return Ok(None),
                 Some(nix::Error::EAGAIN) => self.wait(Some(listener), PollTimeout::NONE)?,
                 Some(nix::Error::EMFILE | nix::Error::ENFILE | nix::Error::ENOBUFS | nix::Error::ENOMEM)
-                    if !is_over =>
+                    if !has_ended =>
                 {
                     self.wait(None, pressure.next())?
                 }
-                Some(
-                    nix::Error::EINTR
-                    | nix::Error::ECONNABORTED
-                    | nix::Error::EPROTO
-                    | nix::Error::EPERM
-                    | nix::Error::ENETDOWN
-                    | nix::Error::ENETUNREACH
-                    | nix::Error::EHOSTDOWN
-                    | nix::Error::EHOSTUNREACH
-                    | nix::Error::ENOPROTOOPT
-                    | nix::Error::ETIMEDOUT,
-                ) => {}
+                _ if is_of_one(&error) => {}
                 _ => return Err(error),
             }
         }
@@ -91,6 +83,23 @@ impl Acceptor {
     }
 }
 
+/// What went wrong with one connection; the next may be well.
+fn is_of_one(error: &io::Error) -> bool {
+    let of_one = [
+        nix::Error::EINTR,
+        nix::Error::ECONNABORTED,
+        nix::Error::EPROTO,
+        nix::Error::EPERM,
+        nix::Error::ENETDOWN,
+        nix::Error::ENETUNREACH,
+        nix::Error::EHOSTDOWN,
+        nix::Error::EHOSTUNREACH,
+        nix::Error::ENOPROTOOPT,
+        nix::Error::ETIMEDOUT,
+    ];
+    error.raw_os_error().is_some_and(|code| of_one.contains(&nix::Error::from_raw(code)))
+}
+
 /// How long to wait when descriptors or memory are short: nothing tells when there are some again.
 #[derive(Default)]
 struct Pressure(u32);
@@ -103,24 +112,58 @@ impl Pressure {
     }
 }
 
+impl Acceptor {
+    /// The next connection, if there is one now, and never waits: for loops that poll the acceptor's descriptor. `None` too
+    /// when the term has ended.
+    ///
+    /// # Errors
+    /// Those of `accept` that the iterator would give, and those after which it would wait: EMFILE, ENFILE, ENOBUFS, ENOMEM. Try
+    /// again after a time.
+    pub fn try_accept(&mut self) -> io::Result<Option<(Stream, Guard)>> {
+        let Some(listener) = self.listener.upgrade() else { return Ok(None) };
+        while !self.is_over() {
+            match listener.socket.accept() {
+                Ok(stream) => return Ok(Some(self.counted(stream))),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+                Err(error) if is_of_one(&error) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(None)
+    }
+
+    fn counted(&self, stream: Stream) -> (Stream, Guard) {
+        let mut guard = self.connections.begin();
+        if self.connections.cuts() {
+            // Short of descriptors, it is served all the same, and is not cut.
+            let _ = guard.let_cut(&stream);
+        }
+        (stream, guard)
+    }
+
+    /// Whether nothing is accepted any longer. What is queued of a listener that nobody has after this process still is.
+    fn is_over(&self) -> bool {
+        self.term.is_closed() && !self.slot.is_dropped()
+    }
+}
+
+/// The listener while the term lasts, to be polled: readable when there may be a connection. After the term it is the
+/// term's end, which is readable.
+impl AsFd for Acceptor {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        let polled = self.polled.get_or_init(|| self.listener.upgrade());
+        polled.as_ref().map_or_else(|| self.term.as_fd(), |listener| listener.socket.as_fd())
+    }
+}
+
 impl Iterator for Acceptor {
     type Item = io::Result<(Stream, Guard)>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let listener = self.listener.take()?;
-        match self.accept(&listener) {
-            Ok(None) => None,
-            Ok(Some(stream)) => {
-                let mut guard = self.connections.begin();
-                if self.connections.cuts() {
-                    // Short of descriptors, it is served all the same, and is not cut.
-                    let _ = guard.let_cut(&stream);
-                }
-                self.listener = Some(listener);
-                Some(Ok((stream, guard)))
-            }
-            Err(error) => Some(Err(error)),
-        }
+        let listener = self.listener.upgrade().filter(|_| !self.has_ended)?;
+        let accepted = self.accept(&listener.socket).transpose();
+        self.has_ended = !matches!(accepted, Some(Ok(_)));
+        Some(accepted?.map(|stream| self.counted(stream)))
     }
 }
 

@@ -278,10 +278,10 @@ impl<'a> Bind<'a> {
         let socket = Socket::new(&address, fd)
             .map_err(|source| ListenError::bind(&name, Some(address.clone()), source))?;
         let socket = Arc::new(socket);
-        let slot = Slot::new(Arc::clone(&socket));
+        let (slot, ended) = Slot::new(Arc::clone(&socket));
         let serving = self.goagain.serving_mut();
         let mut kept = Kept::listener(&name, &address, slot.clone(), socket);
-        (kept.inherited, kept.listens_later) = (inherited, listens_later);
+        (kept.inherited, kept.listens_later, kept.ended) = (inherited, listens_later, Some(ended));
         serving.kept.push(kept);
         let (terms, connections) = (serving.terms.clone(), serving.connections.clone());
         Ok(Listener { name, address, inherited, slot, terms, connections })
@@ -292,10 +292,10 @@ impl<'a> Bind<'a> {
         let socket = DatagramSocket::new(&address, fd)
             .map_err(|source| ListenError::bind(&name, Some(address.clone()), source))?;
         let socket = Arc::new(socket);
-        let slot = Slot::new(Arc::clone(&socket));
+        let (slot, ended) = Slot::new(Arc::clone(&socket));
         let serving = self.goagain.serving_mut();
         let mut kept = Kept::datagrams(&name, &address, slot.clone(), socket);
-        kept.inherited = inherited;
+        (kept.inherited, kept.ended) = (inherited, Some(ended));
         serving.kept.push(kept);
         let (terms, connections) = (serving.terms.clone(), serving.connections.clone());
         Ok(Datagrams { name, address, inherited, slot, terms, connections })

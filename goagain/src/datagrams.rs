@@ -1,7 +1,7 @@
 //! Sockets of datagrams: both images may hold one, and the owner alone reads.
 
 use crate::gate::Gate;
-use crate::listener::{Slot, Terms};
+use crate::listener::{Open, Slot, Terms};
 use crate::socket::DatagramSocket;
 use crate::{Address, Connections, Guard};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -52,7 +52,7 @@ impl Datagrams {
     pub fn receiver(&self) -> io::Result<Receiver> {
         let term = self.terms.of_owner("a receiver")?;
         // A socket that is closed already is no error while its term is over: the receiver would end at once.
-        let socket = if term.is_closed() { None } else { Some(self.socket()?) };
+        let socket = if term.is_closed() { None } else { Some(self.open()?) };
         Ok(Receiver { socket, slot: self.slot.clone(), term, connections: self.connections.clone() })
     }
 
@@ -80,6 +80,10 @@ impl Datagrams {
     }
 
     fn socket(&self) -> io::Result<Arc<DatagramSocket>> {
+        Ok(Arc::clone(&self.open()?.socket))
+    }
+
+    fn open(&self) -> io::Result<Arc<Open<DatagramSocket>>> {
         self.slot.open(&self.name)
     }
 
@@ -97,7 +101,7 @@ impl Datagrams {
 #[derive(Debug)]
 pub struct Receiver {
     /// `None` once it cannot have a term any longer.
-    socket: Option<Arc<DatagramSocket>>,
+    socket: Option<Arc<Open<DatagramSocket>>>,
     slot: Slot<DatagramSocket>,
     term: Arc<Gate>,
     connections: Connections,
@@ -124,7 +128,7 @@ impl Receiver {
         while let Some(socket) = self.open() {
             let mut guard = self.connections.begin();
             guard.busy();
-            let received = match &**socket {
+            let received = match socket {
                 DatagramSocket::Udp(socket) => {
                     socket.recv_from(buffer).map(|(length, peer)| (length, Peer::Udp(peer)))
                 }
@@ -180,8 +184,9 @@ impl Receiver {
         let invalid = |message: &str| io::Error::new(io::ErrorKind::InvalidInput, message);
         let socket =
             self.socket.as_ref().ok_or_else(|| invalid("this receiver was made after its term had ended"))?;
+        let socket = &*socket.socket;
         loop {
-            let sent = match (&**socket, peer) {
+            let sent = match (socket, peer) {
                 (DatagramSocket::Udp(socket), Peer::Udp(peer)) => socket.send_to(bytes, peer),
                 (DatagramSocket::Unix(_), Peer::Unix(peer)) if peer.is_unnamed() => {
                     return Err(invalid("the sender has no name: bind its socket, or expect no answer"));
@@ -203,7 +208,10 @@ impl Receiver {
         }
     }
 
-    fn open(&self) -> Option<&Arc<DatagramSocket>> {
-        self.socket.as_ref().filter(|_| !self.term.is_closed() || self.slot.is_dropped())
+    fn open(&self) -> Option<&DatagramSocket> {
+        self.socket
+            .as_ref()
+            .map(|open| &*open.socket)
+            .filter(|_| !self.term.is_closed() || self.slot.is_dropped())
     }
 }

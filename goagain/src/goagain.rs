@@ -2,13 +2,14 @@
 
 use crate::bind::Bind;
 use crate::builder::Builder;
-use crate::serving::{Kept, Serving};
+use crate::serving::{Kept, LAST_CALLS, Serving};
 use crate::{Connections, Handle, ListenError, Listener, ReadyError, Stop, Strategy, Turn};
 use goagain_signals::{Event, Loop, Report, Server};
 use std::io;
 use std::net::ToSocketAddrs;
 use std::os::fd::OwnedFd;
 use std::path::Path;
+use std::time::Duration;
 
 /// One image's part in the life of a service: it gets ready, serves, hands over or stops, drains, and leaves.
 ///
@@ -247,7 +248,7 @@ impl Goagain {
             match self.step() {
                 Turn::Serve => return Ok(Finish::Resume),
                 Turn::Leave => {
-                    self.serving.unlink();
+                    self.serving.unlink(LAST_CALLS);
                     return Ok(Finish::Exit);
                 }
                 Turn::Prepare => return Err(before_ready()),
@@ -303,7 +304,8 @@ impl Drop for Goagain {
         // The end of the channel, which follows, makes another the owner: nothing is accepted here from now on.
         self.serving.stop_accepting();
         self.serving.close_listeners(false);
-        self.serving.unlink();
+        // Who waits for nothing else, as a loop of its own, may hold an acceptor itself.
+        self.serving.unlink(Duration::ZERO);
     }
 }
 

@@ -8,7 +8,8 @@ use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 /// What the library shares with the listeners and acceptors that it has handed out.
 #[derive(Clone, Debug)]
@@ -58,25 +59,38 @@ pub(crate) struct Slot<S>(Arc<Held<S>>);
 
 #[derive(Debug)]
 struct Held<S> {
-    socket: Mutex<Option<Arc<S>>>,
+    open: Mutex<Option<Arc<Open<S>>>>,
     dropped: AtomicBool,
 }
 
+/// An open socket, for as long as somebody is in a call on it.
+#[derive(Debug)]
+pub(crate) struct Open<S> {
+    pub(crate) socket: Arc<S>,
+    /// Dropped after it: then the other end knows that nobody is any longer.
+    _end: Sender<()>,
+}
+
+/// Told when nobody is in a call on a socket that the library has let go.
+pub(crate) type Ended = Receiver<()>;
+
 impl<S> Slot<S> {
-    pub(crate) fn new(socket: Arc<S>) -> Slot<S> {
-        Slot(Arc::new(Held { socket: Mutex::new(Some(socket)), dropped: AtomicBool::new(false) }))
+    pub(crate) fn new(socket: Arc<S>) -> (Slot<S>, Ended) {
+        let (end, ended) = channel();
+        let open = Mutex::new(Some(Arc::new(Open { socket, _end: end })));
+        (Slot(Arc::new(Held { open, dropped: AtomicBool::new(false) })), ended)
     }
 
     /// The socket of this name, for as long as this process has it.
-    pub(crate) fn open(&self, name: &str) -> io::Result<Arc<S>> {
-        self.0.socket.lock().unwrap_or_else(PoisonError::into_inner).clone().ok_or_else(|| {
+    pub(crate) fn open(&self, name: &str) -> io::Result<Arc<Open<S>>> {
+        self.0.open.lock().unwrap_or_else(PoisonError::into_inner).clone().ok_or_else(|| {
             let message = format!("the listener `{name}` is closed: this process has let it go");
             io::Error::new(io::ErrorKind::NotConnected, message)
         })
     }
 
     pub(crate) fn close(&self) {
-        self.0.socket.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.0.open.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 
     /// Whether the successor has not asked for it. To be set before the end of the term is told.
@@ -132,8 +146,9 @@ impl Listener {
     pub fn acceptor(&self) -> io::Result<Acceptor> {
         let term = self.terms.of_owner("an acceptor")?;
         // A listener that is closed already is no error while its term is over: the acceptor would end at once.
-        let socket = if term.is_closed() { None } else { Some(self.socket()?) };
-        Ok(Acceptor::new(socket, self.slot.clone(), term, self.connections.clone()))
+        let listener =
+            if term.is_closed() { Weak::new() } else { Arc::downgrade(&self.slot.open(&self.name)?) };
+        Ok(Acceptor::new(listener, self.slot.clone(), term, self.connections.clone()))
     }
 
     /// Whether the successor that this process hands over to has not asked for it. Then nobody accepts after this process:
@@ -178,7 +193,7 @@ impl Listener {
     }
 
     fn socket(&self) -> io::Result<Arc<Socket>> {
-        self.slot.open(&self.name)
+        Ok(Arc::clone(&self.slot.open(&self.name)?.socket))
     }
 
     fn another_kind(&self, kind: &str) -> io::Error {

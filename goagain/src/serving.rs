@@ -2,7 +2,7 @@
 
 use crate::callbacks::{Callbacks, call, call_with};
 use crate::fresh::begin_listening;
-use crate::listener::{Slot, Terms};
+use crate::listener::{Ended, Slot, Terms};
 use crate::socket::{DatagramSocket, Socket};
 use crate::{Address, Connections, InFlight, path};
 use goagain_env::{Described, Inherited};
@@ -13,7 +13,10 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+/// Far longer than a thread takes that is woken.
+pub(crate) const LAST_CALLS: Duration = Duration::from_secs(1);
 
 /// A descriptor that crosses restarts.
 #[derive(Debug)]
@@ -25,6 +28,7 @@ pub(crate) struct Kept {
     pub(crate) inherited: bool,
     /// A listener that must not get connections before this process is the owner, with its backlog.
     pub(crate) listens_later: Option<i32>,
+    pub(crate) ended: Option<Ended>,
 }
 
 #[derive(Debug)]
@@ -60,7 +64,14 @@ impl Kept {
     }
 
     fn new(name: &str, address: &Address, what: What) -> Kept {
-        Kept { name: name.to_owned(), address: address.clone(), what, inherited: false, listens_later: None }
+        Kept {
+            name: name.to_owned(),
+            address: address.clone(),
+            what,
+            inherited: false,
+            listens_later: None,
+            ended: None,
+        }
     }
 
     fn set_dropped(&self, dropped: bool) {
@@ -122,7 +133,7 @@ pub(crate) struct Serving {
     added: Vec<Kept>,
     dropped: Vec<String>,
     /// The paths of Unix sockets that go when this process does, since it is the last to have them.
-    unlink: Vec<PathBuf>,
+    unlink: Vec<(PathBuf, Option<Ended>)>,
 }
 
 impl Serving {
@@ -199,8 +210,17 @@ impl Serving {
 
     /// Removes the paths of Unix sockets whose last listener this was. A server that has taken a path over meanwhile
     /// listens there, and keeps it.
-    pub(crate) fn unlink(&self) {
-        self.unlink.iter().for_each(|path| path::remove_if_stale(path));
+    ///
+    /// Acceptors that wait in other threads have been woken, and are given `moment` to come out of their calls.
+    pub(crate) fn unlink(&self, moment: Duration) {
+        let end = Instant::now() + moment;
+        for (path, ended) in &self.unlink {
+            if let Some(ended) = ended {
+                // That the other end is gone is an error here, and what is waited for.
+                let _ = ended.recv_timeout(end.saturating_duration_since(Instant::now()));
+            }
+            path::remove_if_stale(path);
+        }
     }
 
     fn survive(&mut self, what: &str, result: io::Result<()>) {
@@ -259,7 +279,8 @@ impl Server for Serving {
         for kept in std::mem::take(&mut self.kept) {
             kept.close();
             let goes = unlink || self.is_dropped(&kept);
-            self.unlink.extend(kept.path().filter(|_| goes).map(Path::to_owned));
+            let path = kept.path().filter(|_| goes).map(Path::to_owned);
+            self.unlink.extend(path.map(|path| (path, kept.ended)));
         }
         self.added.clear();
     }

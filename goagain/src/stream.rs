@@ -40,6 +40,14 @@ impl Stream {
         })
     }
 
+    /// Whether reads and writes give [`io::ErrorKind::WouldBlock`] in place of waiting (O_NONBLOCK): for loops that poll.
+    ///
+    /// # Errors
+    /// Those of `ioctl(FIONBIO)`.
+    pub fn set_nonblocking(&self, on: bool) -> io::Result<()> {
+        either!(self, stream => stream.set_nonblocking(on))
+    }
+
     /// Bounds each read (`SO_RCVTIMEO`); `None` waits for ever.
     ///
     /// # Errors

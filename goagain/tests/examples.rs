@@ -5,10 +5,10 @@
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::os::unix::net::UnixStream;
+use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::time::Duration;
 
@@ -17,6 +17,10 @@ const EXAMPLES: &[&str] = &[
     "custom",
     #[cfg(feature = "double")]
     "double",
+    #[cfg(all(feature = "single", target_os = "linux"))]
+    "mio",
+    #[cfg(feature = "single")]
+    "pool",
     #[cfg(feature = "single")]
     "single",
 ];
@@ -140,6 +144,48 @@ fn each_restarts_over_a_unix_socket() {
         restarts(example, &format!("unix:{}", path.display()));
         assert!(!path.exists(), "{example}: the path goes with the last owner");
     }
+}
+
+/// One datagram, and its answer: the body.
+#[cfg(feature = "single")]
+fn ask(address: &str, client: &Path) -> String {
+    let mut answer = [0; 1500];
+    let length = match address.split_once(':').unwrap() {
+        ("udp", address) => {
+            let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+            socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+            socket.send_to(b"?", address).unwrap();
+            socket.recv(&mut answer).unwrap()
+        }
+        (_, path) => {
+            let socket = UnixDatagram::bind(client).unwrap();
+            socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+            socket.send_to(b"?", path).unwrap();
+            let length = socket.recv(&mut answer).unwrap();
+            std::fs::remove_file(client).unwrap();
+            length
+        }
+    };
+    String::from_utf8(answer[..length].to_vec()).unwrap()
+}
+
+#[cfg(feature = "single")]
+#[test]
+fn datagrams_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, client) = (folder.path().join("udp"), folder.path().join("client"));
+    for address in ["127.0.0.1:0".to_owned(), format!("unix:{}", path.display())] {
+        let mut server = Running::start("udp", &address);
+        let (first, address) = server.serves();
+        assert!(ask(&address, &client).ends_with(" generation=1\n"));
+        kill(Pid::from_raw(first), Signal::SIGUSR2).unwrap();
+        let (owner, same_address) = server.serves();
+        assert_eq!(same_address, address, "the address is the same");
+        let mut answers = (0..1000).map(|_| ask(&address, &client));
+        assert!(answers.any(|answer| answer.starts_with(&format!("pid={owner} "))));
+        server.stop(owner);
+    }
+    assert!(!path.exists(), "the path goes with the last owner");
 }
 
 #[test]

@@ -73,6 +73,11 @@ impl<R: Read> Reader<R> {
         !self.buffer.is_empty() || self.pending.is_some()
     }
 
+    /// What it reads from.
+    pub(crate) fn stream(&mut self) -> &mut R {
+        &mut self.stream
+    }
+
     /// Reads once more, and returns how much; 0 is the end.
     fn fill(&mut self) -> io::Result<usize> {
         let mut chunk = [0; 8 * 1024];
@@ -188,6 +193,18 @@ fn refuse(status: &'static str, bytes: &[u8]) -> (Request, usize, usize) {
 
 /// Answers GET and HEAD of `/` and of `/slow?ms=N` with `identity`; the slow one takes N milliseconds.
 pub(crate) fn answer(request: &Request, identity: &str) -> Response {
+    std::thread::sleep(time(request));
+    answer_at_once(request, identity)
+}
+
+/// How long the answer is to take.
+pub(crate) fn time(request: &Request) -> Duration {
+    let ms = request.ms.filter(|ms| request.path == "/slow" && *ms <= SLOW_LIMIT);
+    Duration::from_millis(ms.unwrap_or(0))
+}
+
+/// [`answer`] for those who have waited for its [`time`] by themselves.
+pub(crate) fn answer_at_once(request: &Request, identity: &str) -> Response {
     let head_only = request.method == "HEAD";
     let said = |status, body: &str| Response { status, body: body.to_owned(), head_only };
     if let Some(status) = request.refused {
@@ -196,10 +213,7 @@ pub(crate) fn answer(request: &Request, identity: &str) -> Response {
     match (request.method.as_str(), request.path.as_str()) {
         ("GET" | "HEAD", "/") => said("200 OK", identity),
         ("GET" | "HEAD", "/slow") => match request.ms {
-            Some(ms) if ms <= SLOW_LIMIT => {
-                std::thread::sleep(Duration::from_millis(ms));
-                said("200 OK", identity)
-            }
+            Some(ms) if ms <= SLOW_LIMIT => said("200 OK", identity),
             _ => said("400 Bad Request", "ms: expected a number from 0 to 60000\n"),
         },
         (_, "/" | "/slow") => said("405 Method Not Allowed", "expected GET or HEAD\n"),

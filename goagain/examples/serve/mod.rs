@@ -36,6 +36,7 @@ pub(crate) fn identity(generation: u64) -> String {
 }
 
 /// Accepts on a thread of its own until the term ends.
+#[allow(dead_code, reason = "for the examples with a thread a connection")]
 pub(crate) fn serve(acceptor: Acceptor, identity: &str) -> thread::JoinHandle<io::Result<()>> {
     let identity: Arc<str> = identity.into();
     thread::spawn(move || {
@@ -49,7 +50,9 @@ pub(crate) fn serve(acceptor: Acceptor, identity: &str) -> thread::JoinHandle<io
     })
 }
 
-fn connection(stream: &Stream, mut guard: Guard, identity: &str) -> io::Result<()> {
+/// Serves one connection to its end.
+#[allow(dead_code, reason = "as above")]
+pub(crate) fn connection(stream: &Stream, mut guard: Guard, identity: &str) -> io::Result<()> {
     stream.set_write_timeout(Some(Duration::from_secs(10)))?;
     let mut reader = http::Reader::new(stream);
     // In the first phase of a drain a connection that waits for a request is still served, in the second it is told to go.

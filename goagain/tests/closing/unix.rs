@@ -62,6 +62,21 @@ fn the_path_is_made_and_goes_after_a_graceful_stop() {
 }
 
 #[test]
+fn the_path_goes_though_nobody_waits_for_the_acceptors() {
+    for _ in 0..20 {
+        let folder = Folder::new();
+        let (mut again, http) = owner(&folder.socket());
+        for _ in 0..16 {
+            echo(http.acceptor().unwrap());
+        }
+        again.handle().stop_now();
+        again.wait().unwrap();
+        again.finish().unwrap();
+        assert_eq!(folder.entries(), 0);
+    }
+}
+
+#[test]
 fn the_path_goes_after_a_stop_now_and_a_drop_alone() {
     let folder = Folder::new();
     let (mut again, _http) = owner(&folder.socket());

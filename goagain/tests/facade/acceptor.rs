@@ -97,6 +97,36 @@ fn a_duplicate_still_accepts_when_the_acceptor_has_ended_and_the_library_has_let
 }
 
 #[test]
+fn who_serves_a_connection_does_not_hold_the_listener() {
+    let (mut again, http) = owner();
+    let client = ask(&http);
+    let mut acceptor = http.acceptor().unwrap();
+    let (stream, guard) = acceptor.next().unwrap().unwrap();
+    again.handle().stop_gracefully();
+    again.wait().unwrap();
+    assert!(TcpStream::connect(address(&http)).is_err(), "nobody would ever accept it");
+    drop((client, stream, guard));
+    assert!(acceptor.next().is_none());
+}
+
+#[test]
+fn one_that_is_polled_never_waits() {
+    let (mut again, http) = owner();
+    let mut acceptor = http.acceptor().unwrap();
+    assert!(acceptor.try_accept().unwrap().is_none());
+    let client = ask(&http);
+    assert!(is_readable(&acceptor));
+    let (stream, _guard) = acceptor.try_accept().unwrap().unwrap();
+    stream.set_nonblocking(true).unwrap();
+    assert!(acceptor.try_accept().unwrap().is_none());
+    again.handle().stop_now();
+    again.wait().unwrap();
+    assert!(acceptor.try_accept().unwrap().is_none());
+    assert!(http.acceptor().is_err() || is_readable(&http.acceptor().unwrap()), "the end of its term");
+    drop(client);
+}
+
+#[test]
 fn a_connection_that_was_reset_in_the_queue_ends_nothing() {
     let mut again = server();
     let http = again.listen("http", "127.0.0.1:0").unwrap();

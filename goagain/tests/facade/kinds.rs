@@ -141,12 +141,11 @@ fn unix_datagrams() {
     receiver.send_to(b"answer", &somebody).unwrap();
     assert_eq!(client.recv(&mut datagram).unwrap(), 6);
 
+    drop(receiver);
     again.handle().stop_now();
     again.wait().unwrap();
     again.finish().unwrap();
     assert!(log.to_std_unix().is_err());
-    drop(receiver);
-    drop(again);
     assert!(!path.exists(), "the path goes with the last owner");
 }
 
