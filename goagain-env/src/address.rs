@@ -41,9 +41,11 @@ impl Address {
     /// # Errors
     /// Those of the two calls, but for ENOTSOCK: what is no socket is [`Address::Other`].
     pub fn of(fd: BorrowedFd<'_>) -> io::Result<Address> {
-        let Some((network, storage)) = socket(fd)? else {
-            return Ok(Address::Other);
-        };
+        Ok(socket(fd)?.map_or(Address::Other, |(network, storage)| Address::bound(network, &storage)))
+    }
+
+    /// What [`socket`] has found, as an address.
+    pub(crate) fn bound(network: &str, storage: &SockaddrStorage) -> Address {
         let internet = || {
             let v4 = storage.as_sockaddr_in().map(|v4| SocketAddr::V4((*v4).into()));
             v4.or_else(|| storage.as_sockaddr_in6().map(|v6| SocketAddr::V6((*v6).into())))
@@ -63,7 +65,7 @@ impl Address {
             "unixgram" => name().map(Address::UnixDatagram),
             _ => name().map(Address::UnixSeqpacket),
         };
-        Ok(address.unwrap_or(Address::Other))
+        address.unwrap_or(Address::Other)
     }
 
     /// The network, by Go's name: "tcp", "udp", "unix", "unixgram", "unixpacket", and "fd" for what is none of them.

@@ -282,7 +282,7 @@ impl<'a> Bind<'a> {
         let serving = self.goagain.serving_mut();
         let mut kept = Kept::listener(&name, &address, slot.clone(), socket);
         (kept.inherited, kept.listens_later, kept.ended) = (inherited, listens_later, Some(ended));
-        serving.kept.push(kept);
+        serving.keep(kept);
         let (terms, connections) = (serving.terms.clone(), serving.connections.clone());
         Ok(Listener { name, address, inherited, slot, terms, connections })
     }
@@ -296,7 +296,7 @@ impl<'a> Bind<'a> {
         let serving = self.goagain.serving_mut();
         let mut kept = Kept::datagrams(&name, &address, slot.clone(), socket);
         (kept.inherited, kept.ended) = (inherited, Some(ended));
-        serving.kept.push(kept);
+        serving.keep(kept);
         let (terms, connections) = (serving.terms.clone(), serving.connections.clone());
         Ok(Datagrams { name, address, inherited, slot, terms, connections })
     }

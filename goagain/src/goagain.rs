@@ -127,7 +127,7 @@ impl Goagain {
         if self.serving.has(name) {
             return Err(ListenError::NameTaken { name: name.to_owned() });
         }
-        self.serving.kept.push(Kept::other(name, fd.into()));
+        self.serving.keep(Kept::other(name, fd.into()));
         Ok(())
     }
 

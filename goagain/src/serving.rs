@@ -116,7 +116,9 @@ impl Kept {
 /// The server's side of the loop.
 #[derive(Debug)]
 pub(crate) struct Serving {
-    pub(crate) kept: Vec<Kept>,
+    kept: Vec<Kept>,
+    /// Theirs: there may be thousands.
+    names: HashSet<String>,
     pub(crate) inherited: Inherited,
     pub(crate) terms: Terms,
     pub(crate) connections: Connections,
@@ -141,6 +143,7 @@ impl Serving {
         let handed = inherited.names().map(str::to_owned).collect();
         Serving {
             kept: Vec::new(),
+            names: HashSet::new(),
             inherited,
             terms: Terms::new(),
             connections,
@@ -157,7 +160,12 @@ impl Serving {
 
     /// Whether this image has something of this name.
     pub(crate) fn has(&self, name: &str) -> bool {
-        self.kept.iter().any(|kept| kept.name == name)
+        self.names.contains(name)
+    }
+
+    pub(crate) fn keep(&mut self, kept: Kept) {
+        self.names.insert(kept.name.clone());
+        self.kept.push(kept);
     }
 
     /// Whether the acceptors of the application have ended while a new term has begun.
@@ -276,6 +284,7 @@ impl Server for Serving {
     }
 
     fn close_listeners(&mut self, unlink: bool) {
+        self.names.clear();
         for kept in std::mem::take(&mut self.kept) {
             kept.close();
             let goes = unlink || self.is_dropped(&kept);

@@ -23,8 +23,8 @@ pub(super) fn check(
     if *address == Address::Other {
         return Ok(());
     }
-    let network = match socket(fd) {
-        Ok(Some((network, _))) => network,
+    let (network, storage) = match socket(fd) {
+        Ok(Some(found)) => found,
         Ok(None) => return wrong("another kind of descriptor".into()),
         Err(error) => return wrong(format!("a descriptor that cannot be looked at: {error}")),
     };
@@ -34,10 +34,7 @@ pub(super) fn check(
     if listens(address) && getsockopt(&fd, sockopt::AcceptConn) != Ok(true) {
         return wrong(format!("a socket of {network} that does not listen"));
     }
-    let bound = match Address::of(fd) {
-        Ok(bound) => bound,
-        Err(error) => return wrong(format!("a socket that cannot be looked at: {error}")),
-    };
+    let bound = Address::bound(network, &storage);
     match (address.internet(), bound.internet()) {
         (Some(expected), Some(found))
             if expected.is_ipv4() != found.is_ipv4() || expected.port() != found.port() =>

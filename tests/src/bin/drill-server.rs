@@ -102,7 +102,7 @@ fn run() -> anyhow::Result<()> {
     let identity = serve::identity(number);
     loop {
         let (mut accepting, mut late) = (Vec::new(), Vec::new());
-        for socket in &listeners {
+        for socket in listeners.iter().filter(|socket| !socket.is_extra()) {
             let (keep, hold) = mpsc::channel();
             accepting.push(match socket {
                 Socket::Listener(listener) if [STREAM, STUBBORN].contains(&listener.name()) => {
@@ -223,7 +223,11 @@ fn event(generation: u64, observed: &Observed) -> Event {
 }
 
 fn addresses(sockets: &[Socket]) -> Value {
-    sockets.iter().map(|socket| (socket.name().to_owned(), json!(socket.address()))).collect()
+    sockets
+        .iter()
+        .filter(|socket| !socket.is_extra())
+        .map(|socket| (socket.name().to_owned(), json!(socket.address())))
+        .collect()
 }
 
 /// Arms the fault that the drill asks for. That it strikes is an event, whose socket every image has, with a fault or without.

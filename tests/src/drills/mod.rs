@@ -11,6 +11,7 @@ mod deploy;
 mod draining;
 mod forged;
 mod inheritance;
+mod many;
 pub mod memory;
 mod requests;
 mod restart;
@@ -71,6 +72,7 @@ pub fn all() -> Vec<Drill> {
         draining::all(),
         sockets::all(),
         changes::all(),
+        many::all(),
         inheritance::all(),
         forged::all(),
         callbacks::all(),

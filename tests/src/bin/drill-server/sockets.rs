@@ -45,6 +45,11 @@ impl Socket {
         }
     }
 
+    /// It is there to be carried over, and nobody is told of it or accepts on it.
+    pub(crate) fn is_extra(&self) -> bool {
+        self.name().starts_with("extra ")
+    }
+
     pub(crate) fn address(&self) -> String {
         match self {
             Socket::Listener(listener) => listener.local_addr().to_string(),

@@ -1,0 +1,54 @@
+//! What each listener adds to a hand-over: shown, not judged here.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+
+use super::{Context, Drill};
+use crate::service::Service;
+use crate::soak::raise_descriptor_limit;
+use crate::summary::{Spread, commit_ns};
+
+pub(super) fn all() -> Vec<Drill> {
+    vec![Drill::both(
+        "thousand_listeners",
+        "1,000 listeners carried over: what each adds to signal to commit",
+        drill,
+    )]
+}
+
+const MORE: usize = 1_000;
+/// How often each is measured.
+const TIMES: usize = 9;
+
+fn drill(context: &Context) -> anyhow::Result<()> {
+    raise_descriptor_limit()?;
+    let extra = |number| (format!("extra {number}"), "127.0.0.1:0".to_owned());
+    let mut few = context.start()?;
+    let mut many = context.start_with(|config| config.listen.extend((0..MORE).map(extra)))?;
+    let (mut of_few, mut of_many) = (Vec::new(), Vec::new());
+    // In turn, so that both meet the machine in the same state.
+    for _ in 0..TIMES {
+        of_few.push(commit(&mut few)?);
+        of_many.push(commit(&mut many)?);
+    }
+    many.quiesce()?;
+    let held = |service: &Service| anyhow::Ok(service.descriptors(service.owner()?)?.len());
+    let (held_few, held_many) = (held(&few)?, held(&many)?);
+    ensure!(
+        held_many == held_few + MORE,
+        "descriptors: expected {MORE} more than {held_few}, found {held_many}"
+    );
+    let [of_few, of_many] = [of_few, of_many].map(|times| Spread::of(times).context("commits"));
+    let (of_few, of_many) = (of_few?.median_ns, of_many?.median_ns);
+    let each = Duration::from_nanos(of_many.saturating_sub(of_few) / MORE as u64);
+    let [one, all] = [of_few, of_many].map(Duration::from_nanos);
+    context.note(format!("signal → commit: 1 listener {one:.2?}, {} {all:.2?}: {each:.2?} each", MORE + 1));
+    few.end()?;
+    many.end()
+}
+
+fn commit(service: &mut Service) -> anyhow::Result<u64> {
+    let restart = service.restart_and_settle()?;
+    commit_ns(&service.marked(), &restart).context("commit: expected an event `committed`")
+}
