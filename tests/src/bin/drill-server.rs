@@ -5,6 +5,8 @@
     reason = "the harness shows what a server said when a drill fails"
 )]
 
+#[path = "drill-server/kept.rs"]
+mod kept;
 #[path = "../../../goagain/examples/serve/mod.rs"]
 mod serve;
 #[path = "drill-server/sockets.rs"]
@@ -72,6 +74,10 @@ fn run() -> anyhow::Result<()> {
     let emit = |name: &str, detail: Value| emitter.emit(&Event::new(number, name).detail(detail));
     if config.behaviour == "helper" {
         run_helper()?;
+    }
+    if config.behaviour == "keeps" {
+        let found = kept::carry_over(&mut again)?;
+        emit("kept", found);
     }
     let mut listeners = Vec::new();
     for (name, address) in &config.listen {

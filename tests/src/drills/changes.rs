@@ -50,6 +50,11 @@ pub(super) fn all() -> Vec<Drill> {
             "a group of listeners of one address grows in a restart, and never shrinks: nothing lost",
             group,
         ),
+        Drill::both(
+            "changes_rolled_back",
+            "an image that added, dropped and moved sockets dies once it owns: all is as before",
+            rolled_back,
+        ),
     ]
 }
 
@@ -262,4 +267,41 @@ fn group(context: &Context) -> anyhow::Result<()> {
         client.nothing_lost(5)?;
     }
     service.end()
+}
+
+fn rolled_back(context: &Context) -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let (one, other) = (folder.path().join("one"), folder.path().join("other"));
+    let [unix, elsewhere] = [&one, &other].map(|path| format!("unix:{}", path.display()));
+    let mut service = context.start_with(|config| {
+        config.listen.push(("gone".into(), "127.0.0.1:0".into()));
+        config.listen.push(("socket".into(), unix.clone()));
+        config.probation_ms = 1_000;
+    })?;
+    let owner = service.owner()?;
+    let rebind = format!("rebind:{elsewhere}");
+    let image = service.image().with("listen", listen(&[("socket", &rebind), ("new", "127.0.0.1:0")]));
+    service.deploy(&image.behaviour("die_after_ready"))?;
+    service.restart()?;
+    service.await_event(|event| event.name == "owner" && event.pid == owner, DEADLINE)?;
+    successor_is_gone(&service, owner)?;
+    service.await_name("rolled_back")?;
+    serves_as_before(&service, owner)?;
+    let new = service.address("new")?.parse()?;
+    ensure!(Connection::open(&new).is_err(), "{new}: expected it to be closed with its image");
+    // The dead image has said where it was.
+    let addresses = service
+        .events()
+        .iter()
+        .find(|event| event.name == "owner" && event.pid == owner)
+        .map(|event| event.detail["addresses"].clone())
+        .context("the owner's addresses")?;
+    for name in ["gone", "socket"] {
+        let address = addresses[name].as_str().context(name)?;
+        Paced::start(address, BEAT).context(name)?.nothing_lost(1)?;
+    }
+    service.deploy(&service.image())?;
+    restarts_well(&mut service)?;
+    service.end()?;
+    is_gone(&one)
 }

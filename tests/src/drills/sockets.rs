@@ -44,6 +44,11 @@ pub(super) fn all() -> Vec<Drill> {
             "four TCP listeners of one address: 5 restarts, nothing lost",
             |context| kind(context, ANY, "group:4:127.0.0.1:0", 5),
         ),
+        Drill::both(
+            "any_descriptor",
+            "a file, a memfd, a pipe and a connection are carried over, with what is in them",
+            any_descriptor,
+        ),
     ]
 }
 
@@ -104,4 +109,25 @@ fn refuses_v4(service: &Service) -> anyhow::Result<()> {
     );
     std::net::TcpStream::connect(("::1", address.port())).context("version six")?;
     Ok(())
+}
+
+fn any_descriptor(context: &Context) -> anyhow::Result<()> {
+    let mut service = context.start_with(|config| config.behaviour = "keeps".into())?;
+    for _ in 0..3 {
+        restarts_well(&mut service)?;
+    }
+    for generation in 1..=service.generation()? {
+        let all = service.events();
+        let event = all.iter().find(|event| event.name == "kept" && event.generation == generation);
+        let event = event.with_context(|| format!("generation {generation}: expected an event `kept`"))?;
+        for name in ["file", "memfd", "pipe", "connection"] {
+            let found = event.detail[name].as_u64();
+            ensure!(
+                found == Some(generation - 1),
+                "{name}: expected what generation {} put there, found {found:?}",
+                generation - 1
+            );
+        }
+    }
+    service.end()
 }
