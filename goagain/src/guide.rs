@@ -8,3 +8,6 @@ pub mod failures {}
 
 #[doc = include_str!("../docs/strategy.md")]
 pub mod strategy {}
+
+#[doc = include_str!("../docs/sockets.md")]
+pub mod sockets {}

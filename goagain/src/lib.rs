@@ -73,6 +73,10 @@
 //!   For supervisors that watch the pid that they started: runit, s6, supervisord, a container's init.
 //! - Your own: implement [`Strategy`]; [`guide::strategy`] leads through it.
 //!
+//! # Which sockets
+//! TCP, UDP, Unix sockets of every type, and any other descriptor, each by a name; [`guide::sockets`] has the kinds, what a
+//! restart may change, what holds for datagrams, and what to do for QUIC.
+//!
 //! # Features
 //! | feature | adds |
 //! |---|---|
