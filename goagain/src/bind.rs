@@ -48,7 +48,7 @@ struct Had {
     fd: OwnedFd,
     address: Address,
     inherited: bool,
-    listens_later: Option<i32>,
+    listens_later: bool,
 }
 
 impl<'a> Bind<'a> {
@@ -265,16 +265,17 @@ impl<'a> Bind<'a> {
         };
         if let Some(descriptor) = inherited {
             let (fd, address) = (descriptor.fd, descriptor.address);
-            return Ok(Had { name, fd, address, inherited: true, listens_later: None });
+            return Ok(Had { name, fd, address, inherited: true, listens_later: false });
         }
         let made = wanted.make(&mut self.options);
         let (fd, address) = made.map_err(|source| ListenError::bind(&name, wanted.asked(), source))?;
-        let listens_later = Some(self.options.backlog).filter(|_| self.options.listens_later);
+        let listens_later = self.options.listens_later;
         Ok(Had { name, fd, address, inherited: false, listens_later })
     }
 
     fn keep_listener(&mut self, had: Had) -> Result<Listener, ListenError> {
         let Had { name, fd, address, inherited, listens_later } = had;
+        let backlog = self.options.backlog;
         let socket = Socket::new(&address, fd)
             .map_err(|source| ListenError::bind(&name, Some(address.clone()), source))?;
         let socket = Arc::new(socket);
@@ -282,6 +283,7 @@ impl<'a> Bind<'a> {
         let serving = self.goagain.serving_mut();
         let mut kept = Kept::listener(&name, &address, slot.clone(), socket);
         (kept.inherited, kept.listens_later, kept.ended) = (inherited, listens_later, Some(ended));
+        kept.backlog = backlog;
         serving.keep(kept);
         let (terms, connections) = (serving.terms.clone(), serving.connections.clone());
         Ok(Listener { name, address, inherited, slot, terms, connections })

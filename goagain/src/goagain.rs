@@ -378,4 +378,41 @@ mod tests {
         let _client = std::net::TcpStream::connect(address).unwrap();
         assert!(acceptor.next().unwrap().is_ok());
     }
+
+    #[test]
+    fn the_queue_of_a_dropped_listener_is_served_and_a_roll_back_opens_it_again() {
+        use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
+        use std::os::fd::AsRawFd;
+
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("http");
+        let mut again = Goagain::builder(Stays).isolated().unwrap();
+        let http = again.listen_unix("http", &path).unwrap();
+        let other = again.listen("other", "127.0.0.1:0").unwrap();
+        again.ready().unwrap();
+        let (mut acceptor, mut of_other) = (http.acceptor().unwrap(), other.acceptor().unwrap());
+        let client = || {
+            let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
+            let client = socket(AddressFamily::Unix, SockType::Stream, flags, None).unwrap();
+            connect(client.as_raw_fd(), &UnixAddr::new(&path).unwrap()).map(|()| client)
+        };
+        let clients: Vec<_> = (0..3).map(|_| client().unwrap()).collect();
+        let Address::Tcp(address) = other.local_addr() else { panic!("{other:?}") };
+        let _queued = std::net::TcpStream::connect(address).unwrap();
+
+        again.serving.successor_dropped("http".into());
+        assert!(!http.is_dropped(), "it is not committed");
+        again.serving.stop_accepting();
+        assert!(http.is_dropped() && !other.is_dropped());
+        assert_eq!(acceptor.by_ref().map(Result::unwrap).count(), clients.len());
+        assert!(of_other.next().is_none(), "the successor's to serve");
+        let _inside = client().unwrap();
+        assert_eq!(client().unwrap_err(), nix::Error::EAGAIN, "there is room for no more");
+
+        again.serving.accept();
+        assert!(!http.is_dropped());
+        let _more: Vec<_> = (0..3).map(|_| client().unwrap()).collect();
+        let mut acceptor = http.acceptor().unwrap();
+        assert!((0..4).all(|_| acceptor.next().unwrap().is_ok()));
+    }
 }

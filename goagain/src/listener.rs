@@ -93,9 +93,9 @@ impl<S> Slot<S> {
         self.0.open.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 
-    /// Whether the successor has not asked for it. To be set before the end of the term is told.
-    pub(crate) fn set_dropped(&self, dropped: bool) {
-        self.0.dropped.store(dropped, Ordering::SeqCst);
+    /// Whether the successor has not asked for it. To be set before the end of the term is told; gives what it was.
+    pub(crate) fn set_dropped(&self, dropped: bool) -> bool {
+        self.0.dropped.swap(dropped, Ordering::SeqCst)
     }
 
     pub(crate) fn is_dropped(&self) -> bool {
@@ -215,7 +215,7 @@ mod tests {
         let number = |gate: &Gate| gate.as_fd().as_raw_fd();
         let spare = terms.lock().spare.as_ref().map(number);
         terms.begin().unwrap();
-        let current = terms.current().unwrap();
+        let current = terms.of_owner("a test").unwrap();
         assert_eq!(spare, Some(number(&current)));
         assert!(!current.is_closed());
     }

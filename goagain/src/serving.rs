@@ -24,10 +24,12 @@ pub(crate) struct Kept {
     pub(crate) name: String,
     address: Address,
     what: What,
+    /// Of a listener: how many may wait in its queue.
+    pub(crate) backlog: i32,
     /// It is the socket that the predecessor has too.
     pub(crate) inherited: bool,
-    /// A listener that must not get connections before this process is the owner, with its backlog.
-    pub(crate) listens_later: Option<i32>,
+    /// A listener that must not get connections before this process is the owner.
+    pub(crate) listens_later: bool,
     pub(crate) ended: Option<Ended>,
 }
 
@@ -69,15 +71,23 @@ impl Kept {
             address: address.clone(),
             what,
             inherited: false,
-            listens_later: None,
+            backlog: 0,
+            listens_later: false,
             ended: None,
         }
     }
 
+    /// While nobody is to accept but after a roll back, hardly anybody is let into a listener's queue: who comes now waits
+    /// outside, and is refused when it is closed. Who is inside stays there.
     fn set_dropped(&self, dropped: bool) {
         match &self.what {
-            What::Listener(slot, _) => slot.set_dropped(dropped),
-            What::Datagrams(slot, _) => slot.set_dropped(dropped),
+            What::Listener(slot, socket) => {
+                if slot.set_dropped(dropped) != dropped {
+                    // It is a courtesy: where it fails they are let in, and told the end.
+                    let _ = begin_listening(&**socket, if dropped { 0 } else { self.backlog });
+                }
+            }
+            What::Datagrams(slot, _) => drop(slot.set_dropped(dropped)),
             What::Other(_) => {}
         }
     }
@@ -244,9 +254,10 @@ impl Server for Serving {
         self.term += 1;
         self.forget_successor();
         for index in 0..self.kept.len() {
-            if let Some(backlog) = self.kept[index].listens_later.take() {
-                let result = begin_listening(&self.kept[index].fd(), backlog);
-                self.survive(&format!("listen for `{}`", self.kept[index].name.clone()), result);
+            if std::mem::take(&mut self.kept[index].listens_later) {
+                let kept = &self.kept[index];
+                let result = begin_listening(&kept.fd(), kept.backlog);
+                self.survive(&format!("listen for `{}`", kept.name.clone()), result);
             }
         }
         let begun = self.terms.begin();
