@@ -10,6 +10,7 @@ use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// The examples that the features of this build allow.
@@ -133,6 +134,76 @@ fn restarts(example: &str, address: &str) {
 fn each_restarts_over_tcp() {
     for example in EXAMPLES {
         restarts(example, "127.0.0.1:0");
+    }
+}
+
+/// A client that keeps its connection for as long as the server does, until it is told to end: how many were answered, and
+/// whether as it should be.
+fn keep_asking(address: &str, on: &AtomicBool) -> Result<usize, String> {
+    let mut answered = 0;
+    while on.load(Ordering::SeqCst) {
+        let stream = TcpStream::connect(address).map_err(|error| format!("connect: {error}"))?;
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        let mut reader = BufReader::new(&stream);
+        let mut kept = true;
+        while kept && on.load(Ordering::SeqCst) {
+            // One of three takes its time, so that some span a restart.
+            let path = if answered % 3 == 0 { "/slow?ms=20" } else { "/" };
+            write!(&stream, "GET {path} HTTP/1.1\r\nHost: example\r\n\r\n")
+                .map_err(|error| format!("write after {answered}: {error}"))?;
+            let mut head = String::new();
+            while !head.ends_with("\r\n\r\n") {
+                let read = reader.read_line(&mut head).map_err(|error| format!("read: {error}"))?;
+                if read == 0 {
+                    return Err(format!("closed in mid-request, after {answered}"));
+                }
+            }
+            let length = head.lines().find_map(|line| line.strip_prefix("Content-Length: ")).unwrap();
+            let mut body = vec![0; length.parse().unwrap()];
+            reader.read_exact(&mut body).map_err(|error| format!("body: {error}"))?;
+            if !head.starts_with("HTTP/1.1 200 OK\r\n") {
+                return Err(head);
+            }
+            kept = !head.contains("Connection: close");
+            answered += 1;
+        }
+    }
+    Ok(answered)
+}
+
+/// Ends the clients, when a test fails too.
+struct Ends<'a>(&'a AtomicBool);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::SeqCst);
+    }
+}
+
+#[test]
+fn each_loses_nothing_under_load() {
+    for example in EXAMPLES.iter().filter(|example| **example != "custom") {
+        let mut server = Running::start(example, "127.0.0.1:0");
+        let (mut owner, address) = server.serves();
+        let address = address.strip_prefix("tcp:").unwrap().to_owned();
+        let on = AtomicBool::new(true);
+        std::thread::scope(|scope| {
+            let ends = Ends(&on);
+            let clients: Vec<_> = (0..8).map(|_| scope.spawn(|| keep_asking(&address, &on))).collect();
+            for _ in 0..3 {
+                kill(Pid::from_raw(owner), Signal::SIGUSR2).unwrap();
+                owner = server.serves().0;
+                if *example == "double" {
+                    owner = server.serves().0;
+                }
+            }
+            drop(ends);
+            for client in clients {
+                let answered = client.join().unwrap();
+                assert!(answered.as_ref().is_ok_and(|answered| *answered > 0), "{example}: {answered:?}");
+            }
+        });
+        server.stop(owner);
     }
 }
 
