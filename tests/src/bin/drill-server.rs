@@ -20,6 +20,7 @@ use goagain::{
 use goagain_tests::config::{ServerConfig, StrategyKind};
 use goagain_tests::events::{Emitter, Event};
 use goagain_tests::long_lived::{self, STREAM, STUBBORN};
+use nix::sys::socket::{MsgFlags, send};
 use serde_json::{Value, json};
 use std::os::fd::AsRawFd;
 use std::process::{Command, ExitCode};
@@ -59,6 +60,9 @@ fn run() -> anyhow::Result<()> {
         return help(&emitter);
     }
     emitter.emit(&Event::new(0, "started"));
+    if let Some(words) = config.behaviour.strip_prefix("says ") {
+        say_to_predecessor(words)?;
+    }
     let heap = touched(config.heap_mib);
     arm(&config, &emitter)?;
     let builder = match config.strategy {
@@ -234,6 +238,14 @@ fn addresses(sockets: &[Socket]) -> Value {
         .filter(|socket| !socket.is_extra())
         .map(|socket| (socket.name().to_owned(), json!(socket.address())))
         .collect()
+}
+
+/// Says something on the channel that this image would not say by itself.
+fn say_to_predecessor(words: &str) -> anyhow::Result<()> {
+    let channel = std::env::var("GOAGAIN_CHANNEL").context("GOAGAIN_CHANNEL")?;
+    let number = channel.split(' ').find_map(|pair| pair.strip_prefix("fd=")).context("fd")?;
+    send(number.parse()?, format!("goagain/1 {words}").as_bytes(), MsgFlags::empty())?;
+    Ok(())
 }
 
 /// Arms the fault that the drill asks for. That it strikes is an event, whose socket every image has, with a fault or without.

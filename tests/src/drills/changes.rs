@@ -55,6 +55,11 @@ pub(super) fn all() -> Vec<Drill> {
             "an image that added, dropped and moved sockets dies once it owns: all is as before",
             rolled_back,
         ),
+        Drill::both(
+            "nonsense_about_sockets",
+            "an image tells of a descriptor that did not come, or of none: aborted, the old one serves",
+            nonsense,
+        ),
     ]
 }
 
@@ -304,4 +309,27 @@ fn rolled_back(context: &Context) -> anyhow::Result<()> {
     restarts_well(&mut service)?;
     service.end()?;
     is_gone(&one)
+}
+
+fn nonsense(context: &Context) -> anyhow::Result<()> {
+    let mut service = context.start()?;
+    let owner = service.owner()?;
+    for (words, expected) in [
+        ("ADDED new,tcp,127.0.0.1:80", "expected a descriptor with the new `new`, found none"),
+        ("ADDED new", "expected ADDED, found `new` behind it"),
+        ("DROPPED", "expected DROPPED, found `` behind it"),
+    ] {
+        // Where messages are lines, this one needs its end.
+        let line = if cfg!(goagain_portable) { "\n" } else { "" };
+        service.deploy(&service.image().behaviour(&format!("says {words}{line}")))?;
+        service.restart()?;
+        let failed = service.await_name("failed")?;
+        let reason = failed.detail["reason"].as_str().unwrap_or_default().to_owned();
+        ensure!(reason.contains(expected), "reason: expected `{expected}`, found `{reason}`");
+        successor_is_gone(&service, owner)?;
+        serves_as_before(&service, owner)?;
+    }
+    service.deploy(&service.image())?;
+    restarts_well(&mut service)?;
+    service.end()
 }
