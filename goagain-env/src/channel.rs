@@ -16,6 +16,8 @@ use crate::{Message, MessageError};
 pub struct Channel {
     fd: OwnedFd,
     frames: Frames,
+    /// What came with the last message.
+    descriptors: Vec<OwnedFd>,
 }
 
 impl Channel {
@@ -46,24 +48,22 @@ impl Channel {
     ///   the peer died with messages of ours unread, is told as EPIPE too.)
     /// - EAGAIN: the other side has not read for very long.
     pub fn send(&self, message: &Message) -> io::Result<()> {
-        self.send_frame(message, None)
+        self.send_with(message, &[])
     }
 
-    /// [`send`](Channel::send), with a copy of a descriptor that the other side can [take](Channel::take_descriptor)
-    /// (SCM_RIGHTS).
+    /// Sends a message and descriptors with it, by `sendmsg(2)` with SCM_RIGHTS: at most 253, and the other side has them
+    /// whole or not at all. Close your own when they are to be the other side's alone.
     ///
     /// # Errors
-    /// As with `send`, and ETOOMANYREFS: more descriptors are on their way than this user may have open.
-    pub fn send_with(&self, message: &Message, descriptor: BorrowedFd<'_>) -> io::Result<()> {
-        self.send_frame(message, Some(descriptor))
-    }
-
-    fn send_frame(&self, message: &Message, descriptor: Option<BorrowedFd<'_>>) -> io::Result<()> {
+    /// - Those of [`send`](Channel::send).
+    /// - EINVAL: too many descriptors.
+    /// - ETOOMANYREFS: more descriptors are on their way than this user may have open.
+    pub fn send_with(&self, message: &Message, descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
         let packet = message.encode();
         #[cfg(goagain_faults)]
         let packet = crate::fault::packet(message).unwrap_or(packet);
         loop {
-            match sys::send_frame(self.fd.as_fd(), &packet, descriptor) {
+            match sys::send_frame(self.fd.as_fd(), &packet, descriptors) {
                 Err(Errno::EINTR) => {}
                 Err(Errno::ECONNRESET) => return Err(Errno::EPIPE.into()),
                 answer => return Ok(answer?),
@@ -71,18 +71,28 @@ impl Channel {
         }
     }
 
-    /// Receives what is queued, by `recv(2)`, and never blocks. When the descriptor is readable, call this until it gives
+    /// The descriptors that came with the message received last, close-on-exec; what is not taken is closed when the next is
+    /// received. They may be fewer than were sent, where this process may not have more (EMFILE).
+    pub fn take_descriptors(&mut self) -> Vec<OwnedFd> {
+        std::mem::take(&mut self.descriptors)
+    }
+
+    /// Receives what is queued, by `recvmsg(2)`, and never blocks. When the descriptor is readable, call this until it gives
     /// [`Received::Nothing`] or [`Received::End`].
     ///
     /// Only a read of 0 is the end. ECONNRESET (the peer died with messages of ours unread) comes *before* the messages
     /// that it sent us, and is passed over. An empty packet would read as 0 too; none is ever sent.
     ///
     /// # Errors
-    /// Those of `recv`, but for EINTR, EAGAIN and ECONNRESET.
+    /// Those of `recvmsg`, but for EINTR, EAGAIN and ECONNRESET.
     pub fn receive(&mut self) -> io::Result<Received> {
+        self.descriptors.clear();
         Ok(match self.frames.next(self.fd.as_fd())? {
-            Frame::Packet(packet) => match Message::decode(&packet) {
-                Ok(message) => Received::Message(message),
+            Frame::Packet(packet, descriptors) => match Message::decode(&packet) {
+                Ok(message) => {
+                    self.descriptors = descriptors;
+                    Received::Message(message)
+                }
                 Err(error) => Received::Unknown(error),
             },
             Frame::TooLong => Received::Unknown(MessageError::TooLong),
@@ -94,7 +104,7 @@ impl Channel {
     /// The descriptor that came with the message received last, close-on-exec; each is given once, and one that is not taken
     /// is closed. `None`: there was none, or this process has no room for it (EMFILE).
     pub fn take_descriptor(&mut self) -> Option<OwnedFd> {
-        self.frames.descriptor()
+        self.take_descriptors().into_iter().next()
     }
 }
 
@@ -113,7 +123,7 @@ impl AsRawFd for Channel {
 /// Takes over one end of a pair. It should be non-blocking; what is read from it is read without blocking anyway.
 impl From<OwnedFd> for Channel {
     fn from(fd: OwnedFd) -> Channel {
-        Channel { fd, frames: Frames::default() }
+        Channel { fd, frames: Frames::default(), descriptors: Vec::new() }
     }
 }
 
@@ -184,8 +194,8 @@ mod tests {
     #[test]
     fn what_is_no_message_is_told_and_does_not_hide_the_next() {
         let (mut one, two) = Channel::pair().unwrap();
-        sys::send_frame(two.as_fd(), b"goagain/9 WHAT", None).unwrap();
-        sys::send_frame(two.as_fd(), &[b'x'; 3 * sys::LONGEST_FRAME], None).unwrap();
+        sys::send_frame(two.as_fd(), b"goagain/9 WHAT", &[]).unwrap();
+        sys::send_frame(two.as_fd(), &[b'x'; 3 * sys::LONGEST_FRAME], &[]).unwrap();
         two.send(&Message::Serving).unwrap();
         assert_eq!(one.receive().unwrap(), Received::Unknown(MessageError::Version("goagain/9".into())));
         assert_eq!(one.receive().unwrap(), Received::Unknown(MessageError::TooLong));
@@ -198,7 +208,7 @@ mod tests {
         let (ours, theirs) = sys::pair().unwrap();
         let added = |name: &str| Message::Added { name: name.into(), address: Address::Other };
         two.send(&added("none")).unwrap();
-        two.send_with(&added("one"), theirs.as_fd()).unwrap();
+        two.send_with(&added("one"), &[theirs.as_fd()]).unwrap();
         two.send(&Message::Ready).unwrap();
         assert_eq!(one.receive().unwrap(), Received::Message(added("none")));
         // Where messages are lines, several may be read at once: what came with a later one is not given out before.
@@ -214,6 +224,34 @@ mod tests {
         drop(theirs);
         nix::unistd::write(&ours, b"?").unwrap();
         assert_eq!(nix::unistd::read(&taken, &mut [0; 2]), Ok(1), "it is the same socket");
+    }
+
+    #[test]
+    fn descriptors_come_with_their_message_and_nothing_is_left_of_others() {
+        let (mut one, two) = Channel::pair().unwrap();
+        let (ended, watched) = std::os::unix::net::UnixStream::pair().unwrap();
+        let file = tempfile::tempfile().unwrap();
+        two.send_with(&Message::Ready, &[ended.as_fd()]).unwrap();
+        sys::send_frame(two.as_fd(), b"what is this", &[ended.as_fd(), ended.as_fd()]).unwrap();
+        two.send(&Message::Serving).unwrap();
+        two.send_with(&Message::State { here: 253, of: 253 }, &[file.as_fd(); 253]).unwrap();
+        assert!(two.send_with(&Message::State { here: 254, of: 254 }, &[file.as_fd(); 254]).is_err());
+        drop(ended);
+        assert_eq!(one.receive().unwrap(), Received::Message(Message::Ready));
+        assert!(matches!(one.receive().unwrap(), Received::Unknown(_)));
+        assert_eq!(one.receive().unwrap(), Received::Message(Message::Serving));
+        assert!(one.take_descriptors().is_empty());
+        // All copies were closed unasked: so the other end of the pair has ended.
+        let mut byte = [0];
+        assert_eq!(std::io::Read::read(&mut &watched, &mut byte).unwrap(), 0);
+        assert_eq!(one.receive().unwrap(), Received::Message(Message::State { here: 253, of: 253 }));
+        let descriptors = one.take_descriptors();
+        assert_eq!(descriptors.len(), 253);
+        for descriptor in descriptors {
+            let flags = FdFlag::from_bits_retain(fcntl(&descriptor, FcntlArg::F_GETFD).unwrap());
+            assert!(flags.contains(FdFlag::FD_CLOEXEC));
+        }
+        assert_eq!(one.receive().unwrap(), Received::Nothing);
     }
 
     #[test]

@@ -10,6 +10,7 @@ use std::os::fd::RawFd;
 use std::str::FromStr;
 use std::time::Duration;
 
+pub(crate) use self::described::{escape, unescape};
 use self::link::Pids;
 use crate::{Address, Pid};
 
@@ -80,6 +81,8 @@ pub struct Link {
     pub release_within: Option<Duration>,
     /// Across an own exec: the other side is a seed, and speaks by signals only.
     pub seed: bool,
+    /// The other side has sent its state over the channel, or will, for this image to await before it is ready.
+    pub state: bool,
     /// Across an own exec: children that are on their way out, to be reaped.
     pub leaving: Vec<Pid>,
     /// The file with the locks of those that drain: see [`Draining`](crate::Draining).
@@ -255,7 +258,7 @@ fn seed_listener(fd: &OsStr, name: Option<OsString>) -> Result<Described, Handof
 }
 
 /// Decimal digits and nothing else: no sign, no space, no prefix, and not more than fit.
-fn number<T: FromStr>(text: &str) -> Option<T> {
+pub(crate) fn number<T: FromStr>(text: &str) -> Option<T> {
     let is_decimal = text.bytes().all(|byte| byte.is_ascii_digit());
     if is_decimal { text.parse().ok() } else { None }
 }

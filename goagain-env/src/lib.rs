@@ -32,6 +32,7 @@
 //!         ready_within: Duration::from_secs(60),
 //!         release_within: None,
 //!         seed: false,
+//!         state: false,
 //!         leaving: Vec::new(),
 //!         draining: None,
 //!     }),
@@ -98,9 +99,11 @@ mod inherit;
 mod launch;
 mod mask;
 mod message;
+mod parcel;
 mod pid;
 mod process;
 mod reset;
+mod state;
 mod strategy;
 mod sys;
 
@@ -115,9 +118,11 @@ pub use self::inherit::{
 pub use self::launch::{Launch, LaunchError, Launched};
 pub use self::mask::{Blocked, block_control, unblock};
 pub use self::message::{Message, MessageError};
+pub use self::parcel::{Allowance, Contents, OfferError, Parcel, ParcelWriter};
 pub use self::pid::Pid;
 pub use self::process::{Exit, Process};
 pub use self::reset::reset;
+pub use self::state::{State, StateError};
 pub use self::strategy::{Kin, Next, Strategy, View};
 
 /// The README's code is compiled, and run, with the documentation's.

@@ -47,6 +47,16 @@ pub enum Message {
     },
     /// From the successor, before READY: I have not kept the descriptor of this name, and nobody will after you.
     Dropped(String),
+    /// To a new image: so many descriptors of the state come with this packet, of so many in all. No word of the protocol of
+    /// owners: it carries [`State`](crate::State).
+    State {
+        /// With this packet.
+        here: u32,
+        /// In all packets.
+        of: u32,
+    },
+    /// To a new image: the state could not be made, for this reason.
+    NoState(String),
 }
 
 impl Message {
@@ -78,6 +88,8 @@ impl Message {
                 encode_name(name, &mut text);
                 text
             }
+            Message::State { here, of } => format!("{VERSION} STATE {here} {of}"),
+            Message::NoState(reason) => with_reason("NOSTATE", reason),
         };
         text.into_bytes()
     }
@@ -127,6 +139,13 @@ impl Message {
                 .filter(|name| !name.is_empty())
                 .map(Message::Dropped)
                 .ok_or_else(|| wrong("DROPPED", rest)),
+            "STATE" => {
+                let argument = rest.unwrap_or_default();
+                let counts = argument.split_once(' ').and_then(|(here, of)| Some((count(here)?, count(of)?)));
+                let (here, of) = counts.ok_or_else(|| wrong("STATE", rest))?;
+                Ok(Message::State { here, of })
+            }
+            "NOSTATE" => Ok(Message::NoState(clean(rest.unwrap_or_default()))),
             other => Err(MessageError::Word(clean(other))),
         }
     }
@@ -134,6 +153,12 @@ impl Message {
 
 fn wrong(word: &'static str, rest: Option<&str>) -> MessageError {
     MessageError::Argument { word, argument: clean(rest.unwrap_or_default()) }
+}
+
+/// Digits and nothing else, where `parse` would take a sign too.
+fn count(text: &str) -> Option<u32> {
+    let is_decimal = text.bytes().all(|byte| byte.is_ascii_digit());
+    if is_decimal { text.parse().ok() } else { None }
 }
 
 fn with_reason(word: &str, reason: &str) -> String {
@@ -214,6 +239,8 @@ mod tests {
             "\\PC{1,200}"
                 .prop_map(|name| Message::Added { address: Address::Unix(format!("/{name}").into()), name }),
             "\\PC{1,200}".prop_map(Message::Dropped),
+            any::<(u32, u32)>().prop_map(|(here, of)| Message::State { here, of }),
+            "\\PC{0,200}".prop_map(Message::NoState),
         ]
     }
 
@@ -249,6 +276,8 @@ mod tests {
             (Message::Released { exec: false, again: true }, "goagain/1 RELEASED again"),
             (Message::Added { name: "a b".into(), address: Address::Other }, "goagain/1 ADDED a%20b,fd,"),
             (Message::Dropped("http".into()), "goagain/1 DROPPED http"),
+            (Message::State { here: 253, of: 300 }, "goagain/1 STATE 253 300"),
+            (Message::NoState("too large".into()), "goagain/1 NOSTATE too large"),
         ] {
             assert_eq!(String::from_utf8(message.encode()).unwrap(), text);
         }
@@ -276,9 +305,20 @@ mod tests {
         assert_eq!(error("goagain/1"), MessageError::Word(String::new()));
         let argument = MessageError::Argument { word: "COMMIT", argument: "twice".into() };
         assert_eq!(error("goagain/1 COMMIT twice"), argument);
-        for text in
-            ["ADDED", "ADDED a,tcp", "ADDED ,fd,", "ADDED a,tcp,b", "DROPPED", "DROPPED ", "DROPPED %"]
-        {
+        for text in [
+            "ADDED",
+            "ADDED a,tcp",
+            "ADDED ,fd,",
+            "ADDED a,tcp,b",
+            "DROPPED",
+            "DROPPED ",
+            "DROPPED %",
+            "STATE",
+            "STATE 1",
+            "STATE 1 2 3",
+            "STATE -1 1",
+            "STATE 1 4294967296",
+        ] {
             let error = error(&format!("goagain/1 {text}"));
             assert!(matches!(error, MessageError::Argument { .. }), "{text}: {error}");
         }

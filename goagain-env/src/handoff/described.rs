@@ -68,7 +68,7 @@ fn expected(what: &str, found: &str) -> HandoffError {
     HandoffError::new(DESCRIPTORS, format!("expected {what}, found `{}`", shortened(found)))
 }
 
-fn escape(bytes: &[u8], text: &mut String) {
+pub(crate) fn escape(bytes: &[u8], text: &mut String) {
     for byte in bytes {
         match byte {
             b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' => text.push((*byte).into()),
@@ -80,7 +80,7 @@ fn escape(bytes: &[u8], text: &mut String) {
     }
 }
 
-fn unescape(text: &str) -> Option<Vec<u8>> {
+pub(crate) fn unescape(text: &str) -> Option<Vec<u8>> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();
     while let Some(byte) = rest.next() {

@@ -41,6 +41,9 @@ pub(super) fn encode(link: &Link, pids: Pids) -> String {
     if link.seed {
         text.push_str(" seed=1");
     }
+    if link.state {
+        text.push_str(" state=1");
+    }
     if !link.leaving.is_empty() {
         let pids: Vec<_> = link.leaving.iter().map(Pid::to_string).collect();
         let _ = write!(text, " leaving={}", pids.join(","));
@@ -84,6 +87,7 @@ pub(super) fn decode(text: &str) -> Result<(Link, Pids), HandoffError> {
         ready_within: Duration::from_millis(pairs.required("ready_within")?),
         release_within: pairs.optional("release_within")?.map(Duration::from_millis),
         seed: pairs.optional::<u8>("seed")?.is_some_and(|seed| seed != 0),
+        state: pairs.optional::<u8>("state")?.is_some_and(|state| state != 0),
         leaving,
         draining: pairs.optional("draining")?,
     };
@@ -132,10 +136,11 @@ mod tests {
             ready_within: Duration::from_micros(59_999_001),
             release_within: Some(Duration::from_secs(1)),
             seed: true,
+            state: true,
             leaving: vec![Pid::new(12).unwrap(), Pid::new(13).unwrap()],
             draining: Some(7),
         };
-        let text = "1 fd=5 attempt=3 generation=2 ready_within=60000 release_within=1000 signals=6 predecessor=9 successor=12 seed=1 leaving=12,13 draining=7";
+        let text = "1 fd=5 attempt=3 generation=2 ready_within=60000 release_within=1000 signals=6 predecessor=9 successor=12 seed=1 state=1 leaving=12,13 draining=7";
         let pids = Pids { predecessor: Pid::new(9).unwrap(), successor: Pid::new(12) };
         assert_eq!(encode(&link, pids), text);
         let rounded = Link { ready_within: Duration::from_secs(60), ..link };

@@ -193,9 +193,12 @@ fn any_time() -> impl Strategy<Value = Duration> {
 
 fn any_link() -> impl Strategy<Value = Link> {
     let first = (any::<u64>(), any::<u64>(), any_time(), proptest::option::of(any_time()));
-    let second = (any::<(bool, bool, bool)>(), proptest::collection::vec(any_pid(), 0..4));
+    let second = (any::<(bool, bool, bool, bool)>(), proptest::collection::vec(any_pid(), 0..4));
     (first, second).prop_map(
-        |((attempt, generation, ready_within, release_within), ((signals, seed, draining), leaving))| Link {
+        |(
+            (attempt, generation, ready_within, release_within),
+            ((signals, seed, draining, state), leaving),
+        )| Link {
             fd: i32::MAX,
             signals: signals.then_some(i32::MAX - 1),
             attempt,
@@ -203,6 +206,7 @@ fn any_link() -> impl Strategy<Value = Link> {
             ready_within,
             release_within,
             seed,
+            state,
             leaving,
             draining: draining.then_some(i32::MAX - 2),
         },

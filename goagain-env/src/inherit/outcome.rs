@@ -33,6 +33,8 @@ pub struct Inheritance {
     pub ready_within: Option<Duration>,
     /// After how long the predecessor is sure to have released, if it is bound to.
     pub release_within: Option<Duration>,
+    /// The predecessor has sent its state over the channel, or will, for this image to await before it is ready.
+    pub state: bool,
     /// After an own exec: signals that came before it and are not served yet.
     pub signals: Option<OwnedFd>,
     /// After an own exec: children that are on their way out, to be reaped. Those that are no longer ours are left out.

@@ -69,6 +69,7 @@ fn after_exec(successor: Pid) -> (Handoff, Channel, TcpListener) {
         ready_within: Duration::from_secs(60),
         release_within: None,
         seed: false,
+        state: false,
         leaving: Vec::new(),
         draining: None,
     };

@@ -16,6 +16,7 @@ fn handoff(channel: &Channel) -> Handoff {
         ready_within: Duration::from_secs(60),
         release_within: None,
         seed: false,
+        state: false,
         leaving: Vec::new(),
         draining: None,
     };

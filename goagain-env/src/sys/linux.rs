@@ -1,12 +1,13 @@
 //! Linux: pidfds (5.4 or newer) and SOCK_SEQPACKET.
 
-use std::collections::VecDeque;
 use std::ffi::OsStr;
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
 use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::socket::{
@@ -14,7 +15,8 @@ use nix::sys::socket::{
 };
 use nix::unistd::getppid;
 
-use super::{Frame, LONGEST_FRAME, raw};
+use super::raw::{self, Taken};
+use super::{Frame, LONGEST_FRAME};
 use crate::{Exit, Kin, Pid};
 
 /// What a process is held by: a pidfd, which names it and no later one of the same number.
@@ -91,9 +93,9 @@ pub(crate) fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok(socketpair(AddressFamily::Unix, CHANNEL_TYPE, None, flags)?)
 }
 
-/// `memfd_create(2)`, close-on-exec.
+/// `memfd_create(2)`, close-on-exec; it can be sealed.
 pub(crate) fn nameless_file() -> io::Result<OwnedFd> {
-    Ok(memfd_create(c"goagain", MFdFlags::MFD_CLOEXEC)?)
+    Ok(memfd_create(c"goagain", MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING)?)
 }
 
 /// SO_PEERCRED: the process that made the pair.
@@ -106,36 +108,32 @@ pub(crate) fn abstract_name(address: &UnixAddr) -> Option<&OsStr> {
     address.as_abstract().map(OsStr::from_bytes)
 }
 
-/// Sends one packet, with a copy of a descriptor.
+/// Sends one packet, and descriptors with it (SCM_RIGHTS).
 pub(crate) fn send_frame(
     channel: BorrowedFd<'_>,
     packet: &[u8],
-    descriptor: Option<BorrowedFd<'_>>,
+    descriptors: &[BorrowedFd<'_>],
 ) -> nix::Result<()> {
-    super::send(channel, packet, descriptor, MsgFlags::MSG_NOSIGNAL).map(drop)
+    super::send(channel, packet, descriptors, MsgFlags::MSG_NOSIGNAL).map(drop)
 }
 
-/// Reads packets. The kernel keeps their bounds, so no bytes are kept here.
+/// Reads packets. The kernel keeps their bounds, so nothing is kept here.
 #[derive(Debug, Default)]
-pub(crate) struct Frames {
-    /// What came with the last packet.
-    descriptors: VecDeque<OwnedFd>,
-}
+pub(crate) struct Frames(());
 
 impl Frames {
     pub(crate) fn next(&mut self, channel: BorrowedFd<'_>) -> io::Result<Frame> {
-        self.descriptors.clear();
         let mut buffer = [0; LONGEST_FRAME];
+        // MSG_TRUNC: the result is the packet's whole length, even where the buffer was too short.
+        let flags = libc::MSG_TRUNC | libc::MSG_DONTWAIT | libc::MSG_CMSG_CLOEXEC;
         loop {
-            // MSG_TRUNC: the result is the packet's whole length, even where the buffer was too short.
-            let flags = MsgFlags::MSG_TRUNC | MsgFlags::MSG_DONTWAIT;
             return match raw::receive(channel, &mut buffer, flags) {
                 // An empty packet reads like the end. We never send one.
-                Ok((0, _)) => Ok(Frame::End),
-                Ok((length, descriptors)) => {
-                    self.descriptors.extend(descriptors);
-                    Ok(buffer.get(..length).map_or(Frame::TooLong, |packet| Frame::Packet(packet.into())))
-                }
+                Ok(Taken { length: 0, .. }) => Ok(Frame::End),
+                Ok(Taken { length, descriptors }) => Ok(match buffer.get(..length) {
+                    Some(packet) => Frame::Packet(packet.into(), descriptors),
+                    None => Frame::TooLong,
+                }),
                 // The peer died with packets of ours unread: told once, before the packets that it sent us.
                 Err(Errno::EINTR | Errno::ECONNRESET) => continue,
                 Err(Errno::EAGAIN) => Ok(Frame::Nothing),
@@ -143,8 +141,10 @@ impl Frames {
             };
         }
     }
+}
 
-    pub(crate) fn descriptor(&mut self) -> Option<OwnedFd> {
-        self.descriptors.pop_front()
-    }
+/// Nobody changes it any more: `fcntl(F_ADD_SEALS)`.
+pub(crate) fn seal(file: &File) -> io::Result<()> {
+    let seals = SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_WRITE;
+    Ok(fcntl(file, FcntlArg::F_ADD_SEALS(seals | SealFlag::F_SEAL_SEAL)).map(drop)?)
 }

@@ -6,7 +6,7 @@
 pub(crate) mod raw;
 
 use std::io::IoSlice;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 
@@ -20,23 +20,24 @@ cfg_if::cfg_if! {
     }
 }
 
-/// `sendmsg(2)`: bytes, and a copy of a descriptor with them (SCM_RIGHTS).
+/// `sendmsg(2)`: bytes, and copies of descriptors with them (SCM_RIGHTS).
 fn send(
     channel: BorrowedFd<'_>,
     bytes: &[u8],
-    descriptor: Option<BorrowedFd<'_>>,
+    descriptors: &[BorrowedFd<'_>],
     flags: MsgFlags,
 ) -> nix::Result<usize> {
-    let numbers = descriptor.map(|descriptor| [descriptor.as_raw_fd()]);
-    let control: Vec<_> = numbers.iter().map(|numbers| ControlMessage::ScmRights(numbers)).collect();
-    sendmsg::<()>(channel.as_raw_fd(), &[IoSlice::new(bytes)], &control, flags, None)
+    let numbers: Vec<_> = descriptors.iter().map(AsRawFd::as_raw_fd).collect();
+    let rights = [ControlMessage::ScmRights(&numbers)];
+    let control = if numbers.is_empty() { &[] } else { &rights[..] };
+    sendmsg::<()>(channel.as_raw_fd(), &[IoSlice::new(bytes)], control, flags, None)
 }
 
 /// What one read of the channel gave.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) enum Frame {
-    /// The bytes of one message.
-    Packet(Vec<u8>),
+    /// The bytes of one message, and the descriptors that came with it.
+    Packet(Vec<u8>, Vec<OwnedFd>),
     /// More bytes than any message has; they are discarded.
     TooLong,
     /// Nothing is queued now.
@@ -44,6 +45,9 @@ pub(crate) enum Frame {
     /// The last holder of the other end has closed it, or died.
     End,
 }
+
+/// The most descriptors that go with one packet (SCM_MAX_FD of Linux; no system has less).
+pub(crate) const MOST_WITH_A_FRAME: usize = 253;
 
 /// More than any message has: a reason is at most 1,000 bytes.
 pub(crate) const LONGEST_FRAME: usize = 2048;

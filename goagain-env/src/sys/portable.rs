@@ -7,6 +7,7 @@
 
 use std::collections::VecDeque;
 use std::ffi::OsStr;
+use std::fs::File;
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 
@@ -16,7 +17,8 @@ use nix::sys::signal::kill;
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, UnixAddr, socketpair};
 use nix::unistd::{getppid, mkstemp, unlink};
 
-use super::{Frame, LONGEST_FRAME, raw};
+use super::raw::{self, Taken};
+use super::{Frame, LONGEST_FRAME};
 use crate::{Exit, Kin, Pid};
 
 /// What a process is held by: nothing but its number.
@@ -120,25 +122,32 @@ cfg_if::cfg_if! {
     }
 }
 
-/// Sends one line, with a copy of a descriptor. A message is far shorter than any socket's buffer, so it is taken whole or
-/// not at all.
+/// Where descriptors cannot be close-on-exec from the start, they are made so at once.
+#[cfg(target_vendor = "apple")]
+const CLOSE_ON_EXEC: libc::c_int = 0;
+#[cfg(not(target_vendor = "apple"))]
+const CLOSE_ON_EXEC: libc::c_int = libc::MSG_CMSG_CLOEXEC;
+
+/// Sends one line, and descriptors with it (SCM_RIGHTS): a line that has some begins with their number, as in "+2 ". A
+/// message is far shorter than any socket's buffer, so it is taken whole or not at all.
 pub(crate) fn send_frame(
     channel: BorrowedFd<'_>,
     packet: &[u8],
-    descriptor: Option<BorrowedFd<'_>>,
+    descriptors: &[BorrowedFd<'_>],
 ) -> nix::Result<()> {
-    let line = [packet, b"\n"].concat();
-    match super::send(channel, &line, descriptor, SEND)? {
+    let count = if descriptors.is_empty() { String::new() } else { format!("+{} ", descriptors.len()) };
+    let line = [count.as_bytes(), packet, b"\n"].concat();
+    match super::send(channel, &line, descriptors, SEND)? {
         sent if sent == line.len() => Ok(()),
         _ => Err(Errno::EMSGSIZE),
     }
 }
 
-/// Reads lines, and keeps what came of the next one.
+/// Reads lines, and keeps what came of the next ones.
 #[derive(Debug, Default)]
 pub(crate) struct Frames {
     read: Vec<u8>,
-    /// In the order of the lines that they came with, which may not have been given out yet.
+    /// What came with the lines that are still to be looked at.
     descriptors: VecDeque<OwnedFd>,
     /// In a line that is too long: it is discarded up to its end.
     skipping: bool,
@@ -151,11 +160,15 @@ impl Frames {
                 return Ok(frame);
             }
             let mut buffer = [0; LONGEST_FRAME];
-            match raw::receive(channel, &mut buffer, MsgFlags::MSG_DONTWAIT) {
-                Ok((0, _)) => return Ok(Frame::End),
-                Ok((length, descriptors)) => {
-                    self.read.extend_from_slice(&buffer[..length]);
+            match raw::receive(channel, &mut buffer, libc::MSG_DONTWAIT | CLOSE_ON_EXEC) {
+                Ok(Taken { length: 0, .. }) => return Ok(Frame::End),
+                Ok(Taken { length, descriptors }) => {
+                    #[cfg(target_vendor = "apple")]
+                    for descriptor in &descriptors {
+                        fcntl(descriptor, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))?;
+                    }
                     self.descriptors.extend(descriptors);
+                    self.read.extend_from_slice(&buffer[..length]);
                 }
                 // The peer died with bytes of ours unread: told once, before the bytes that it sent us.
                 Err(Errno::EINTR | Errno::ECONNRESET) => {}
@@ -163,10 +176,6 @@ impl Frames {
                 Err(error) => return Err(error.into()),
             }
         }
-    }
-
-    pub(crate) fn descriptor(&mut self) -> Option<OwnedFd> {
-        self.descriptors.pop_front()
     }
 
     fn line(&mut self) -> Option<Frame> {
@@ -180,6 +189,24 @@ impl Frames {
         let mut line: Vec<u8> = self.read.drain(..=end).collect();
         line.pop();
         let too_long = std::mem::take(&mut self.skipping) || line.len() > LONGEST_FRAME;
-        Some(if too_long { Frame::TooLong } else { Frame::Packet(line) })
+        let (with, head) = count(&line);
+        let descriptors: Vec<OwnedFd> = self.descriptors.drain(..with.min(self.descriptors.len())).collect();
+        line.drain(..head);
+        Some(if too_long { Frame::TooLong } else { Frame::Packet(line, descriptors) })
     }
+}
+
+/// How many descriptors a line says that it has, and the length of its saying so.
+fn count(line: &[u8]) -> (usize, usize) {
+    let words = line.strip_prefix(b"+").and_then(|rest| {
+        let end = rest.iter().position(|byte| *byte == b' ')?;
+        let with = std::str::from_utf8(&rest[..end]).ok()?.parse().ok()?;
+        Some((with, end + 2))
+    });
+    words.unwrap_or((0, 0))
+}
+
+/// Nothing seals a file here.
+pub(crate) fn seal(_: &File) -> io::Result<()> {
+    Ok(())
 }

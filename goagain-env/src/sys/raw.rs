@@ -3,16 +3,17 @@
 //! - A number becomes an owned descriptor only by [`Unowned`]: it was open, and it was not close-on-exec. Rust's own
 //!   library (and every crate that keeps to its rules) opens everything close-on-exec, so such a number came across exec
 //!   and nobody in this process owns it. Adoption sets close-on-exec, so it cannot be adopted twice.
+//! - What the kernel has just made for this process, a pidfd or a descriptor that came with a packet, is owned at once.
 //! - No system call here is given a pointer that outlives it.
 #![allow(unsafe_code)]
 
 use std::fmt;
-use std::io::{self, IoSliceMut};
+use std::io;
 use std::mem;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
 
-use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
+use nix::errno::Errno;
 
 use crate::Exit;
 
@@ -131,28 +132,56 @@ pub(crate) fn pidfd_send_signal(pidfd: BorrowedFd<'_>, signal: i32) -> io::Resul
     }
 }
 
-/// The most descriptors that one packet can bring (SCM_MAX_FD).
-const MOST_DESCRIPTORS: usize = 253;
+/// What one `recvmsg(2)` gave.
+pub(crate) struct Taken {
+    /// The length of the packet, which may be more than fitted.
+    pub(crate) length: usize,
+    /// The descriptors that came with it.
+    pub(crate) descriptors: Vec<OwnedFd>,
+}
 
-/// `recvmsg(2)`: the length, and the descriptors that came with the bytes, close-on-exec. Those that this process has no
-/// room for are lost (MSG_CTRUNC).
-pub(crate) fn receive(
-    socket: BorrowedFd<'_>,
-    buffer: &mut [u8],
-    flags: MsgFlags,
-) -> nix::Result<(usize, Vec<OwnedFd>)> {
-    #[cfg(not(target_vendor = "apple"))]
-    let flags = flags | MsgFlags::MSG_CMSG_CLOEXEC;
-    let mut control = nix::cmsg_space!([RawFd; MOST_DESCRIPTORS]);
-    let mut buffers = [IoSliceMut::new(buffer)];
-    let message = recvmsg::<()>(socket.as_raw_fd(), &mut buffers, Some(&mut control), flags)?;
-    let numbers = message.cmsgs().into_iter().flatten().filter_map(|each| match each {
-        ControlMessageOwned::ScmRights(numbers) => Some(numbers),
-        _ => None,
-    });
-    // SAFETY: the kernel has just made them for us, and each is named once.
-    let descriptors = numbers.flatten().map(|number| unsafe { OwnedFd::from_raw_fd(number) }).collect();
-    Ok((message.bytes, descriptors))
+/// Room for the descriptors of one packet, aligned as their header is.
+const CONTROL: usize = (super::MOST_WITH_A_FRAME * size_of::<RawFd>()).div_ceil(size_of::<u64>()) + 8;
+
+/// `recvmsg(2)` with room for descriptors (SCM_RIGHTS). Where the process may have no more (EMFILE) the kernel gives fewer
+/// than were sent.
+///
+/// nix has `recvmsg`, but loses the descriptors that came when not all did.
+pub(crate) fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8], flags: libc::c_int) -> nix::Result<Taken> {
+    let mut control = [0u64; CONTROL];
+    let mut part = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
+    // SAFETY: msghdr is plain data, for which zeroes are a value.
+    let mut header: libc::msghdr = unsafe { mem::zeroed() };
+    header.msg_iov = &raw mut part;
+    header.msg_iovlen = 1;
+    header.msg_control = control.as_mut_ptr().cast();
+    header.msg_controllen = size_of_val(&control) as _;
+    // SAFETY: the header points to one buffer and to room for control data, each of the size said; all outlive the call.
+    let length = unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut header, flags) };
+    let length = usize::try_from(length).map_err(|_| Errno::last())?;
+    let mut descriptors = Vec::new();
+    // SAFETY: the kernel has filled the header, and the room that it points to still lives.
+    let mut next = unsafe { libc::CMSG_FIRSTHDR(&raw const header) };
+    while !next.is_null() {
+        // SAFETY: not null, so it is within the room, aligned and filled.
+        let (level, kind, size) = unsafe { ((*next).cmsg_level, (*next).cmsg_type, (*next).cmsg_len) };
+        if level == libc::SOL_SOCKET && kind == libc::SCM_RIGHTS {
+            // SAFETY: a calculation.
+            let head = unsafe { libc::CMSG_LEN(0) } as usize;
+            let count = (size as usize).saturating_sub(head) / size_of::<RawFd>();
+            for index in 0..count {
+                // SAFETY: `next` is a header, and its data follows it.
+                let data = unsafe { libc::CMSG_DATA(next) }.cast::<RawFd>();
+                // SAFETY: `count` numbers lie there.
+                let number = unsafe { data.add(index).read_unaligned() };
+                // SAFETY: the kernel has just made it for us, and told it once.
+                descriptors.push(unsafe { OwnedFd::from_raw_fd(number) });
+            }
+        }
+        // SAFETY: as for the first.
+        next = unsafe { libc::CMSG_NXTHDR(&raw const header, next) };
+    }
+    Ok(Taken { length, descriptors })
 }
 
 /// What is done on SIGPIPE now.

@@ -214,6 +214,7 @@ pub(crate) fn handoff(descriptors: Vec<Described>, channel: &Channel) -> Handoff
         ready_within: Duration::from_secs(60),
         release_within: Some(Duration::from_secs(30)),
         seed: false,
+        state: false,
         leaving: Vec::new(),
         draining: None,
     };

@@ -35,7 +35,7 @@ impl Loop {
         let end = Instant::now() + self.ready_within;
         loop {
             let sent = match descriptor {
-                Some(descriptor) => channel.send_with(message, descriptor),
+                Some(descriptor) => channel.send_with(message, &[descriptor]),
                 None => channel.send(message),
             };
             match sent.as_ref().map_err(|error| error.raw_os_error().map(Errno::from_raw)) {
