@@ -45,6 +45,7 @@ mod run;
 mod server;
 mod settings;
 mod signal;
+mod take;
 mod turn;
 
 pub use decisions::Decisions;
@@ -58,4 +59,5 @@ pub use run::Loop;
 pub use server::Server;
 pub use settings::Settings;
 pub use signal::{Meaning, Signal, Signals};
+pub use take::TakeError;
 pub use turn::{Stop, Turn};

@@ -1,7 +1,7 @@
 //! Everything that happens, for the observer.
 
 use crate::{InFlight, Signal, Stop};
-use goagain_env::Pid;
+use goagain_env::{OfferError, Pid};
 use std::{fmt, time::Duration};
 
 /// Something that happened, of which attempt, and how long after that attempt was asked for.
@@ -85,6 +85,13 @@ pub enum Report {
         /// Its name.
         name: String,
     },
+    /// A parcel of the state could not be made, so the restart fails. This process goes on.
+    NotOffered {
+        /// Its name.
+        name: String,
+        /// Why.
+        error: OfferError,
+    },
     /// Something odd that was survived: a variable that leaked, a message that was not expected.
     Warning {
         /// What.
@@ -118,6 +125,7 @@ impl fmt::Display for Report {
                 write!(f, "closed the inherited descriptor `{name}`: nothing claimed it")
             }
             Report::Added { name } => write!(f, "added `{name}`: the predecessor had none"),
+            Report::NotOffered { name, error } => write!(f, "the parcel `{name}` could not be made: {error}"),
             Report::Warning { text } => f.write_str(text),
             Report::Signalled { signal } => write!(f, "received {signal}"),
         }

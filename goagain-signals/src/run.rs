@@ -3,6 +3,7 @@
 mod act;
 mod sockets;
 mod start;
+mod state;
 
 use crate::handle::{Request, Requests};
 use crate::handlers::{Arrived, Handlers};
@@ -11,7 +12,7 @@ use crate::poller::Poller;
 use crate::{
     Deadline, Event, Handle, Machine, Meaning, Observed, Report, Server, Settings, Signal, Stop, Turn,
 };
-use goagain_env::{Draining, Exit, Message, Received, Strategy};
+use goagain_env::{Draining, Exit, Message, Parcel, Received, Strategy};
 use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -45,6 +46,9 @@ pub struct Loop {
     warnings: Vec<String>,
     /// The attempt whose image has told of its descriptors.
     told_by: Option<u64>,
+    legacy: state::Legacy,
+    /// The parcels of an attempt whose image is busy.
+    packed: Option<(u64, Vec<Parcel>)>,
 }
 
 impl Loop {
@@ -225,6 +229,7 @@ impl Loop {
                         None => continue,
                     }
                 }
+                Ok(Received::Message(message)) if self.take_state(attempt, &message) => continue,
                 Ok(Received::Message(message)) => {
                     self.note_abort(attempt, &message);
                     Event::Message(attempt, message)
@@ -239,7 +244,11 @@ impl Loop {
             let Some(peer) = self.peer(attempt) else { return };
             let (silenced, dead) = (peer.silenced, peer.channel.is_none() && peer.dies_with_its_channel());
             if !silenced {
+                let released = matches!(event, Event::Message(_, Message::Released { exec: true, .. }));
                 self.feed(event, server);
+                if released && self.machine.predecessor() == Some((attempt, true)) {
+                    self.hand_back_state(attempt, server);
+                }
             }
             if dead {
                 self.dead(attempt, Exit::unknown(), server);

@@ -1,7 +1,7 @@
 //! What the loop asks of the process that it runs in.
 
 use crate::{InFlight, Observed};
-use goagain_env::{Address, Described};
+use goagain_env::{Address, Described, OfferError, Parcel};
 use std::os::fd::{BorrowedFd, OwnedFd};
 
 /// The server that a loop restarts. The facade implements it; nothing here may block.
@@ -39,6 +39,14 @@ pub trait Server {
     }
     /// The successor that said so has failed.
     fn forget_successor(&mut self) {}
+    /// The state that goes to a new image: asked once an attempt before it is started, and, of the owner under which a
+    /// predecessor execs in place, once more.
+    ///
+    /// # Errors
+    /// The name of the parcel that cannot be made, and why: the restart fails.
+    fn state(&mut self) -> Result<Vec<Parcel>, (String, OfferError)> {
+        Ok(Vec::new())
+    }
     /// A descriptor that is readable when `is_drained` or `only_long_lived` may have changed.
     fn wake(&self) -> Option<BorrowedFd<'_>>;
     /// Runs the callback for a signal that reloads.

@@ -2,6 +2,7 @@
 
 use crate::callbacks::{Callbacks, boxed};
 use crate::isolated::Isolated;
+use crate::offers::Offers;
 use crate::serving::Serving;
 use crate::{CallbackResult, Connections, Cut, Goagain, Held, Observed, Signals, StartError, Strategy};
 use goagain_env::{Image, Inherited};
@@ -19,6 +20,7 @@ pub struct Builder {
     image: Option<PathBuf>,
     args: Option<Vec<OsString>>,
     callbacks: Callbacks,
+    offers: Offers,
     adjust: Adjust,
 }
 
@@ -54,8 +56,8 @@ impl Adjust {
 
 impl Builder {
     pub(crate) fn new(strategy: Box<dyn Strategy>) -> Builder {
-        let callbacks = Callbacks::default();
-        Builder { strategy, image: None, args: None, callbacks, adjust: Adjust::default() }
+        let (callbacks, offers) = (Callbacks::default(), Offers::default());
+        Builder { strategy, image: None, args: None, callbacks, offers, adjust: Adjust::default() }
     }
 
     /// How long a new image may take from spawn to READY; then it is aborted. 60 s if not said.
@@ -150,6 +152,19 @@ impl Builder {
         self
     }
 
+    /// How many bytes one parcel of [state](Goagain::offer) may have: 1 GiB if not said.
+    pub fn state_limit(mut self, bytes: u64) -> Builder {
+        self.offers.limit = bytes;
+        self
+    }
+
+    /// How long making the [state](Goagain::offer) of one restart may take, all parcels together: 10 s if not said. A function
+    /// that takes longer fails the restart when it writes next, or is done.
+    pub fn state_within(mut self, time: Duration) -> Builder {
+        self.offers.within = time.min(FOR_EVER);
+        self
+    }
+
     /// What HUP does: reload the configuration, by custom. It runs in `wait`, `ready` and `finish`; its error or panic is
     /// reported, and the server goes on.
     pub fn on_hup<R: CallbackResult>(mut self, callback: impl FnMut() -> R + Send + 'static) -> Builder {
@@ -208,9 +223,9 @@ impl Builder {
     /// [`StartError`]: this process has started before, a variable or a descriptor of the handoff is broken, or a system
     /// call failed. The predecessor, if there is one, serves on.
     pub fn start(self) -> Result<Goagain, StartError> {
-        let Chosen { settings, strategy, connections, callbacks } = self.chosen()?;
+        let Chosen { settings, strategy, connections, callbacks, offers } = self.chosen()?;
         let (inner, inherited) = Loop::start(settings, strategy)?;
-        Ok(Goagain::from_parts(inner, Serving::new(inherited, connections, callbacks)))
+        Ok(Goagain::from_parts(inner, Serving::new(inherited, connections, callbacks, offers)))
     }
 
     /// A server without an environment and without handlers: for unit tests, any number in a process. Nothing is
@@ -221,10 +236,10 @@ impl Builder {
     /// [`StartError`]: a system call failed.
     pub fn isolated(self) -> Result<Goagain, StartError> {
         let may_start = self.image.is_some();
-        let Chosen { settings, strategy, connections, callbacks } = self.chosen()?;
+        let Chosen { settings, strategy, connections, callbacks, offers } = self.chosen()?;
         let strategy = if may_start { strategy } else { Box::new(Isolated(strategy)) };
         let inner = Loop::isolated(settings, strategy)?;
-        Ok(Goagain::from_parts(inner, Serving::new(Inherited::default(), connections, callbacks)))
+        Ok(Goagain::from_parts(inner, Serving::new(Inherited::default(), connections, callbacks, offers)))
     }
 
     fn chosen(mut self) -> Result<Chosen, StartError> {
@@ -251,7 +266,8 @@ impl Builder {
         settings.grace = grace.unwrap_or(settings.grace);
         settings.back_within = back_within.unwrap_or(settings.ready_within);
         let connections = Connections::new(settings.spread, cut).map_err(system("make a socketpair"))?;
-        Ok(Chosen { settings, strategy: self.strategy, connections, callbacks: self.callbacks })
+        let Builder { strategy, callbacks, offers, .. } = self;
+        Ok(Chosen { settings, strategy, connections, callbacks, offers })
     }
 }
 
@@ -260,6 +276,7 @@ struct Chosen {
     strategy: Box<dyn Strategy>,
     connections: Connections,
     callbacks: Callbacks,
+    offers: Offers,
 }
 
 pub(crate) fn system(what: &'static str) -> impl FnOnce(io::Error) -> StartError {

@@ -1,6 +1,6 @@
 //! What can fail, typed.
 
-use crate::{Address, Stop};
+use crate::{Address, Stop, TakeError};
 use std::time::Duration;
 use std::{error, fmt, io};
 
@@ -95,6 +95,8 @@ pub enum ReadyError {
     Stopped(Stop),
     /// The predecessor did not answer in this time, or an orphan was not ready in it.
     Silent(Duration),
+    /// The state of the owner did not come.
+    State(TakeError),
     /// Waiting failed.
     Channel(io::Error),
 }
@@ -105,6 +107,7 @@ impl fmt::Display for ReadyError {
             ReadyError::Aborted(reason) => write!(f, "the predecessor aborted this image: {reason}"),
             ReadyError::Stopped(stop) => write!(f, "{stop} before it was the owner"),
             ReadyError::Silent(time) => write!(f, "the predecessor did not answer within {time:?}"),
+            ReadyError::State(error) => error.fmt(f),
             ReadyError::Channel(error) => write!(f, "cannot wait for the predecessor: {error}"),
         }
     }

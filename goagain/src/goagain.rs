@@ -3,7 +3,7 @@
 use crate::bind::Bind;
 use crate::builder::Builder;
 use crate::serving::{Kept, LAST_CALLS, Serving};
-use crate::{Connections, Handle, ListenError, Listener, ReadyError, Stop, Strategy, Turn};
+use crate::{Connections, Handle, ListenError, Listener, ReadyError, Stop, Strategy, TakeError, Turn};
 use goagain_signals::{Event, Loop, Report, Server};
 use std::io;
 use std::net::ToSocketAddrs;
@@ -29,6 +29,8 @@ pub struct Goagain {
     serving: Serving,
     /// Why the predecessor could not be told what this image has.
     untold: Option<io::Error>,
+    /// Why the state of the predecessor did not come.
+    stateless: Option<TakeError>,
 }
 
 /// What to do after a drain.
@@ -47,11 +49,15 @@ impl Goagain {
     }
 
     pub(crate) fn from_parts(inner: Loop, serving: Serving) -> Goagain {
-        Goagain { inner, serving, untold: None }
+        Goagain { inner, serving, untold: None, stateless: None }
     }
 
     pub(crate) fn serving_mut(&mut self) -> &mut Serving {
         &mut self.serving
+    }
+
+    pub(crate) fn parts(&mut self) -> (&mut Loop, &mut Serving) {
+        (&mut self.inner, &mut self.serving)
     }
 
     /// The number of this image in the life of the service, from 1. Where a seed handed over, which does not count, 2.
@@ -150,11 +156,12 @@ impl Goagain {
     }
 
     /// Says READY and comes back at once: for programs with a loop of their own, that [`step`](Goagain::step) until it
-    /// answers [`Turn::Serve`].
+    /// answers [`Turn::Serve`]. In a process that was exec'd in place it comes back when the owner has made its state, as
+    /// [`take`](Goagain::take) does.
     pub fn announce(&mut self) {
         self.inner.read_signals();
-        // An abort that is waiting is to be heard first.
-        if self.step() != Turn::Prepare {
+        // An abort that is waiting is to be heard first, and so is what keeps the state from coming.
+        if self.step() != Turn::Prepare || !self.has_state() || self.step() != Turn::Prepare {
             return;
         }
         let attempt = self.inner.attempt();
@@ -177,10 +184,32 @@ impl Goagain {
         }
     }
 
+    /// Closes what was not taken of the state, or tells the owner that it did not come.
+    fn has_state(&mut self) -> bool {
+        let attempt = self.inner.attempt();
+        match self.inner.state(&mut self.serving).map(std::mem::take) {
+            Ok(parcels) => {
+                for parcel in parcels {
+                    let report = Report::Dropped { name: parcel.name().to_owned() };
+                    self.inner.report(attempt, report, &mut self.serving);
+                }
+                true
+            }
+            Err(error) => {
+                self.inner.tell(Event::Fail(error.to_string()), &mut self.serving);
+                self.stateless = Some(error);
+                false
+            }
+        }
+    }
+
     /// Why [`Turn::Leave`] came before [`Turn::Serve`].
     pub fn not_ready(&self) -> ReadyError {
         if let Some(error) = &self.untold {
             return ReadyError::Channel(io::Error::new(error.kind(), error.to_string()));
+        }
+        if let Some(error) = self.stateless.clone().filter(|error| *error != TakeError::Aborted) {
+            return ReadyError::State(error);
         }
         match (self.inner.aborted_because(), self.inner.stopped_by()) {
             (Some(reason), _) => ReadyError::Aborted(reason.to_owned()),

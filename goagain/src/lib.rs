@@ -115,6 +115,7 @@ mod goagain;
 pub mod guide;
 mod isolated;
 mod listener;
+mod offers;
 mod path;
 pub mod seed;
 mod serving;
@@ -139,11 +140,11 @@ pub use goagain_double::Double;
 pub use goagain_env::fault;
 pub use goagain_env::unblock as unblock_signals;
 pub use goagain_env::{
-    Address, HandoffError, InheritError, Kin, Launch, LaunchError, Launched, Next, Pid, SeedSignal, Strategy,
-    View,
+    Address, Contents, HandoffError, InheritError, Kin, Launch, LaunchError, Launched, Next, OfferError,
+    Parcel, ParcelWriter, Pid, SeedSignal, StateError, Strategy, View,
 };
 pub use goagain_signals::{
-    Handle, InFlight, Meaning, Observed, Report, Signal, Signals, StartError, Stop, Turn,
+    Handle, InFlight, Meaning, Observed, Report, Signal, Signals, StartError, Stop, TakeError, Turn,
 };
 #[cfg(feature = "single")]
 pub use goagain_single::Single;

@@ -3,9 +3,10 @@
 use crate::callbacks::{Callbacks, call, call_with};
 use crate::fresh::begin_listening;
 use crate::listener::{Ended, Slot, Terms};
+use crate::offers::Offers;
 use crate::socket::{DatagramSocket, Socket};
 use crate::{Address, Connections, InFlight, path};
-use goagain_env::{Described, Inherited};
+use goagain_env::{Described, Inherited, OfferError, Parcel};
 use goagain_signals::{Observed, Report, Server};
 use nix::sys::socket::{getsockopt, sockopt};
 use std::collections::HashSet;
@@ -133,6 +134,7 @@ pub(crate) struct Serving {
     pub(crate) terms: Terms,
     pub(crate) connections: Connections,
     pub(crate) callbacks: Callbacks,
+    pub(crate) offers: Offers,
     /// The application is done with the term, and waits in `finish`.
     pub(crate) finishing: bool,
     /// How many terms have begun, and the last one that the application knows of: a term can end, and be followed by the
@@ -149,7 +151,12 @@ pub(crate) struct Serving {
 }
 
 impl Serving {
-    pub(crate) fn new(inherited: Inherited, connections: Connections, callbacks: Callbacks) -> Serving {
+    pub(crate) fn new(
+        inherited: Inherited,
+        connections: Connections,
+        callbacks: Callbacks,
+        offers: Offers,
+    ) -> Serving {
         let handed = inherited.names().map(str::to_owned).collect();
         Serving {
             kept: Vec::new(),
@@ -158,6 +165,7 @@ impl Serving {
             terms: Terms::new(),
             connections,
             callbacks,
+            offers,
             finishing: false,
             term: 0,
             known_term: 0,
@@ -339,6 +347,10 @@ impl Server for Serving {
         self.added.clear();
         self.dropped.clear();
         self.kept.iter().for_each(|kept| kept.set_dropped(false));
+    }
+
+    fn state(&mut self) -> Result<Vec<Parcel>, (String, OfferError)> {
+        self.offers.pack()
     }
 
     fn wake(&self) -> Option<BorrowedFd<'_>> {

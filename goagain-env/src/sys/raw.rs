@@ -168,6 +168,7 @@ pub(crate) fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8], flags: libc::c_
         if level == libc::SOL_SOCKET && kind == libc::SCM_RIGHTS {
             // SAFETY: a calculation.
             let head = unsafe { libc::CMSG_LEN(0) } as usize;
+            #[allow(clippy::unnecessary_cast, reason = "it is a socklen_t on other systems")]
             let count = (size as usize).saturating_sub(head) / size_of::<RawFd>();
             for index in 0..count {
                 // SAFETY: `next` is a header, and its data follows it.

@@ -1,10 +1,12 @@
 //! Doing what the machine answers.
 
 use super::Loop;
+use super::state::{self, Legacy};
 use crate::peer::Peer;
 use crate::{Action, Deadline, Event, Report, Server};
 use goagain_env::{
-    Channel, Described, Handoff, Kin, Launch, LaunchError, Launched, Link, Message, Pid, Process, SeedSignal,
+    Channel, Described, Handoff, Kin, Launch, LaunchError, Launched, Link, Message, Parcel, Pid, Process,
+    SeedSignal, State,
 };
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
@@ -110,7 +112,14 @@ impl Loop {
                 server.close_listeners(unlink);
                 None
             }
-            Action::Exec => Some(Event::ExecFailed(self.exec(server))),
+            Action::Exec => {
+                let reason = self.exec(server);
+                // The owner hands back its state to whoever comes back.
+                if !self.machine.successor_is_seed() {
+                    self.legacy = Legacy::Awaited(State::default());
+                }
+                Some(Event::ExecFailed(reason))
+            }
             Action::Report(attempt, report) => {
                 self.report(attempt, report, server);
                 None
@@ -207,10 +216,27 @@ impl Loop {
         }
     }
 
-    fn launch(&mut self, attempt: u64, server: &dyn Server) -> Result<(Process, Channel), LaunchError> {
+    fn launch(&mut self, attempt: u64, server: &mut dyn Server) -> Result<(Process, Channel), LaunchError> {
+        let parcels = self.parcels(attempt, server)?;
+        let launched = self.launch_with(&parcels, attempt, server);
+        if launched.as_ref().is_err_and(LaunchError::is_busy) {
+            self.packed = Some((attempt, parcels));
+        }
+        launched
+    }
+
+    fn launch_with(
+        &mut self,
+        parcels: &[Parcel],
+        attempt: u64,
+        server: &dyn Server,
+    ) -> Result<(Process, Channel), LaunchError> {
         let (ours, theirs) = Channel::pair()
             .map_err(|error| LaunchError::refused(format!("cannot make a channel: {error}")))?;
-        let link = self.link(&theirs, attempt, 1);
+        if !parcels.is_empty() {
+            state::send(&ours, parcels).map_err(LaunchError::refused)?;
+        }
+        let link = Link { state: !parcels.is_empty(), ..self.link(&theirs, attempt, 1) };
         let beside = [Some(theirs.as_fd()), self.draining.as_ref().map(AsFd::as_fd)];
         let launch = self.handoff(None, link, beside.into_iter().flatten(), server);
         let strategy = &mut self.strategy;
@@ -231,6 +257,7 @@ impl Loop {
             ready_within: self.settings.ready_within,
             release_within: self.settings.release_within(self.machine.decisions(), kin),
             seed: false,
+            state: false,
             leaving: Vec::new(),
             draining: self.draining.as_ref().map(|draining| draining.as_fd().as_raw_fd()),
         }
@@ -284,6 +311,7 @@ impl Loop {
         let link = Link {
             signals: Some(self.handlers.as_fd().as_raw_fd()),
             seed,
+            state: !seed,
             leaving: self
                 .peers
                 .iter()

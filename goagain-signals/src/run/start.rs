@@ -1,13 +1,14 @@
 //! Starting: the handoff read, the handlers installed.
 
 use super::Loop;
+use super::state::Legacy;
 use crate::handle::Requests;
 use crate::handlers::Handlers;
 use crate::machine::Origin;
 use crate::peer::Peer;
 use crate::poller::Poller;
 use crate::{Decisions, Machine, Settings, StartError};
-use goagain_env::{Draining, Handoff, Inherit, Inheritance, Inherited, Kin, Predecessor, Strategy};
+use goagain_env::{Draining, Handoff, Inherit, Inheritance, Inherited, Kin, Predecessor, State, Strategy};
 use std::collections::{BTreeMap, HashMap};
 use std::os::fd::{AsFd, AsRawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -96,6 +97,8 @@ impl Loop {
             aborted_because: None,
             warnings,
             told_by: None,
+            legacy: Legacy::Here(Vec::new()),
+            packed: None,
         })
     }
 
@@ -105,6 +108,9 @@ impl Loop {
         self.generation = generation;
         self.release_within = release_within;
         self.ready_within = inheritance.ready_within.unwrap_or(self.settings.ready_within);
+        if inheritance.state {
+            self.legacy = Legacy::Awaited(State::default());
+        }
         self.warnings.extend(inheritance.warnings.iter().map(ToString::to_string));
         // The locks of all generations are in one file.
         self.draining = draining.or(self.draining.take());

@@ -1,0 +1,46 @@
+//! Why the state of the predecessor is not to be had.
+
+use goagain_env::{Contents, StateError};
+use std::time::Duration;
+use std::{error, fmt};
+
+/// Why the state that was handed over is not to be had. This image should not serve: what it lacks is still with the owner.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TakeError {
+    /// The owner could not make it, for this reason.
+    NotMade(String),
+    /// It did not come whole.
+    Torn(StateError),
+    /// It did not come in the time that this image has until it is ready.
+    Silent(Duration),
+    /// This image was told to leave before it came.
+    Aborted,
+    /// What has this name is of another kind.
+    AnotherKind {
+        /// The name.
+        name: String,
+        /// What it is.
+        found: Contents,
+    },
+}
+
+impl fmt::Display for TakeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            TakeError::NotMade(reason) => write!(f, "the owner could not hand over its state: {reason}"),
+            TakeError::Torn(error) => write!(f, "the state did not come whole: {error}"),
+            TakeError::Silent(time) => write!(f, "the owner did not hand over its state within {time:?}"),
+            TakeError::Aborted => f.write_str("this image was told to leave before it had the state"),
+            TakeError::AnotherKind { name, found } => {
+                let (is, other) = match found {
+                    Contents::Bytes => ("bytes", "`take`"),
+                    _ => ("a descriptor", "`take_fd`"),
+                };
+                write!(f, "`{name}` was offered as {is}: ask for it by {other}")
+            }
+        }
+    }
+}
+
+impl error::Error for TakeError {}
