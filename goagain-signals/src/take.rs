@@ -28,10 +28,10 @@ pub enum TakeError {
 impl fmt::Display for TakeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            TakeError::NotMade(reason) => write!(f, "the owner could not hand over its state: {reason}"),
-            TakeError::Torn(error) => write!(f, "the state did not come whole: {error}"),
-            TakeError::Silent(time) => write!(f, "the owner did not hand over its state within {time:?}"),
-            TakeError::Aborted => f.write_str("this image was told to leave before it had the state"),
+            TakeError::NotMade(reason) => write!(f, "the state: the owner could not make it: {reason}"),
+            TakeError::Torn(error) => write!(f, "the state: it did not come whole: {error}"),
+            TakeError::Silent(time) => write!(f, "the state: the owner did not hand it over within {time:?}"),
+            TakeError::Aborted => f.write_str("the state: this image was told to leave before it came"),
             TakeError::AnotherKind { name, found } => {
                 let (is, other) = match found {
                     Contents::Bytes => ("bytes", "`take`"),

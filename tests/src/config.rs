@@ -82,6 +82,14 @@ pub struct ServerConfig {
     pub grace_ms: u64,
     /// Heap that is allocated and touched at start, in MiB.
     pub heap_mib: u64,
+    /// The parcels of state that it offers, each a name and its size in bytes.
+    pub offers: Vec<(String, u64)>,
+    /// The version that it offers them with; it knows version 1 alone.
+    pub offer_version: u32,
+    /// What goes wrong with the last of them on purpose: `fail`, `panic`, `large` or `late`; empty for nothing.
+    pub offer_fault: String,
+    /// The time that making the state may take.
+    pub state_ms: u64,
     /// What this image does wrong on purpose; empty for nothing.
     pub behaviour: String,
     /// The fault to arm in the library, as `point: fault`; empty for none.
@@ -106,6 +114,10 @@ impl Default for ServerConfig {
             back_ms: 10_000,
             grace_ms: 5_000,
             heap_mib: 0,
+            offers: Vec::new(),
+            offer_version: 1,
+            offer_fault: String::new(),
+            state_ms: 10_000,
             behaviour: String::new(),
             fault: String::new(),
         }
@@ -200,6 +212,11 @@ impl ServerConfig {
     /// [`back_ms`](Self::back_ms) as a duration.
     pub fn back_within(&self) -> Duration {
         Duration::from_millis(self.back_ms)
+    }
+
+    /// [`state_ms`](Self::state_ms) as a duration.
+    pub fn state_within(&self) -> Duration {
+        Duration::from_millis(self.state_ms)
     }
 
     /// [`grace_ms`](Self::grace_ms) as a duration.

@@ -37,3 +37,4 @@ pub mod drills;
 pub mod faults;
 
 pub mod model;
+pub mod parcels;

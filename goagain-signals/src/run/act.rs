@@ -88,6 +88,8 @@ impl Loop {
                 None
             }
             Action::StopAccepting => {
+                // What was not taken by now is old.
+                self.legacy = Legacy::Here(Vec::new());
                 server.stop_accepting();
                 self.drains(true);
                 None

@@ -106,6 +106,13 @@ fn run() -> anyhow::Result<()> {
         }
         _ => {}
     }
+    match goagain_tests::parcels::pass_on(&mut again, &config) {
+        Ok(taken) => emit("took", taken),
+        Err(error) => {
+            again.fail(format!("{error:#}"));
+            return Err(error);
+        }
+    }
     let addresses = json!({ "addresses": addresses(&listeners) });
     emit("ready", addresses.clone());
     again.ready()?;
@@ -189,6 +196,8 @@ fn configure(
         .serving_within(config.serving_within())
         .back_within(config.back_within())
         .grace(config.grace())
+        .state_within(config.state_within())
+        .state_limit(goagain_tests::parcels::LIMIT)
         .on_hup(callback(for_hup, "HUP"))
         .on_usr1(move || {
             on_usr1();
@@ -222,6 +231,9 @@ fn event(generation: u64, observed: &Observed) -> Event {
         Report::Settled => ("settled", Value::Null),
         Report::Callback { callback, error } => {
             ("callback_failed", json!({ "reason": error, "of": callback }))
+        }
+        Report::NotOffered { name, error } => {
+            ("not_offered", json!({ "name": name, "reason": error.to_string() }))
         }
         Report::Dropped { name } => ("dropped", json!({ "name": name })),
         Report::Added { name } => ("added", json!({ "name": name })),

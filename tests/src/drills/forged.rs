@@ -1,5 +1,6 @@
 //! Nothing in the environment is believed: whatever it says, a program starts afresh or refuses in one line.
 
+mod state;
 mod table;
 mod trial;
 
@@ -26,6 +27,11 @@ pub(super) fn all() -> Vec<Drill> {
         single("forged_variables", "each variable with everything that it should not be", variables),
         single("forged_descriptors", "descriptors that are not what the variables say", descriptors),
         single("forged_channel", "channels that somebody else made, and what is no channel", channels),
+        single(
+            "forged_state",
+            "a state that is torn, garbage, or never comes: not ready, in one line",
+            state::torn,
+        ),
         Drill::both(
             "forged_variables_and_helpers",
             "a server with forged variables restarts, and its helpers take themselves for no successors",

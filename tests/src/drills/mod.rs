@@ -19,6 +19,7 @@ mod seed;
 mod signals;
 mod sockets;
 mod standby;
+mod state;
 mod stop;
 
 use std::sync::{Mutex, PoisonError};
@@ -76,6 +77,7 @@ pub fn all() -> Vec<Drill> {
         inheritance::all(),
         forged::all(),
         callbacks::all(),
+        state::all(),
         custom::all(),
         standby::all(),
         memory::all(),
