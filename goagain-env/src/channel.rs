@@ -4,6 +4,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
+use nix::sys::socket::{Shutdown, shutdown};
 
 use crate::sys::{self, Frame, Frames};
 use crate::{Message, MessageError};
@@ -108,6 +109,17 @@ impl Channel {
     }
 }
 
+impl Channel {
+    /// Refuses what is not sent yet, by `shutdown(2)` for reading: from now on the other side's sends fail with EPIPE. What
+    /// is queued is still received, and then the end.
+    ///
+    /// # Errors
+    /// Those of `shutdown`.
+    pub fn refuse_more(&self) -> io::Result<()> {
+        Ok(shutdown(self.fd.as_raw_fd(), Shutdown::Read)?)
+    }
+}
+
 impl AsFd for Channel {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
@@ -117,6 +129,13 @@ impl AsFd for Channel {
 impl AsRawFd for Channel {
     fn as_raw_fd(&self) -> RawFd {
         self.fd.as_raw_fd()
+    }
+}
+
+/// Gives up this end, without closing it.
+impl From<Channel> for OwnedFd {
+    fn from(channel: Channel) -> OwnedFd {
+        channel.fd
     }
 }
 
@@ -252,6 +271,16 @@ mod tests {
             assert!(flags.contains(FdFlag::FD_CLOEXEC));
         }
         assert_eq!(one.receive().unwrap(), Received::Nothing);
+    }
+
+    #[test]
+    fn what_came_before_the_refusal_is_received() {
+        let (mut one, two) = Channel::pair().unwrap();
+        two.send(&Message::Ready).unwrap();
+        one.refuse_more().unwrap();
+        assert_eq!(two.send(&Message::Serving).unwrap_err().raw_os_error(), Some(libc::EPIPE));
+        assert_eq!(one.receive().unwrap(), Received::Message(Message::Ready));
+        assert_eq!(one.receive().unwrap(), Received::End);
     }
 
     #[test]

@@ -57,6 +57,14 @@ pub enum Message {
     },
     /// To a new image: the state could not be made, for this reason.
     NoState(String),
+    /// Over a socket of its own, to the successor: with this packet comes a connection that the listener of this name had
+    /// accepted and, where bytes of it were read and not served, a file of them.
+    Moved {
+        /// The listener's name.
+        listener: String,
+        /// Whether there is a file of bytes.
+        unread: bool,
+    },
 }
 
 impl Message {
@@ -90,6 +98,11 @@ impl Message {
             }
             Message::State { here, of } => format!("{VERSION} STATE {here} {of}"),
             Message::NoState(reason) => with_reason("NOSTATE", reason),
+            Message::Moved { listener, unread } => {
+                let mut text = format!("{VERSION} MOVED ");
+                encode_name(listener, &mut text);
+                text + flag(*unread, " unread")
+            }
         };
         text.into_bytes()
     }
@@ -146,6 +159,16 @@ impl Message {
                 Ok(Message::State { here, of })
             }
             "NOSTATE" => Ok(Message::NoState(clean(rest.unwrap_or_default()))),
+            "MOVED" => {
+                let argument = rest.unwrap_or_default();
+                let (name, unread) = match argument.split_once(' ') {
+                    None => (argument, Some(false)),
+                    Some((name, flag)) => (name, (flag == "unread").then_some(true)),
+                };
+                let named = decode_name(name).zip(unread);
+                let (listener, unread) = named.ok_or_else(|| wrong("MOVED", rest))?;
+                Ok(Message::Moved { listener, unread })
+            }
             other => Err(MessageError::Word(clean(other))),
         }
     }
@@ -241,6 +264,7 @@ mod tests {
             "\\PC{1,200}".prop_map(Message::Dropped),
             any::<(u32, u32)>().prop_map(|(here, of)| Message::State { here, of }),
             "\\PC{0,200}".prop_map(Message::NoState),
+            any::<(String, bool)>().prop_map(|(listener, unread)| Message::Moved { listener, unread }),
         ]
     }
 
@@ -278,6 +302,7 @@ mod tests {
             (Message::Dropped("http".into()), "goagain/1 DROPPED http"),
             (Message::State { here: 253, of: 300 }, "goagain/1 STATE 253 300"),
             (Message::NoState("too large".into()), "goagain/1 NOSTATE too large"),
+            (Message::Moved { listener: "a b".into(), unread: true }, "goagain/1 MOVED a%20b unread"),
         ] {
             assert_eq!(String::from_utf8(message.encode()).unwrap(), text);
         }
@@ -318,6 +343,8 @@ mod tests {
             "STATE 1 2 3",
             "STATE -1 1",
             "STATE 1 4294967296",
+            "MOVED %F",
+            "MOVED a b",
         ] {
             let error = error(&format!("goagain/1 {text}"));
             assert!(matches!(error, MessageError::Argument { .. }), "{text}: {error}");

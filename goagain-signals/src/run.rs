@@ -126,6 +126,7 @@ impl Loop {
         for arrived in self.handlers.read() {
             self.signal(arrived, server);
         }
+        server.take_arrivals();
         self.read_channels(server);
         self.reap(server);
         self.pass_deadlines(server);
@@ -149,14 +150,22 @@ impl Loop {
 
     fn fds<'a>(&'a self, server: &'a dyn Server) -> Vec<BorrowedFd<'a>> {
         let own = [self.handlers.as_fd(), self.requests.as_fd()];
-        own.into_iter().chain(server.wake()).chain(self.peers.iter().flat_map(Peer::fds)).collect()
+        own.into_iter()
+            .chain(server.wake())
+            .chain(server.arrivals())
+            .chain(self.peers.iter().flat_map(Peer::fds))
+            .collect()
     }
 
     fn watch(&mut self, server: &dyn Server) {
         let next = self.deadlines.values().copied().chain(self.busy.map(|(_, _, at)| at)).min();
         let own = [self.handlers.as_fd(), self.requests.as_fd()];
-        let fds: Vec<_> =
-            own.into_iter().chain(server.wake()).chain(self.peers.iter().flat_map(Peer::fds)).collect();
+        let fds: Vec<_> = own
+            .into_iter()
+            .chain(server.wake())
+            .chain(server.arrivals())
+            .chain(self.peers.iter().flat_map(Peer::fds))
+            .collect();
         if let Err(error) = self.poller.watch(&fds, next) {
             self.warnings.push(format!("cannot watch a descriptor: {error}"));
         }
@@ -245,7 +254,11 @@ impl Loop {
             let (silenced, dead) = (peer.silenced, peer.channel.is_none() && peer.dies_with_its_channel());
             if !silenced {
                 let released = matches!(event, Event::Message(_, Message::Released { exec: true, .. }));
+                let serving = matches!(event, Event::Message(_, Message::Serving));
                 self.feed(event, server);
+                if serving && self.machine.successor() == Some(attempt) && self.turn() != Turn::Serve {
+                    server.successor_serves();
+                }
                 if released && self.machine.predecessor() == Some((attempt, true)) {
                     self.hand_back_state(attempt, server);
                 }

@@ -47,6 +47,16 @@ pub trait Server {
     fn state(&mut self) -> Result<Vec<Parcel>, (String, OfferError)> {
         Ok(Vec::new())
     }
+    /// COMMIT is on its way; the term ends next.
+    fn committed(&mut self) {}
+    /// The successor serves, while this process drains.
+    fn successor_serves(&mut self) {}
+    /// A descriptor that is readable when `take_arrivals` has something to do.
+    fn arrivals(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+    /// Takes what the predecessor sent beside the protocol.
+    fn take_arrivals(&mut self) {}
     /// A descriptor that is readable when `is_drained` or `only_long_lived` may have changed.
     fn wake(&self) -> Option<BorrowedFd<'_>>;
     /// Runs the callback for a signal that reloads.

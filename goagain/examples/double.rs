@@ -32,7 +32,7 @@ fn run() -> anyhow::Result<()> {
     again.ready()?;
     serve::say(format_args!("pid {} serves {}", std::process::id(), http.local_addr()));
     loop {
-        let accepting = serve::serve(http.acceptor()?, &identity);
+        let accepting = serve::serve(http.acceptor()?, http.mover(), &identity);
         again.wait()?;
         accepting.join().expect("accepting does not panic")?;
         match again.finish()? {

@@ -55,12 +55,12 @@ fn run() -> anyhow::Result<()> {
 
 /// One thread of the pool, for one term.
 fn work(http: &Listener, identity: &Arc<str>) -> io::Result<()> {
-    let (acceptor, identity) = (http.acceptor()?, Arc::clone(identity));
+    let (acceptor, mover, identity) = (http.acceptor()?, http.mover(), Arc::clone(identity));
     thread::Builder::new().spawn(move || {
         for accepted in acceptor {
             match accepted {
                 // A client that goes away in mid-request is its own affair.
-                Ok((stream, guard)) => drop(serve::connection(&stream, guard, &identity)),
+                Ok((stream, guard)) => drop(serve::connection(&stream, guard, &mover, &identity)),
                 Err(error) => serve::say(format_args!("pool: {error}")),
             }
         }

@@ -3,7 +3,7 @@
 use crate::gate::Gate;
 use crate::listener::{Open, Slot};
 use crate::socket::Socket;
-use crate::{Connections, Guard, Stream};
+use crate::{Arrivals, Connections, Guard, Stream};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -17,6 +17,8 @@ use std::time::Duration;
 /// each. It never shuts a listener down: all processes that hold it would lose it.
 ///
 /// Of a listener that the successor has not asked for it takes what is queued at the end of the term, and then ends.
+///
+/// Connections that the predecessor moved here come out of it too, and first, also such as have come just before the end.
 ///
 /// What goes wrong with one connection (ECONNABORTED and its like) is passed over. When the process or the system is
 /// out of descriptors or memory (EMFILE, ENFILE, ENOBUFS, ENOMEM) it waits for the end of its term under a timeout that
@@ -32,6 +34,7 @@ pub struct Acceptor {
     slot: Slot<Socket>,
     term: Arc<Gate>,
     connections: Connections,
+    arrivals: Option<Arrivals>,
 }
 
 impl Acceptor {
@@ -40,15 +43,20 @@ impl Acceptor {
         slot: Slot<Socket>,
         term: Arc<Gate>,
         connections: Connections,
+        arrivals: Option<Arrivals>,
     ) -> Acceptor {
-        Acceptor { listener, polled: OnceLock::new(), has_ended: false, slot, term, connections }
+        Acceptor { listener, polled: OnceLock::new(), has_ended: false, slot, term, connections, arrivals }
     }
 
     fn accept(&self, listener: &Socket) -> io::Result<Option<Stream>> {
         let mut pressure = Pressure::default();
         loop {
+            // Looked at in this order: what has been moved here before the end is there when the end is seen.
             let has_ended = self.term.is_closed();
-            if self.is_over() {
+            if let Some(stream) = self.arrived() {
+                return Ok(Some(stream));
+            }
+            if has_ended && self.is_over() {
                 return Ok(None);
             }
             let error = match listener.accept() {
@@ -71,12 +79,11 @@ impl Acceptor {
 
     /// Waits for the end of the term, and for a connection or, under pressure, for a time.
     fn wait(&self, listener: Option<&Socket>, timeout: PollTimeout) -> io::Result<()> {
-        let term = PollFd::new(self.term.as_fd(), PollFlags::POLLIN);
-        let polled = match listener {
-            Some(listener) => poll(&mut [term, PollFd::new(listener.as_fd(), PollFlags::POLLIN)], timeout),
-            None => poll(&mut [term], timeout),
-        };
-        match polled {
+        let term = Some(self.term.as_fd());
+        let fds = [term, listener.map(Socket::as_fd), self.arrivals.as_ref().map(Arrivals::as_fd)];
+        let mut fds: Vec<_> =
+            fds.into_iter().flatten().map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
+        match poll(&mut fds, timeout) {
             Ok(_) | Err(nix::Error::EINTR) => Ok(()),
             Err(error) => Err(error.into()),
         }
@@ -113,13 +120,16 @@ impl Pressure {
 }
 
 impl Acceptor {
-    /// The next connection, if there is one now, and never waits: for loops that poll the acceptor's descriptor. `None` too
-    /// when the term has ended.
+    /// The next connection, if there is one now, and never waits: for loops that poll the acceptor's descriptor, and that of
+    /// the listener's [arrivals](crate::Listener::arrivals) where connections move. `None` too when the term has ended.
     ///
     /// # Errors
     /// Those of `accept` that the iterator would give, and those after which it would wait: EMFILE, ENFILE, ENOBUFS, ENOMEM. Try
     /// again after a time.
     pub fn try_accept(&mut self) -> io::Result<Option<(Stream, Guard)>> {
+        if let Some(stream) = self.arrived() {
+            return Ok(Some(self.counted(stream)));
+        }
         let Some(listener) = self.listener.upgrade() else { return Ok(None) };
         while !self.is_over() {
             match listener.socket.accept() {
@@ -138,7 +148,16 @@ impl Acceptor {
             // Short of descriptors, it is served all the same, and is not cut.
             let _ = guard.let_cut(&stream);
         }
+        if stream.has_unread() {
+            guard.prime();
+        }
         (stream, guard)
+    }
+
+    /// A connection that the predecessor moved here. One that its client has reset meanwhile is passed over.
+    fn arrived(&self) -> Option<Stream> {
+        let arrivals = self.arrivals.as_ref()?;
+        std::iter::from_fn(|| arrivals.take()).find_map(|arrived| Stream::adopt(arrived).ok())
     }
 
     /// Whether nothing is accepted any longer. What is queued of a listener that nobody has after this process still is.
@@ -160,8 +179,14 @@ impl Iterator for Acceptor {
     type Item = io::Result<(Stream, Guard)>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let listener = self.listener.upgrade().filter(|_| !self.has_ended)?;
-        let accepted = self.accept(&listener.socket).transpose();
+        if self.has_ended {
+            return None;
+        }
+        let accepted = match self.listener.upgrade() {
+            Some(listener) => self.accept(&listener.socket).transpose(),
+            // It was closed at the end of the term: what came before that is here.
+            None => self.arrived().map(Ok),
+        };
         self.has_ended = !matches!(accepted, Some(Ok(_)));
         Some(accepted?.map(|stream| self.counted(stream)))
     }

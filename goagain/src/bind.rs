@@ -281,12 +281,15 @@ impl<'a> Bind<'a> {
         let socket = Arc::new(socket);
         let (slot, ended) = Slot::new(Arc::clone(&socket));
         let serving = self.goagain.serving_mut();
+        let moves = serving
+            .moves_of(&name)
+            .map_err(|source| ListenError::bind(&name, Some(address.clone()), source))?;
         let mut kept = Kept::listener(&name, &address, slot.clone(), socket);
         (kept.inherited, kept.listens_later, kept.ended) = (inherited, listens_later, Some(ended));
         kept.backlog = backlog;
         serving.keep(kept);
         let (terms, connections) = (serving.terms.clone(), serving.connections.clone());
-        Ok(Listener { name, address, inherited, slot, terms, connections })
+        Ok(Listener { name, address, inherited, slot, terms, connections, moves })
     }
 
     fn keep_datagrams(&mut self, had: Had) -> Result<Datagrams, ListenError> {

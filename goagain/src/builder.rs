@@ -2,10 +2,11 @@
 
 use crate::callbacks::{Callbacks, boxed};
 use crate::isolated::Isolated;
+use crate::moves::Moves;
 use crate::offers::Offers;
 use crate::serving::Serving;
 use crate::{CallbackResult, Connections, Cut, Goagain, Held, Observed, Signals, StartError, Strategy};
-use goagain_env::{Image, Inherited};
+use goagain_env::Image;
 use goagain_signals::{Loop, Settings};
 use std::ffi::OsString;
 use std::io;
@@ -21,6 +22,7 @@ pub struct Builder {
     args: Option<Vec<OsString>>,
     callbacks: Callbacks,
     offers: Offers,
+    moves: bool,
     adjust: Adjust,
 }
 
@@ -57,7 +59,15 @@ impl Adjust {
 impl Builder {
     pub(crate) fn new(strategy: Box<dyn Strategy>) -> Builder {
         let (callbacks, offers) = (Callbacks::default(), Offers::default());
-        Builder { strategy, image: None, args: None, callbacks, offers, adjust: Adjust::default() }
+        Builder {
+            strategy,
+            image: None,
+            args: None,
+            callbacks,
+            offers,
+            moves: false,
+            adjust: Adjust::default(),
+        }
     }
 
     /// How long a new image may take from spawn to READY; then it is aborted. 60 s if not said.
@@ -165,6 +175,18 @@ impl Builder {
         self
     }
 
+    /// Lets idle connections move to the successor in place of being closed, and takes those of the predecessor. Both images must
+    /// have called it.
+    ///
+    /// To send them is the server's part: by [`Mover::wait`](crate::Mover::wait), or [`Mover::offer`](crate::Mover::offer). A
+    /// moved connection comes out of the acceptor of the listener of the same name as if just accepted; what was read of it and not
+    /// served comes first from its [`Stream`](crate::Stream). Only what the socket itself holds moves: no TLS session, no
+    /// HTTP/2 state.
+    pub fn move_connections(mut self) -> Builder {
+        self.moves = true;
+        self
+    }
+
     /// What HUP does: reload the configuration, by custom. It runs in `wait`, `ready` and `finish`; its error or panic is
     /// reported, and the server goes on.
     pub fn on_hup<R: CallbackResult>(mut self, callback: impl FnMut() -> R + Send + 'static) -> Builder {
@@ -223,9 +245,10 @@ impl Builder {
     /// [`StartError`]: this process has started before, a variable or a descriptor of the handoff is broken, or a system
     /// call failed. The predecessor, if there is one, serves on.
     pub fn start(self) -> Result<Goagain, StartError> {
-        let Chosen { settings, strategy, connections, callbacks, offers } = self.chosen()?;
+        let Chosen { settings, strategy, mut serving } = self.chosen()?;
         let (inner, inherited) = Loop::start(settings, strategy)?;
-        Ok(Goagain::from_parts(inner, Serving::new(inherited, connections, callbacks, offers)))
+        serving.inherit(inherited);
+        Ok(Goagain::from_parts(inner, serving))
     }
 
     /// A server without an environment and without handlers: for unit tests, any number in a process. Nothing is
@@ -236,10 +259,10 @@ impl Builder {
     /// [`StartError`]: a system call failed.
     pub fn isolated(self) -> Result<Goagain, StartError> {
         let may_start = self.image.is_some();
-        let Chosen { settings, strategy, connections, callbacks, offers } = self.chosen()?;
+        let Chosen { settings, strategy, serving } = self.chosen()?;
         let strategy = if may_start { strategy } else { Box::new(Isolated(strategy)) };
         let inner = Loop::isolated(settings, strategy)?;
-        Ok(Goagain::from_parts(inner, Serving::new(Inherited::default(), connections, callbacks, offers)))
+        Ok(Goagain::from_parts(inner, serving))
     }
 
     fn chosen(mut self) -> Result<Chosen, StartError> {
@@ -266,17 +289,18 @@ impl Builder {
         settings.grace = grace.unwrap_or(settings.grace);
         settings.back_within = back_within.unwrap_or(settings.ready_within);
         let connections = Connections::new(settings.spread, cut).map_err(system("make a socketpair"))?;
+        let moves = if self.moves { Some(Moves::new().map_err(system("make a socketpair"))?) } else { None };
         let Builder { strategy, callbacks, offers, .. } = self;
-        Ok(Chosen { settings, strategy, connections, callbacks, offers })
+        let mut serving = Serving::new(connections, callbacks);
+        (serving.offers, serving.moves) = (offers, moves);
+        Ok(Chosen { settings, strategy, serving })
     }
 }
 
 struct Chosen {
     settings: Settings,
     strategy: Box<dyn Strategy>,
-    connections: Connections,
-    callbacks: Callbacks,
-    offers: Offers,
+    serving: Serving,
 }
 
 pub(crate) fn system(what: &'static str) -> impl FnOnce(io::Error) -> StartError {

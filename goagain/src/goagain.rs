@@ -187,7 +187,9 @@ impl Goagain {
     /// Closes what was not taken of the state, or tells the owner that it did not come.
     fn has_state(&mut self) -> bool {
         let attempt = self.inner.attempt();
-        match self.inner.state(&mut self.serving).map(std::mem::take) {
+        let state = self.inner.state(&mut self.serving).map(|_| ());
+        self.receive_connections();
+        match state.and_then(|()| self.inner.state(&mut self.serving).map(std::mem::take)) {
             Ok(parcels) => {
                 for parcel in parcels {
                     let report = Report::Dropped { name: parcel.name().to_owned() };
@@ -200,6 +202,14 @@ impl Goagain {
                 self.stateless = Some(error);
                 false
             }
+        }
+    }
+
+    /// Takes the socket for moved connections, if one has come. Closing it tells the predecessor that none are taken.
+    fn receive_connections(&mut self) {
+        let came = self.inner.take_connections();
+        if let (Some(moves), Some(predecessor)) = (&mut self.serving.moves, came) {
+            moves.come_from(predecessor);
         }
     }
 
@@ -299,6 +309,7 @@ impl Goagain {
             }
             Turn::Serve => {
                 self.serving.begins_to_accept();
+                self.receive_connections();
                 Turn::Serve
             }
             turn => turn,

@@ -115,6 +115,7 @@ mod goagain;
 pub mod guide;
 mod isolated;
 mod listener;
+mod moves;
 mod offers;
 mod path;
 pub mod seed;
@@ -149,6 +150,7 @@ pub use goagain_signals::{
 #[cfg(feature = "single")]
 pub use goagain_single::Single;
 pub use listener::Listener;
+pub use moves::{Arrivals, Arrived, Idle, MoveError, Moved, Mover, Opening};
 pub use stream::Stream;
 
 /// The README's code compiles.

@@ -1,8 +1,9 @@
 //! A listener in the user's hands.
 
 use crate::gate::Gate;
+use crate::moves::OfListener;
 use crate::socket::Socket;
-use crate::{Acceptor, Address, Connections};
+use crate::{Acceptor, Address, Arrivals, Connections, Mover};
 use std::io;
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
@@ -120,6 +121,7 @@ pub struct Listener {
     pub(crate) slot: Slot<Socket>,
     pub(crate) terms: Terms,
     pub(crate) connections: Connections,
+    pub(crate) moves: Option<OfListener>,
 }
 
 impl Listener {
@@ -148,13 +150,27 @@ impl Listener {
         // A listener that is closed already is no error while its term is over: the acceptor would end at once.
         let listener =
             if term.is_closed() { Weak::new() } else { Arc::downgrade(&self.slot.open(&self.name)?) };
-        Ok(Acceptor::new(listener, self.slot.clone(), term, self.connections.clone()))
+        Ok(Acceptor::new(listener, self.slot.clone(), term, self.connections.clone(), self.arrivals()))
     }
 
     /// Whether the successor that this process hands over to has not asked for it. Then nobody accepts after this process:
     /// who accepts on a duplicate takes what is queued before it ends. An acceptor does so by itself.
     pub fn is_dropped(&self) -> bool {
         self.slot.is_dropped()
+    }
+
+    /// What moves its connections to the successor, where [`Builder::move_connections`](crate::Builder::move_connections) was
+    /// called; otherwise one that never does.
+    pub fn mover(&self) -> Mover {
+        let outgoing = self.moves.as_ref().map(|moves| moves.outgoing.clone());
+        Mover::new(&self.name, outgoing, self.connections.clone())
+    }
+
+    /// The connections that the predecessor moved here, for those who accept by other means than an
+    /// [`Acceptor`](crate::Acceptor). `None` where [`Builder::move_connections`](crate::Builder::move_connections) was not
+    /// called.
+    pub fn arrivals(&self) -> Option<Arrivals> {
+        self.moves.as_ref().map(|moves| moves.arrivals.clone())
     }
 
     /// A duplicate as std's (`fcntl(F_DUPFD_CLOEXEC)`), non-blocking. The library can neither end nor count what is

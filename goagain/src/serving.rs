@@ -3,6 +3,7 @@
 use crate::callbacks::{Callbacks, call, call_with};
 use crate::fresh::begin_listening;
 use crate::listener::{Ended, Slot, Terms};
+use crate::moves::{Moves, OfListener};
 use crate::offers::Offers;
 use crate::socket::{DatagramSocket, Socket};
 use crate::{Address, Connections, InFlight, path};
@@ -135,6 +136,7 @@ pub(crate) struct Serving {
     pub(crate) connections: Connections,
     pub(crate) callbacks: Callbacks,
     pub(crate) offers: Offers,
+    pub(crate) moves: Option<Moves>,
     /// The application is done with the term, and waits in `finish`.
     pub(crate) finishing: bool,
     /// How many terms have begun, and the last one that the application knows of: a term can end, and be followed by the
@@ -151,29 +153,30 @@ pub(crate) struct Serving {
 }
 
 impl Serving {
-    pub(crate) fn new(
-        inherited: Inherited,
-        connections: Connections,
-        callbacks: Callbacks,
-        offers: Offers,
-    ) -> Serving {
-        let handed = inherited.names().map(str::to_owned).collect();
+    pub(crate) fn new(connections: Connections, callbacks: Callbacks) -> Serving {
         Serving {
             kept: Vec::new(),
             names: HashSet::new(),
-            inherited,
+            inherited: Inherited::default(),
             terms: Terms::new(),
             connections,
             callbacks,
-            offers,
+            offers: Offers::default(),
+            moves: None,
             finishing: false,
             term: 0,
             known_term: 0,
-            handed,
+            handed: Vec::new(),
             added: Vec::new(),
             dropped: Vec::new(),
             unlink: Vec::new(),
         }
+    }
+
+    /// Takes over what the predecessor handed to this image.
+    pub(crate) fn inherit(&mut self, inherited: Inherited) {
+        self.handed = inherited.names().map(str::to_owned).collect();
+        self.inherited = inherited;
     }
 
     /// Whether this image has something of this name.
@@ -249,11 +252,19 @@ impl Serving {
         }
     }
 
+    /// What a new listener has of moved connections.
+    pub(crate) fn moves_of(&mut self, listener: &str) -> io::Result<Option<OfListener>> {
+        self.moves.as_mut().map(|moves| moves.of_listener(listener)).transpose()
+    }
+
     fn survive(&mut self, what: &str, result: io::Result<()>) {
         if let Err(error) = result {
-            let report = Report::Warning { text: format!("cannot {what}: {error}") };
-            self.callbacks.observe(&Observed::new(0, Duration::ZERO, report));
+            self.warn(format!("cannot {what}: {error}"));
         }
+    }
+
+    fn warn(&mut self, text: String) {
+        self.callbacks.observe(&Observed::new(0, Duration::ZERO, Report::Warning { text }));
     }
 }
 
@@ -272,10 +283,16 @@ impl Server for Serving {
         self.survive("begin a term", begun);
         let served = self.connections.serve();
         self.survive("keep idle connections in this term", served);
+        let served = self.moves.as_mut().map_or(Ok(()), Moves::serve);
+        self.survive("move connections after this term", served);
     }
 
     fn stop_accepting(&mut self) {
         self.kept.iter().filter(|kept| self.is_dropped(kept)).for_each(|kept| kept.set_dropped(true));
+        // What has come is there before the acceptors see that they end.
+        for text in self.moves.as_mut().map(Moves::refuse_more).unwrap_or_default() {
+            self.warn(text);
+        }
         self.terms.end();
         self.connections.drain();
     }
@@ -350,7 +367,30 @@ impl Server for Serving {
     }
 
     fn state(&mut self) -> Result<Vec<Parcel>, (String, OfferError)> {
-        self.offers.pack()
+        let mut parcels = self.offers.pack()?;
+        if let Some(moves) = &mut self.moves {
+            let parcel = moves.parcel();
+            parcels.push(parcel.map_err(|error| (String::new(), OfferError::System(error.to_string())))?);
+        }
+        Ok(parcels)
+    }
+
+    fn committed(&mut self) {
+        self.moves.iter_mut().for_each(Moves::committed);
+    }
+
+    fn successor_serves(&mut self) {
+        self.moves.iter_mut().for_each(Moves::successor_serves);
+    }
+
+    fn arrivals(&self) -> Option<BorrowedFd<'_>> {
+        self.moves.as_ref().and_then(Moves::incoming)
+    }
+
+    fn take_arrivals(&mut self) {
+        for text in self.moves.as_mut().map(Moves::take).unwrap_or_default() {
+            self.warn(text);
+        }
     }
 
     fn wake(&self) -> Option<BorrowedFd<'_>> {

@@ -40,6 +40,7 @@ impl Socket {
         match &stream {
             Stream::Tcp(stream) => stream.set_nonblocking(false)?,
             Stream::Unix(stream) | Stream::UnixSeqpacket(stream) => stream.set_nonblocking(false)?,
+            Stream::Moved(_) => {}
         }
         Ok(stream)
     }

@@ -1,8 +1,12 @@
 //! What an acceptor yields.
 
+use crate::{Arrived, Moved};
+use nix::sys::socket::{
+    AddressFamily, SockType, SockaddrLike, SockaddrStorage, getsockname, getsockopt, sockopt,
+};
 use std::io::{self, IoSlice, Read, Write};
 use std::net::{Shutdown, TcpStream};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
@@ -16,6 +20,8 @@ pub enum Stream {
     /// Over a Unix socket of packets (SOCK_SEQPACKET), in std's type, since its calls are the same: a write is one packet,
     /// and a read is one packet, cut to the buffer's length.
     UnixSeqpacket(UnixStream),
+    /// Moved here by the predecessor, with bytes that it had read and not served.
+    Moved(Moved),
 }
 
 macro_rules! either {
@@ -23,11 +29,32 @@ macro_rules! either {
         match $stream {
             Stream::Tcp($inner) => $result,
             Stream::Unix($inner) | Stream::UnixSeqpacket($inner) => $result,
+            Stream::Moved($inner) => $result,
         }
     };
 }
 
 impl Stream {
+    /// A connection that came from another process: as if it was just accepted, so with no options of that process.
+    pub(crate) fn adopt(arrived: Arrived) -> io::Result<Stream> {
+        let (fd, unread) = arrived.into_parts();
+        let local: SockaddrStorage = getsockname(fd.as_raw_fd())?;
+        let stream = match (local.family(), getsockopt(&fd, sockopt::SockType)?) {
+            (Some(AddressFamily::Unix), SockType::SeqPacket) => Stream::UnixSeqpacket(fd.into()),
+            (Some(AddressFamily::Unix), _) => Stream::Unix(fd.into()),
+            _ => Stream::Tcp(fd.into()),
+        };
+        stream.set_nonblocking(false)?;
+        stream.set_read_timeout(None)?;
+        stream.set_write_timeout(None)?;
+        Ok(if unread.is_empty() { stream } else { Stream::Moved(Moved::new(stream, unread)) })
+    }
+
+    /// Whether bytes are to be read that no `poll` of the descriptor tells of.
+    pub(crate) fn has_unread(&self) -> bool {
+        matches!(self, Stream::Moved(_))
+    }
+
     /// A second handle to the connection (`dup`).
     ///
     /// # Errors
@@ -37,6 +64,7 @@ impl Stream {
             Stream::Tcp(stream) => Stream::Tcp(stream.try_clone()?),
             Stream::Unix(stream) => Stream::Unix(stream.try_clone()?),
             Stream::UnixSeqpacket(stream) => Stream::UnixSeqpacket(stream.try_clone()?),
+            Stream::Moved(moved) => Stream::Moved(moved.try_clone()?),
         })
     }
 
@@ -119,6 +147,7 @@ impl AsFd for Stream {
     }
 }
 
+/// Of a [moved](Stream::Moved) one the bytes that were read before are lost: take them first, by [`Moved::into_parts`].
 impl From<Stream> for OwnedFd {
     fn from(stream: Stream) -> OwnedFd {
         either!(stream, stream => stream.into())

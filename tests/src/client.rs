@@ -51,8 +51,8 @@ impl fmt::Display for Target {
 }
 
 /// A stream to a server.
-trait Stream: Read + Write + AsFd {}
-impl<T: Read + Write + AsFd> Stream for T {}
+trait Stream: Read + Write + AsFd + Send {}
+impl<T: Read + Write + AsFd + Send> Stream for T {}
 
 /// A connection on which one request at a time is sent, blocking.
 pub struct Connection {

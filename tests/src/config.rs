@@ -90,6 +90,8 @@ pub struct ServerConfig {
     pub offer_fault: String,
     /// The time that making the state may take.
     pub state_ms: u64,
+    /// Whether idle connections move to the successor.
+    pub moves: bool,
     /// What this image does wrong on purpose; empty for nothing.
     pub behaviour: String,
     /// The fault to arm in the library, as `point: fault`; empty for none.
@@ -118,6 +120,7 @@ impl Default for ServerConfig {
             offer_version: 1,
             offer_fault: String::new(),
             state_ms: 10_000,
+            moves: false,
             behaviour: String::new(),
             fault: String::new(),
         }

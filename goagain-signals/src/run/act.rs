@@ -47,7 +47,10 @@ impl Loop {
             }
             Action::Send(attempt, message) => {
                 // Whatever keeps a message from going out ends the channel, and its end is read.
-                let _ = self.send(attempt, &message);
+                let sent = self.send(attempt, &message);
+                if sent.is_ok() && matches!(message, Message::Commit { .. }) {
+                    server.committed();
+                }
                 None
             }
             Action::Release { attempt, exec, again } => {

@@ -5,9 +5,9 @@
 
 use super::Loop;
 use crate::{Report, Server, TakeError, Turn};
-use goagain_env::{Channel, LaunchError, Message, Parcel, State};
+use goagain_env::{Channel, Contents, LaunchError, Message, Parcel, State};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 /// What this image has of its predecessor's state.
@@ -36,6 +36,13 @@ impl Loop {
             Legacy::Failed(error) => Err(error.clone()),
             Legacy::Awaited(_) => Err(TakeError::Aborted),
         }
+    }
+
+    /// The socket for moved connections that has come with the state, if one has: without waiting.
+    pub fn take_connections(&mut self) -> Option<Channel> {
+        let Legacy::Here(parcels) = &mut self.legacy else { return None };
+        let index = parcels.iter().position(|parcel| parcel.contents() == Contents::Connections)?;
+        Some(OwnedFd::from(parcels.remove(index)).into())
     }
 
     fn await_state(&mut self, server: &mut dyn Server) {

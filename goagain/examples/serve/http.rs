@@ -78,6 +78,16 @@ impl<R: Read> Reader<R> {
         &mut self.stream
     }
 
+    /// Whether a whole head of a request, at least, has been read already.
+    pub(crate) fn has_request(&self) -> bool {
+        self.pending.is_some() || parse(&self.buffer).is_some()
+    }
+
+    /// What has been read of the next request.
+    pub(crate) fn buffered(&self) -> &[u8] {
+        &self.buffer
+    }
+
     /// Reads once more, and returns how much; 0 is the end.
     fn fill(&mut self) -> io::Result<usize> {
         let mut chunk = [0; 8 * 1024];

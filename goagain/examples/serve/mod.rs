@@ -2,7 +2,7 @@
 
 pub(crate) mod http;
 
-use goagain::{Acceptor, Guard, Stream};
+use goagain::{Acceptor, Guard, Idle, Mover, Stream};
 use std::fmt::Display;
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Write as _};
@@ -37,31 +37,38 @@ pub(crate) fn identity(generation: u64) -> String {
 
 /// Accepts on a thread of its own until the term ends.
 #[allow(dead_code, reason = "for the examples with a thread a connection")]
-pub(crate) fn serve(acceptor: Acceptor, identity: &str) -> thread::JoinHandle<io::Result<()>> {
+pub(crate) fn serve(acceptor: Acceptor, mover: Mover, identity: &str) -> thread::JoinHandle<io::Result<()>> {
     let identity: Arc<str> = identity.into();
     thread::spawn(move || {
         for accepted in acceptor {
             let (stream, guard) = accepted?;
-            let identity = Arc::clone(&identity);
+            let (identity, mover) = (Arc::clone(&identity), mover.clone());
             // A client that goes away in mid-request is its own affair.
-            thread::Builder::new().spawn(move || connection(&stream, guard, &identity))?;
+            thread::Builder::new().spawn(move || connection(&stream, guard, &mover, &identity))?;
         }
         Ok(())
     })
 }
 
-/// Serves one connection to its end.
+/// Serves one connection until it ends, or has moved.
 #[allow(dead_code, reason = "as above")]
-pub(crate) fn connection(stream: &Stream, mut guard: Guard, identity: &str) -> io::Result<()> {
+pub(crate) fn connection(stream: &Stream, mut guard: Guard, mover: &Mover, identity: &str) -> io::Result<()> {
     stream.set_write_timeout(Some(Duration::from_secs(10)))?;
     let mut reader = http::Reader::new(stream);
     // In the first phase of a drain a connection that waits for a request is still served, in the second it is told to go.
-    while reader.has_buffered() || guard.wait_readable(stream)? {
+    // Where connections move, it goes to the successor, with what was read of its next request.
+    loop {
+        let is_there = reader.has_request();
+        match if is_there { Idle::Readable } else { mover.wait(&mut guard, stream, reader.buffered())? } {
+            Idle::Moved => break,
+            Idle::Close if !reader.has_buffered() => break,
+            Idle::Close | Idle::Readable => {}
+        }
         // A client has this long for the rest of a request that it has begun.
         stream.set_read_timeout(Some(Duration::from_secs(10)))?;
         let Some(request) = http::read_request(&mut reader)? else { break };
         let response = http::answer(&request, identity);
-        let close = guard.is_draining() || !request.keep_alive;
+        let close = !mover.keeps_open() || !request.keep_alive;
         http::write_response(&mut &*stream, &response, close)?;
         if close {
             break;

@@ -7,7 +7,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::borrow::Cow;
 use std::fmt;
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -46,11 +46,13 @@ pub struct Guard {
     moment: OnceLock<Duration>,
     /// Its place in the list, if it is there.
     entry: Option<Arc<Entry>>,
+    /// Bytes of the connection were read by another process already, and come first from its stream.
+    primed: bool,
 }
 
 impl Guard {
     pub(super) fn new(connections: Connections) -> Guard {
-        Guard { connections, kind: Kind::Idle, moment: OnceLock::new(), entry: None }
+        Guard { connections, kind: Kind::Idle, moment: OnceLock::new(), entry: None, primed: false }
     }
 
     /// What the connection does.
@@ -172,17 +174,54 @@ impl Guard {
     /// # Errors
     /// Those of `poll`.
     pub fn wait_readable(&mut self, stream: impl AsFd) -> io::Result<bool> {
+        loop {
+            if let Some(readable) = self.wait_either(stream.as_fd(), None)? {
+                return Ok(readable);
+            }
+        }
+    }
+
+    pub(crate) fn prime(&mut self) {
+        self.primed = true;
+    }
+
+    pub(crate) fn is_primed(&self) -> bool {
+        self.primed
+    }
+
+    /// The connection is another process's by now: nothing here ends it any more.
+    pub(crate) fn give_up_connection(&mut self) {
+        if let Some(entry) = self.entry.take() {
+            self.connections.0.register.leave(&entry);
+        }
+    }
+
+    /// As [`Guard::wait_readable`], and `None` as soon as `other` is ready.
+    pub(crate) fn wait_either(
+        &mut self,
+        stream: BorrowedFd<'_>,
+        other: Option<(BorrowedFd<'_>, PollFlags)>,
+    ) -> io::Result<Option<bool>> {
+        if std::mem::take(&mut self.primed) {
+            self.busy();
+            return Ok(Some(true));
+        }
         if self.kind != Kind::LongLived {
             self.idle();
         }
         loop {
             let told = self.told();
             let moment = self.told_at_after(&told);
-            let stream = PollFd::new(stream.as_fd(), PollFlags::POLLIN);
-            let mut fds = [stream, PollFd::new(told.as_fd(), PollFlags::POLLIN)];
+            // Without another the stream stands in, which is looked at anyway.
+            let (second, flags) = other.unwrap_or((stream, PollFlags::empty()));
+            let mut fds = [
+                PollFd::new(stream, PollFlags::POLLIN),
+                PollFd::new(second, flags),
+                PollFd::new(told.as_fd(), PollFlags::POLLIN),
+            ];
             let polled = match moment {
                 None => poll(&mut fds, PollTimeout::NONE),
-                Some(moment) => poll(&mut fds[..1], until(moment)),
+                Some(moment) => poll(&mut fds[..2], until(moment)),
             };
             match polled {
                 Ok(_) | Err(nix::Error::EINTR) => {}
@@ -193,11 +232,14 @@ impl Guard {
                 if self.kind != Kind::LongLived {
                     self.busy();
                 }
-                return Ok(true);
+                return Ok(Some(true));
             }
             // Where the drain was rolled back meanwhile it waits on.
             if self.is_told() {
-                return Ok(false);
+                return Ok(Some(false));
+            }
+            if other.is_some() && fds[1].any() == Some(true) {
+                return Ok(None);
             }
         }
     }

@@ -72,6 +72,7 @@ fn run() -> anyhow::Result<()> {
     };
     let generation = Arc::new(OnceLock::new());
     let handle = Arc::new(OnceLock::new());
+    let builder = if config.moves { builder.move_connections() } else { builder };
     let mut again = configure(builder, &config, &emitter, &generation, &handle)?.start()?;
     handle.get_or_init(|| again.handle());
     let number = *generation.get_or_init(|| again.generation());

@@ -13,6 +13,7 @@ mod forged;
 mod inheritance;
 mod many;
 pub mod memory;
+mod moves;
 mod requests;
 mod restart;
 mod seed;
@@ -78,6 +79,7 @@ pub fn all() -> Vec<Drill> {
         forged::all(),
         callbacks::all(),
         state::all(),
+        moves::all(),
         custom::all(),
         standby::all(),
         memory::all(),

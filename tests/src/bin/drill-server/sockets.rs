@@ -66,10 +66,10 @@ impl Socket {
         let identity = identity.to_owned();
         match self {
             Socket::Listener(listener) => {
-                let acceptor = listener.acceptor()?;
+                let (acceptor, mover) = (listener.acceptor()?, listener.mover());
                 Ok(thread::spawn(move || {
                     let _ = hold.recv();
-                    serve::serve(acceptor, &identity).join().expect("accepting does not panic")
+                    serve::serve(acceptor, mover, &identity).join().expect("accepting does not panic")
                 }))
             }
             Socket::Datagrams(datagrams) => {

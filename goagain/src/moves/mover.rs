@@ -1,0 +1,341 @@
+//! Sending a connection to the successor.
+
+use crate::gate::Gate;
+use crate::{Connections, Guard};
+use goagain_env::{Allowance, Channel, Message, Parcel};
+use nix::poll::PollFlags;
+use std::io::{self, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use std::{error, fmt};
+
+/// A packet holds 2 KiB, and each byte of a name may be escaped by three.
+const LONGEST_NAME: usize = 500;
+
+/// The way to the successor, for all threads.
+#[derive(Clone, Debug)]
+pub(crate) struct Outgoing(Arc<Mutex<Shared>>);
+
+#[derive(Debug)]
+struct Shared {
+    way: Way,
+    /// Closes when the way opens.
+    opening: Arc<Gate>,
+}
+
+#[derive(Debug)]
+enum Way {
+    /// There is no successor, or it takes no connections.
+    None,
+    /// The successor owns, and does not serve yet: should it die now, what was moved would be lost.
+    Awaited(Channel),
+    Open(Arc<Channel>),
+}
+
+impl Outgoing {
+    pub(super) fn new() -> io::Result<Outgoing> {
+        Ok(Outgoing(Arc::new(Mutex::new(Shared { way: Way::None, opening: Arc::new(Gate::new()?) }))))
+    }
+
+    pub(super) fn await_opening(&self, channel: Channel) {
+        self.lock().way = Way::Awaited(channel);
+    }
+
+    pub(super) fn open(&self) {
+        let mut shared = self.lock();
+        shared.way = match std::mem::replace(&mut shared.way, Way::None) {
+            Way::Awaited(channel) => Way::Open(Arc::new(channel)),
+            way => way,
+        };
+        if matches!(shared.way, Way::Open(_)) {
+            shared.opening.close();
+        }
+    }
+
+    pub(super) fn close(&self) -> io::Result<()> {
+        let mut shared = self.lock();
+        shared.way = Way::None;
+        if shared.opening.is_closed() {
+            shared.opening = Arc::new(Gate::new()?);
+        }
+        Ok(())
+    }
+
+    fn channel(&self) -> Option<Arc<Channel>> {
+        match &self.lock().way {
+            Way::Open(channel) => Some(Arc::clone(channel)),
+            _ => None,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Shared> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Moves connections of one listener to the successor, from any thread; made by [`Listener::mover`](crate::Listener::mover).
+///
+/// Where [`Builder::move_connections`](crate::Builder::move_connections) was not called, by this image or by the next, nothing is
+/// ever moved, and all else is as without it.
+#[derive(Clone, Debug)]
+pub struct Mover {
+    listener: String,
+    outgoing: Option<Outgoing>,
+    connections: Connections,
+}
+
+/// What a connection that waited for a request has come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Idle {
+    /// There is something to read.
+    Readable,
+    /// The successor has it: drop yours, without `shutdown`.
+    Moved,
+    /// It is to be closed.
+    Close,
+}
+
+impl Mover {
+    pub(crate) fn new(listener: &str, outgoing: Option<Outgoing>, connections: Connections) -> Mover {
+        Mover { listener: listener.to_owned(), outgoing, connections }
+    }
+
+    /// Whether an answer may keep its connection open (`Connection: keep-alive`): while this process serves, and in a drain as
+    /// long as the connection can, or may soon, move.
+    pub fn keeps_open(&self) -> bool {
+        if !self.connections.is_draining() {
+            return true;
+        }
+        let Some(outgoing) = &self.outgoing else { return false };
+        match outgoing.lock().way {
+            Way::None => false,
+            Way::Awaited(_) => !self.connections.is_closing(),
+            Way::Open(_) => true,
+        }
+    }
+
+    /// Sends a connection to the successor, by `sendmsg(2)` with SCM_RIGHTS: one that waits for a request, with the bytes of it
+    /// that were read and not served. Never blocks. The successor's acceptor of this listener's name yields it as if just
+    /// accepted.
+    ///
+    /// After `Ok` drop yours, without `shutdown`, which would end it for the successor too. After an error it is yours as before:
+    /// serve it, or close it the ordinary way.
+    ///
+    /// # Errors
+    /// [`MoveError`]
+    pub fn offer(&self, connection: impl AsFd, unread: &[u8]) -> Result<(), MoveError> {
+        let Some(outgoing) = &self.outgoing else { return Err(MoveError::NotOpen) };
+        let Some(channel) = outgoing.channel() else { return Err(MoveError::NotOpen) };
+        if self.listener.len() > LONGEST_NAME {
+            return Err(MoveError::Name);
+        }
+        let message = Message::Moved { listener: self.listener.clone(), unread: !unread.is_empty() };
+        let file = match unread {
+            [] => None,
+            _ => Some(file_of(unread).map_err(MoveError::System)?),
+        };
+        let descriptors: Vec<BorrowedFd<'_>> =
+            [connection.as_fd()].into_iter().chain(file.as_ref().map(AsFd::as_fd)).collect();
+        match channel.send_with(&message, &descriptors) {
+            Ok(()) => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(MoveError::Full),
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                // It takes none, or has handed over in its turn, or is dead.
+                let mut shared = outgoing.lock();
+                if matches!(&shared.way, Way::Open(open) if Arc::ptr_eq(open, &channel)) {
+                    shared.way = Way::None;
+                }
+                Err(MoveError::NotOpen)
+            }
+            Err(error) => Err(MoveError::System(error)),
+        }
+    }
+
+    /// Waits for the next request (`poll`), as [`Guard::wait_readable`] does, and moves the connection as soon as there is a
+    /// successor that serves and takes it. `unread` is what was read of it and not served. For servers with a thread a
+    /// connection.
+    ///
+    /// # Errors
+    /// Those of `poll`.
+    pub fn wait(&self, guard: &mut Guard, stream: impl AsFd, unread: &[u8]) -> io::Result<Idle> {
+        let Some(outgoing) = &self.outgoing else {
+            return Ok(if guard.wait_readable(stream)? { Idle::Readable } else { Idle::Close });
+        };
+        if guard.is_primed() {
+            // What was read of it before is its stream's, and comes before all else.
+            return Ok(if guard.wait_readable(stream)? { Idle::Readable } else { Idle::Close });
+        }
+        loop {
+            // Looked at before the offer, so that nothing that opens after it is missed.
+            let opening = Arc::clone(&outgoing.lock().opening);
+            let channel = outgoing.channel();
+            let offered = self.offer(&stream, unread);
+            if offered.is_ok() {
+                guard.give_up_connection();
+                return Ok(Idle::Moved);
+            }
+            let other = match &channel {
+                Some(channel) if matches!(offered, Err(MoveError::Full)) => {
+                    Some((channel.as_fd(), PollFlags::POLLOUT))
+                }
+                None if !opening.is_closed() => Some((opening.as_fd(), PollFlags::POLLIN)),
+                // It was refused, and would be again.
+                _ => None,
+            };
+            match guard.wait_either(stream.as_fd(), other)? {
+                Some(true) => return Ok(Idle::Readable),
+                Some(false) => return Ok(Idle::Close),
+                None => {}
+            }
+        }
+    }
+
+    /// Readable, for good, once connections can be moved; for those who wait by other means than [`Mover::wait`]. It belongs to
+    /// the present term: ask anew after [`Finish::Resume`](crate::Finish::Resume). `None`: nothing will ever be moved.
+    pub fn opening(&self) -> Option<Opening> {
+        self.outgoing.as_ref().map(|outgoing| Opening(Arc::clone(&outgoing.lock().opening)))
+    }
+}
+
+/// Readable once connections can be moved: see [`Mover::opening`].
+#[derive(Clone, Debug)]
+pub struct Opening(Arc<Gate>);
+
+impl Opening {
+    /// Whether it is readable now.
+    pub fn is_open(&self) -> bool {
+        self.0.is_closed()
+    }
+}
+
+impl AsFd for Opening {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+fn file_of(unread: &[u8]) -> io::Result<Parcel> {
+    let allowance = Allowance::new(unread.len() as u64, Duration::from_secs(60));
+    Parcel::pack("", 0, allowance, |writer| writer.write_all(unread).map_err(|error| error.to_string()))
+        .map_err(io::Error::other)
+}
+
+/// Why a connection was not moved: it is the caller's as before.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum MoveError {
+    /// There is no successor that serves, or it takes no connections: not before SERVING, nor after it has handed over in its
+    /// turn.
+    NotOpen,
+    /// The successor has not taken those that were sent before; the socket's buffer is full.
+    Full,
+    /// The name of the listener is longer than 500 bytes.
+    Name,
+    /// A system call failed.
+    System(io::Error),
+}
+
+impl fmt::Display for MoveError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            MoveError::NotOpen => f.write_str("no successor takes connections now"),
+            MoveError::Full => f.write_str("the successor has not taken the connections sent before"),
+            MoveError::Name => write!(f, "expected a listener's name of at most {LONGEST_NAME} bytes"),
+            MoveError::System(error) => write!(f, "cannot move the connection: {error}"),
+        }
+    }
+}
+
+impl error::Error for MoveError {
+    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
+        match self {
+            MoveError::System(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Cut;
+    use goagain_env::Received;
+    use std::os::unix::net::UnixStream;
+
+    fn mover() -> (Mover, Outgoing, Connections) {
+        let (outgoing, connections) =
+            (Outgoing::new().unwrap(), Connections::new(Duration::ZERO, Cut::Leave).unwrap());
+        (Mover::new("http", Some(outgoing.clone()), connections.clone()), outgoing, connections)
+    }
+
+    #[test]
+    fn nothing_moves_before_the_successor_serves_or_after_it_is_gone() {
+        let (mover, outgoing, connections) = mover();
+        let (ours, mut theirs) = Channel::pair().unwrap();
+        let (client, server) = UnixStream::pair().unwrap();
+        assert!(matches!(mover.offer(&server, b""), Err(MoveError::NotOpen)));
+        outgoing.await_opening(ours);
+        connections.drain();
+        assert!(mover.keeps_open(), "it may move soon");
+        assert!(matches!(mover.offer(&server, b""), Err(MoveError::NotOpen)));
+        let opening = mover.opening().unwrap();
+        assert!(!opening.is_open());
+        outgoing.open();
+        assert!(opening.is_open());
+        mover.offer(&server, b"GET").unwrap();
+        let expected = Message::Moved { listener: "http".into(), unread: true };
+        assert_eq!(theirs.receive().unwrap(), Received::Message(expected));
+        assert_eq!(theirs.take_descriptors().len(), 2);
+        drop(theirs);
+        assert!(matches!(mover.offer(&client, b""), Err(MoveError::NotOpen)));
+        assert!(!mover.keeps_open());
+    }
+
+    #[test]
+    fn what_does_not_fit_is_given_back_and_moves_when_it_does() {
+        let (mover, outgoing, connections) = mover();
+        let (ours, mut theirs) = Channel::pair().unwrap();
+        let (_client, server) = UnixStream::pair().unwrap();
+        outgoing.await_opening(ours);
+        outgoing.open();
+        while mover.offer(&server, b"").is_ok() {}
+        assert!(matches!(mover.offer(&server, b""), Err(MoveError::Full)));
+        let (waits, mut guard) = (mover.clone(), connections.begin());
+        let waiting = std::thread::spawn(move || waits.wait(&mut guard, &server, b"").unwrap());
+        while !waiting.is_finished() {
+            theirs.receive().unwrap();
+        }
+        assert_eq!(waiting.join().unwrap(), Idle::Moved);
+        let name = "x".repeat(LONGEST_NAME + 1);
+        let long = Mover::new(&name, Some(outgoing), connections);
+        assert!(matches!(long.offer(&_client, b""), Err(MoveError::Name)));
+    }
+
+    #[test]
+    fn a_wait_ends_by_a_request_by_the_way_that_opens_or_by_the_drain() {
+        let (mover, outgoing, connections) = mover();
+        let (ours, _theirs) = Channel::pair().unwrap();
+        let wait = |mover: &Mover| {
+            let (client, server) = UnixStream::pair().unwrap();
+            let (mover, mut guard) = (mover.clone(), connections.begin());
+            let waiting =
+                std::thread::spawn(move || (mover.wait(&mut guard, &server, b"").unwrap(), server).0);
+            (client, waiting)
+        };
+        let (client, readable) = wait(&mover);
+        (&client).write_all(b"GET").unwrap();
+        assert_eq!(readable.join().unwrap(), Idle::Readable);
+        let (_client, moved) = wait(&mover);
+        outgoing.await_opening(ours);
+        outgoing.open();
+        assert_eq!(moved.join().unwrap(), Idle::Moved);
+        outgoing.close().unwrap();
+        let (_client, closed) = wait(&mover);
+        let (_other, closed_too) = wait(&Mover::new("http", None, connections.clone()));
+        connections.drain();
+        connections.close_idle();
+        assert_eq!(closed.join().unwrap(), Idle::Close);
+        assert_eq!(closed_too.join().unwrap(), Idle::Close);
+    }
+}
