@@ -159,9 +159,11 @@ impl Goagain {
     /// answers [`Turn::Serve`]. In a process that was exec'd in place it comes back when the owner has made its state, as
     /// [`take`](Goagain::take) does.
     pub fn announce(&mut self) {
+        // It may wait, and until signals are read a stop has its default action at once.
+        let has_state = self.has_state();
         self.inner.read_signals();
-        // An abort that is waiting is to be heard first, and so is what keeps the state from coming.
-        if self.step() != Turn::Prepare || !self.has_state() || self.step() != Turn::Prepare {
+        // An abort that is waiting is to be heard first.
+        if self.step() != Turn::Prepare || !has_state {
             return;
         }
         let attempt = self.inner.attempt();

@@ -6,6 +6,9 @@ pub mod drain {}
 #[doc = include_str!("../docs/failures.md")]
 pub mod failures {}
 
+#[doc = include_str!("../docs/state.md")]
+pub mod state {}
+
 #[doc = include_str!("../docs/strategy.md")]
 pub mod strategy {}
 

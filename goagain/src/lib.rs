@@ -77,6 +77,10 @@
 //! TCP, UDP, Unix sockets of every type, and any other descriptor, each by a name; [`guide::sockets`] has the kinds, what a
 //! restart may change, what holds for datagrams, and what to do for QUIC.
 //!
+//! # What crosses a restart
+//! Sockets and other descriptors, by name; bytes, by [`Goagain::offer`] and [`Goagain::take`]; idle connections, by
+//! [`Builder::move_connections`]. [`guide::state`] has the details.
+//!
 //! # Features
 //! | feature | adds |
 //! |---|---|

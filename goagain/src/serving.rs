@@ -367,11 +367,11 @@ impl Server for Serving {
     }
 
     fn state(&mut self) -> Result<Vec<Parcel>, (String, OfferError)> {
+        // First, so that no socket of an attempt before is left if a parcel cannot be made.
+        let connections = self.moves.as_mut().map(Moves::parcel).transpose();
+        let connections = connections.map_err(|error| ("".into(), OfferError::System(error.to_string())))?;
         let mut parcels = self.offers.pack()?;
-        if let Some(moves) = &mut self.moves {
-            let parcel = moves.parcel();
-            parcels.push(parcel.map_err(|error| (String::new(), OfferError::System(error.to_string())))?);
-        }
+        parcels.extend(connections);
         Ok(parcels)
     }
 

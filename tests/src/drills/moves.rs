@@ -11,6 +11,7 @@ use anyhow::{Context as _, ensure};
 use super::{Context, Drill, nothing_lost, restarts_well};
 use crate::client::{Connection, Target};
 use crate::config::StrategyKind;
+use crate::events::Event;
 use crate::http;
 use crate::service::{DEADLINE, Service};
 
@@ -36,6 +37,12 @@ pub(super) fn all() -> Vec<Drill> {
             "a successor that dies before it serves has got no connection: none is closed",
             stay,
         ),
+        Drill {
+            name: "connections_of_an_older_generation",
+            about: "what an image frees after its successor has handed over in its turn is closed the ordinary way",
+            strategies: &[StrategyKind::Single],
+            run: older,
+        },
         Drill::both(
             "connections_that_nobody_takes",
             "to an image that takes none nothing moves: they are closed the ordinary way, nothing lost",
@@ -177,6 +184,32 @@ fn after_an_answer(context: &Context) -> anyhow::Result<()> {
     let mut kept = Kept { connection, answers: 1 };
     let (last, found) = (service.generation()?, kept.ask()?);
     ensure!(found == last, "generation: expected {last}, found {found}");
+    service.end()
+}
+
+fn older(context: &Context) -> anyhow::Result<()> {
+    let mut service = context.start_with(|config| {
+        config.moves = true;
+        config.idle_ms = 200;
+    })?;
+    let (first, old) = (service.owner()?, service.generation()?);
+    let load = context.load(&service)?;
+    let mut connection = Connection::open(&target(&service)?)?;
+    connection.send("/slow?ms=2000", false)?;
+    // It has begun when the one after it is answered.
+    service.get("/")?;
+    for number in 1..=2 {
+        let generation = service.generation()?;
+        service.restart()?;
+        let released = |event: &Event| event.name == "released" && event.generation == generation;
+        service.await_event(released, DEADLINE).with_context(|| format!("restart {number}"))?;
+        service.await_event(|event| event.name == "owner" && event.generation > generation, DEADLINE)?;
+    }
+    let generation = connection.answer()?.identity().context("identity")?.generation;
+    ensure!(generation == old, "generation: expected {old}, found {generation}");
+    connection.closed()?;
+    service.await_gone(first)?;
+    nothing_lost(load)?;
     service.end()
 }
 
