@@ -169,7 +169,8 @@ impl Builder {
     }
 
     /// How long making the [state](Goagain::offer) of one restart may take, all parcels together: 10 s if not said. A function
-    /// that takes longer fails the restart when it writes next, or is done.
+    /// that takes longer fails the restart when it writes next, or is done. Under a strategy that execs it counts into the
+    /// time that the process has to be back.
     pub fn state_within(mut self, time: Duration) -> Builder {
         self.offers.within = time.min(FOR_EVER);
         self

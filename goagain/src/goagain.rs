@@ -346,6 +346,7 @@ impl Drop for Goagain {
         // The end of the channel, which follows, makes another the owner: nothing is accepted here from now on.
         self.serving.stop_accepting();
         self.serving.close_listeners(false);
+        self.serving.report_left_over();
         // Who waits for nothing else, as a loop of its own, may hold an acceptor itself.
         self.serving.unlink(Duration::ZERO);
     }

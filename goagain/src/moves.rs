@@ -117,6 +117,19 @@ impl Moves {
         lost
     }
 
+    /// Tells of what came and nobody accepted: it is closed with this process.
+    pub(crate) fn left_over(&self) -> Vec<String> {
+        let left = self
+            .arrivals
+            .iter()
+            .map(|(name, arrivals)| (name, std::iter::from_fn(|| arrivals.take()).count()));
+        left.filter(|(_, count)| *count > 0)
+            .map(|(name, count)| {
+                format!("{count} moved connections of `{name}` were closed: nobody accepted them")
+            })
+            .collect()
+    }
+
     /// The term ends: nothing is taken from now on but what has been sent by now.
     pub(crate) fn refuse_more(&mut self) -> Vec<String> {
         let Some(incoming) = &self.incoming else { return Vec::new() };

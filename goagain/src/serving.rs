@@ -257,6 +257,13 @@ impl Serving {
         self.moves.as_mut().map(|moves| moves.of_listener(listener)).transpose()
     }
 
+    /// Tells of moved connections that nobody has accepted, at the very end.
+    pub(crate) fn report_left_over(&mut self) {
+        for text in self.moves.as_ref().map(Moves::left_over).unwrap_or_default() {
+            self.warn(text);
+        }
+    }
+
     fn survive(&mut self, what: &str, result: io::Result<()>) {
         if let Err(error) = result {
             self.warn(format!("cannot {what}: {error}"));

@@ -122,8 +122,6 @@ impl Loop {
     }
 
     fn make_state(&mut self, attempt: u64, server: &mut dyn Server) -> Result<Vec<Parcel>, String> {
-        #[cfg(goagain_faults)]
-        goagain_env::fault::hit("state").map_err(|error| error.to_string())?;
         server.state().map_err(|(name, error)| {
             let report = Report::NotOffered { name, error };
             let reason = report.to_string();
