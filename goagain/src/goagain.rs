@@ -402,6 +402,20 @@ mod tests {
     }
 
     #[test]
+    fn the_first_image_finds_no_state_and_what_does_not_move_stays() {
+        let mut again = Goagain::builder(Stays).isolated().unwrap();
+        assert!(again.take("keys").unwrap().is_none());
+        assert!(again.take_fd("log").unwrap().is_none());
+        let http = again.listen("http", "127.0.0.1:0").unwrap();
+        assert!(http.arrivals().is_none() && http.mover().opening().is_none());
+        again.ready().unwrap();
+        assert!(http.mover().keeps_open());
+        again.handle().stop_gracefully();
+        again.step();
+        assert!(!http.mover().keeps_open());
+    }
+
+    #[test]
     fn a_term_that_ends_and_comes_back_in_one_step_is_no_secret() {
         let mut again = Goagain::builder(Stays).isolated().unwrap();
         let http = again.listen("http", "127.0.0.1:0").unwrap();

@@ -140,3 +140,54 @@ impl Moves {
         lost
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nix::sys::socket::{MsgFlags, send};
+    use std::os::fd::AsRawFd;
+    use std::os::unix::net::UnixStream;
+
+    fn moved(listener: &str) -> Message {
+        Message::Moved { listener: listener.into(), unread: false }
+    }
+
+    fn of(moves: &mut Moves) -> (OfListener, Channel) {
+        let (ours, theirs) = Channel::pair().unwrap();
+        moves.come_from(ours);
+        (moves.of_listener("http").unwrap(), theirs)
+    }
+
+    #[test]
+    fn what_is_no_connection_of_ours_is_told_and_hides_no_other() {
+        let mut moves = Moves::new().unwrap();
+        let (http, theirs) = of(&mut moves);
+        let (_client, server) = UnixStream::pair().unwrap();
+        let file = tempfile::tempfile().unwrap();
+        let garbage = [&[0xff; 4000], &b"\n"[..]].concat();
+        send(theirs.as_raw_fd(), &garbage, MsgFlags::empty()).unwrap();
+        theirs.send(&Message::Ready).unwrap();
+        theirs.send(&moved("http")).unwrap();
+        theirs.send_with(&moved("http"), &[file.as_fd()]).unwrap();
+        theirs.send_with(&moved("admin"), &[server.as_fd()]).unwrap();
+        theirs.send_with(&moved("http"), &[server.as_fd()]).unwrap();
+        let told = moves.take();
+        assert_eq!(told.len(), 5, "{told:?}");
+        assert!(told[4].contains("`admin`"), "{told:?}");
+        assert!(http.arrivals.take().is_some() && http.arrivals.take().is_none());
+        drop(theirs);
+        assert!(moves.take().is_empty() && moves.incoming().is_none(), "its end is no failure");
+    }
+
+    #[test]
+    fn what_was_sent_before_the_end_of_the_term_is_taken_and_no_more() {
+        let mut moves = Moves::new().unwrap();
+        let (http, theirs) = of(&mut moves);
+        let (_client, server) = UnixStream::pair().unwrap();
+        theirs.send_with(&moved("http"), &[server.as_fd()]).unwrap();
+        assert!(moves.refuse_more().is_empty());
+        assert!(theirs.send_with(&moved("http"), &[server.as_fd()]).is_err());
+        assert_eq!(moves.left_over().len(), 1);
+        assert!(http.arrivals.take().is_none());
+    }
+}
