@@ -124,6 +124,8 @@ pub use self::process::{Exit, Process};
 pub use self::reset::reset;
 pub use self::state::{State, StateError};
 pub use self::strategy::{Kin, Next, Strategy, View};
+#[cfg(feature = "tokio")]
+pub use self::sys::watched::Watched;
 
 /// The README's code is compiled, and run, with the documentation's.
 #[cfg(doctest)]

@@ -66,10 +66,8 @@ impl Acceptor {
             match error.raw_os_error().map(nix::Error::from_raw) {
                 Some(nix::Error::EAGAIN) if has_ended => return Ok(None),
                 Some(nix::Error::EAGAIN) => self.wait(Some(listener), PollTimeout::NONE)?,
-                Some(nix::Error::EMFILE | nix::Error::ENFILE | nix::Error::ENOBUFS | nix::Error::ENOMEM)
-                    if !has_ended =>
-                {
-                    self.wait(None, pressure.next())?
+                _ if is_shortage(&error) && !has_ended => {
+                    self.wait(None, PollTimeout::try_from(pressure.next()).unwrap_or(PollTimeout::MAX))?
                 }
                 _ if is_of_one(&error) => {}
                 _ => return Err(error),
@@ -90,8 +88,14 @@ impl Acceptor {
     }
 }
 
+/// Descriptors or memory are short.
+pub(crate) fn is_shortage(error: &io::Error) -> bool {
+    let short = [nix::Error::EMFILE, nix::Error::ENFILE, nix::Error::ENOBUFS, nix::Error::ENOMEM];
+    error.raw_os_error().is_some_and(|code| short.contains(&nix::Error::from_raw(code)))
+}
+
 /// What went wrong with one connection; the next may be well.
-fn is_of_one(error: &io::Error) -> bool {
+pub(crate) fn is_of_one(error: &io::Error) -> bool {
     let of_one = [
         nix::Error::EINTR,
         nix::Error::ECONNABORTED,
@@ -108,14 +112,14 @@ fn is_of_one(error: &io::Error) -> bool {
 }
 
 /// How long to wait when descriptors or memory are short: nothing tells when there are some again.
-#[derive(Default)]
-struct Pressure(u32);
+#[derive(Debug, Default)]
+pub(crate) struct Pressure(u32);
 
 impl Pressure {
-    fn next(&mut self) -> PollTimeout {
+    pub(crate) fn next(&mut self) -> Duration {
         let wait = Duration::from_millis(10 << self.0).min(Duration::from_secs(1));
         self.0 = (self.0 + 1).min(7);
-        PollTimeout::try_from(wait).unwrap_or(PollTimeout::MAX)
+        wait
     }
 }
 

@@ -263,19 +263,25 @@ impl Goagain {
     /// Those of `epoll_wait`, and [`io::ErrorKind::InvalidInput`] before [`ready`](Goagain::ready).
     pub fn drain(&mut self) -> io::Result<Finish> {
         loop {
-            match self.inner.step(&mut self.serving) {
-                Turn::Prepare => return Err(before_ready()),
-                Turn::Serve => {
-                    self.serving.begins_to_accept();
-                    return Ok(Finish::Resume);
-                }
-                Turn::Leave => return Ok(Finish::Exit),
-                _ if self.serving.connections.is_empty() || self.inner.is_drained() => {
-                    return Ok(Finish::Exit);
-                }
-                _ => self.inner.wait(&self.serving)?,
+            match self.drained()? {
+                Some(finish) => return Ok(finish),
+                None => self.inner.wait(&self.serving)?,
             }
         }
+    }
+
+    /// One step of [`Goagain::drain`]; `None`: there is more to wait for.
+    pub(crate) fn drained(&mut self) -> io::Result<Option<Finish>> {
+        Ok(match self.inner.step(&mut self.serving) {
+            Turn::Prepare => return Err(before_ready()),
+            Turn::Serve => {
+                self.serving.begins_to_accept();
+                Some(Finish::Resume)
+            }
+            Turn::Leave => Some(Finish::Exit),
+            _ if self.serving.connections.is_empty() || self.inner.is_drained() => Some(Finish::Exit),
+            _ => None,
+        })
     }
 
     /// Drains, stays the net for as long as the strategy wants, and, under a strategy that execs, execs. Comes back when
@@ -284,18 +290,26 @@ impl Goagain {
     /// # Errors
     /// Those of `epoll_wait`, and [`io::ErrorKind::InvalidInput`] before [`ready`](Goagain::ready).
     pub fn finish(&mut self) -> io::Result<Finish> {
-        self.serving.finishing = true;
         loop {
-            match self.step() {
-                Turn::Serve => return Ok(Finish::Resume),
-                Turn::Leave => {
-                    self.serving.unlink(LAST_CALLS);
-                    return Ok(Finish::Exit);
-                }
-                Turn::Prepare => return Err(before_ready()),
-                Turn::Drain(_) => self.inner.wait(&self.serving)?,
+            match self.finished()? {
+                Some(finish) => return Ok(finish),
+                None => self.inner.wait(&self.serving)?,
             }
         }
+    }
+
+    /// One step of [`Goagain::finish`]; `None`: there is more to wait for.
+    pub(crate) fn finished(&mut self) -> io::Result<Option<Finish>> {
+        self.serving.finishing = true;
+        Ok(match self.step() {
+            Turn::Serve => Some(Finish::Resume),
+            Turn::Leave => {
+                self.serving.unlink(LAST_CALLS);
+                Some(Finish::Exit)
+            }
+            Turn::Prepare => return Err(before_ready()),
+            Turn::Drain(_) => None,
+        })
     }
 
     /// Does whatever can be done without blocking, and says what the application has to do: for programs with a loop of
@@ -336,7 +350,7 @@ impl Goagain {
     }
 }
 
-fn before_ready() -> io::Error {
+pub(crate) fn before_ready() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, "not ready yet: call `ready` first")
 }
 

@@ -87,6 +87,7 @@
 //! | `single` (default) | the strategy `Single` |
 //! | `double` | the strategy `Double` |
 //! | `tracing` | every report as an event of the crate `tracing` |
+//! | `tokio` | the module `tokio`: the same life as futures, and listeners as tokio's; on Linux |
 //!
 //! # What it promises
 //! The invariants stand in the project's ARCHITECTURE.md, with the protocol. In short: as long as one image that holds the
@@ -126,6 +127,8 @@ pub mod seed;
 mod serving;
 mod socket;
 mod stream;
+#[cfg(feature = "tokio")]
+pub mod tokio;
 #[cfg(feature = "tracing")]
 mod trace;
 mod wanted;

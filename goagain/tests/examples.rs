@@ -24,6 +24,8 @@ const EXAMPLES: &[&str] = &[
     "pool",
     #[cfg(feature = "single")]
     "single",
+    #[cfg(all(feature = "single", feature = "tokio"))]
+    "tokio",
 ];
 
 /// Cargo builds the examples with the tests, into a folder beside theirs.

@@ -4,6 +4,8 @@
 //! every other Unix gets, and `--cfg goagain_portable` chooses it on Linux too, so that it can be tested there.
 
 pub(crate) mod raw;
+#[cfg(feature = "tokio")]
+pub(crate) mod watched;
 
 use std::io::IoSlice;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};

@@ -26,7 +26,7 @@ const BODY_LIMIT: usize = 1024 * 1024;
 /// The most headers that a request may have.
 const HEADERS_LIMIT: usize = 100;
 /// The longest that a slow request may be, in milliseconds.
-const SLOW_LIMIT: u64 = 60_000;
+pub(crate) const SLOW_LIMIT: u64 = 60_000;
 
 /// A stream and what was read from it beyond the last request.
 ///

@@ -1,0 +1,49 @@
+//! A server on tokio, a task a connection: `cargo run --release --example tokio --features tokio -- [ADDR]`.
+//!
+//! ADDR is `127.0.0.1:48879`, any other `ip:port`, or `unix:PATH`. `kill -USR2` restarts it, `kill -QUIT` stops it
+//! gracefully. `GET /` says which process answers; `GET /slow?ms=N` says it after N milliseconds.
+
+mod serve;
+
+use goagain::{Finish, Goagain, Single};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            serve::say(format_args!("tokio: {error:#}"));
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run() -> anyhow::Result<()> {
+    let address = serve::address_from_args()?;
+    // Before the runtime, which has threads.
+    let again = Goagain::builder(Single).observe(|observed| serve::say(observed)).start()?;
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(live(again, &address))
+}
+
+async fn live(again: Goagain, address: &str) -> anyhow::Result<()> {
+    let mut again = again.into_tokio()?;
+    let http = match again.listen("http", address) {
+        Ok(http) => http,
+        Err(error) => {
+            again.fail(error.to_string());
+            return Err(error.into());
+        }
+    };
+    let identity = serve::identity(again.generation());
+    again.ready().await?;
+    serve::say(format_args!("pid {} serves {}", std::process::id(), http.local_addr()));
+    loop {
+        let accepting = tokio::spawn(serve::tokio::serve(http.to_tokio()?, identity.as_str().into()));
+        again.wait().await?;
+        accepting.await??;
+        match again.finish().await? {
+            Finish::Exit => return Ok(()),
+            Finish::Resume => continue,
+        }
+    }
+}

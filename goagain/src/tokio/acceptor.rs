@@ -1,0 +1,94 @@
+//! Accepting, for as long as this process is the owner.
+
+use super::Stream;
+use crate::acceptor::{Mishap, Pressure};
+use crate::{Connections, Guard, Reached};
+use ::tokio::net::{TcpListener, UnixListener};
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+/// Yields connections until the term of this process ends: [`crate::Acceptor`] as futures. Made by
+/// [`Listener::to_tokio`](crate::Listener::to_tokio).
+#[derive(Debug)]
+pub struct Acceptor {
+    /// `None` once it has ended, so that the listener is not held.
+    listener: Option<Listening>,
+    ended: Reached,
+    connections: Connections,
+}
+
+/// A listener as tokio knows it.
+#[derive(Debug)]
+pub(crate) enum Listening {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+impl Listening {
+    fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<Stream>> {
+        match self {
+            Listening::Tcp(listener) => listener.poll_accept(cx).map_ok(|(stream, _)| Stream::Tcp(stream)),
+            Listening::Unix(listener) => listener.poll_accept(cx).map_ok(|(stream, _)| Stream::Unix(stream)),
+        }
+    }
+}
+
+impl Acceptor {
+    pub(crate) fn new(listener: Option<Listening>, ended: Reached, connections: Connections) -> Acceptor {
+        Acceptor { listener, ended, connections }
+    }
+
+    /// The next connection (`accept4`); `None` from the end of the term on. It can be dropped at any time, and no
+    /// connection is lost.
+    ///
+    /// What goes wrong with one connection is passed over, and when descriptors or memory are short it is tried again, as
+    /// [`crate::Acceptor`] does. `Some(Err)` is what accepting again would not mend; the acceptor has ended then.
+    ///
+    /// # Panics
+    /// If descriptors are short and the runtime was built without `enable_time`.
+    pub async fn accept(&mut self) -> Option<io::Result<(Stream, Guard)>> {
+        let mut pressure = Pressure::default();
+        loop {
+            let listener = self.listener.as_ref()?;
+            let ended = &mut self.ended;
+            let accepted = poll_fn(|cx| match Pin::new(&mut *ended).poll(cx) {
+                Poll::Ready(()) => Poll::Ready(None),
+                Poll::Pending => listener.poll_accept(cx).map(Some),
+            });
+            match accepted.await {
+                Some(Ok(stream)) => {
+                    let mut guard = self.connections.begin();
+                    if self.connections.cuts() {
+                        // Short of descriptors, it is served all the same, and is not cut.
+                        let _ = guard.let_cut(&stream);
+                    }
+                    return Some(Ok((stream, guard)));
+                }
+                Some(Err(error)) => match Mishap::of(&error) {
+                    Mishap::Short => self.wait(&mut pressure).await,
+                    Mishap::Passing | Mishap::NothingThere => {}
+                    Mishap::Lasting => {
+                        self.listener = None;
+                        return Some(Err(error));
+                    }
+                },
+                None => self.listener = None,
+            }
+        }
+    }
+
+    /// Waits for the end of the term, or for a time.
+    async fn wait(&mut self, pressure: &mut Pressure) {
+        let mut time = Box::pin(::tokio::time::sleep(pressure.next()));
+        let ended = &mut self.ended;
+        let is_over = poll_fn(|cx| match Pin::new(&mut *ended).poll(cx) {
+            Poll::Ready(()) => Poll::Ready(true),
+            Poll::Pending => time.as_mut().poll(cx).map(|()| false),
+        });
+        if is_over.await {
+            self.listener = None;
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! The waits of a connection, as futures.
+
+use super::Stream;
+use crate::{Guard, Kind};
+use ::tokio::task::yield_now;
+use ::tokio::time::sleep_until;
+use std::future::poll_fn;
+use std::io;
+use std::pin::pin;
+use std::task::Poll;
+use std::time::Instant;
+
+impl Guard {
+    /// Is done when this connection is told to go: in [its phase](Guard::told), at [its moment](Guard::told_at) of it. If
+    /// the drain is rolled back before that, it waits for the next one.
+    ///
+    /// # Panics
+    /// With a [spread](crate::Builder::spread), if the runtime was built without `enable_time`.
+    pub async fn told_to_go(&self) {
+        loop {
+            self.told().await;
+            if let Some(moment) = self.told_at().filter(|moment| *moment > Instant::now()) {
+                sleep_until(moment.into()).await;
+            }
+            if self.is_closing() {
+                return;
+            }
+            yield_now().await;
+        }
+    }
+
+    /// [`Guard::wait_readable`] as a future: `true` when there is something to read on `stream`, `false` when this
+    /// connection is told to go and there is nothing. Unless it is long-lived, the guard is idle meanwhile, and busy after
+    /// `true`.
+    ///
+    /// # Errors
+    /// The runtime is shutting down.
+    ///
+    /// # Panics
+    /// As [`Guard::told_to_go`].
+    pub async fn readable(&mut self, stream: &Stream) -> io::Result<bool> {
+        if self.kind() != Kind::LongLived {
+            self.idle();
+        }
+        let readable = {
+            let mut told = pin!(self.told_to_go());
+            // A request that is there is served, whatever else is said: so the stream is looked at first, and the kernel
+            // asked.
+            poll_fn(|cx| match stream.poll_arrived(cx) {
+                Poll::Ready(result) => Poll::Ready(result.map(|()| true)),
+                Poll::Pending => told.as_mut().poll(cx).map(|()| Ok(stream.has_arrived())),
+            })
+            .await?
+        };
+        if readable && self.kind() != Kind::LongLived {
+            self.busy();
+        }
+        Ok(readable)
+    }
+}

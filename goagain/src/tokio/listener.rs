@@ -1,0 +1,52 @@
+//! Listeners as tokio's.
+
+use super::Acceptor;
+use super::acceptor::Listening;
+use crate::{Address, DrainPhase, Listener};
+use ::tokio::net::{TcpListener, UnixListener};
+use ::tokio::runtime::Handle;
+use std::io;
+
+/// In a tokio runtime.
+impl Listener {
+    /// An acceptor for the present term, as futures. After the term has ended, and until the next, it ends at once.
+    ///
+    /// # Errors
+    /// - Before [`ready`](crate::Goagain::ready): nothing may be accepted yet.
+    /// - After the library has closed the listener: this process will not accept again.
+    /// - There is no tokio runtime here, and those of `fcntl(F_DUPFD_CLOEXEC)` and `epoll_ctl`.
+    pub fn to_tokio(&self) -> io::Result<Acceptor> {
+        // The future first: should the term end meanwhile, it knows.
+        let ended = self.connections.reached(DrainPhase::Draining);
+        let listener = match (self.is_serving()?, &self.address) {
+            (false, _) => None,
+            (true, Address::Unix(_)) => Some(Listening::Unix(self.to_tokio_unix()?)),
+            (true, _) => Some(Listening::Tcp(self.to_tokio_tcp()?)),
+        };
+        Ok(Acceptor::new(listener, ended, self.connections.clone()))
+    }
+
+    /// A duplicate as tokio's (`fcntl(F_DUPFD_CLOEXEC)`), non-blocking. As with [`Listener::to_std_tcp`] the library can
+    /// neither end nor count what is accepted on it.
+    ///
+    /// # Errors
+    /// Those of [`Listener::to_std_tcp`], of `epoll_ctl`, and if there is no tokio runtime here.
+    pub fn to_tokio_tcp(&self) -> io::Result<TcpListener> {
+        in_a_runtime()?;
+        TcpListener::from_std(self.to_std_tcp()?)
+    }
+
+    /// As [`Listener::to_tokio_tcp`], for Unix sockets.
+    ///
+    /// # Errors
+    /// Those of [`Listener::to_std_unix`], of `epoll_ctl`, and if there is no tokio runtime here.
+    pub fn to_tokio_unix(&self) -> io::Result<UnixListener> {
+        in_a_runtime()?;
+        UnixListener::from_std(self.to_std_unix()?)
+    }
+}
+
+/// tokio would panic.
+fn in_a_runtime() -> io::Result<()> {
+    Handle::try_current().map(drop).map_err(io::Error::other)
+}

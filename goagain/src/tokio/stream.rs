@@ -1,0 +1,93 @@
+//! What an acceptor yields.
+
+use ::tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use ::tokio::net::{TcpStream, UnixStream};
+use nix::sys::socket::{MsgFlags, recv};
+use std::io::{self, IoSlice};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+/// An accepted connection, as tokio's.
+#[derive(Debug)]
+pub enum Stream {
+    /// Over TCP.
+    Tcp(TcpStream),
+    /// Over a Unix socket.
+    Unix(UnixStream),
+}
+
+macro_rules! either {
+    ($stream:expr, $inner:ident => $result:expr) => {
+        match $stream {
+            Stream::Tcp($inner) => $result,
+            Stream::Unix($inner) => $result,
+        }
+    };
+}
+
+impl Stream {
+    /// Whether there is something to read, the end or an error too: the kernel is asked (`recv` with MSG_PEEK).
+    pub(crate) fn has_arrived(&self) -> bool {
+        self.peek().map_or_else(|error| error.kind() != io::ErrorKind::WouldBlock, |()| true)
+    }
+
+    /// Waits until there is. What a runtime knows of a descriptor may be out of date, and is mended then.
+    pub(crate) fn poll_arrived(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            ready!(either!(self, stream => stream.poll_read_ready(cx)))?;
+            match either!(self, stream => stream.try_io(Interest::READABLE, || self.peek())) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                // An error is told by the read that follows.
+                _ => return Poll::Ready(Ok(())),
+            }
+        }
+    }
+
+    fn peek(&self) -> io::Result<()> {
+        let flags = MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT;
+        Ok(recv(self.as_fd().as_raw_fd(), &mut [0], flags).map(drop)?)
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        either!(self.get_mut(), stream => Pin::new(stream).poll_read(cx, buffer))
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &[u8]) -> Poll<io::Result<usize>> {
+        either!(self.get_mut(), stream => Pin::new(stream).poll_write(cx, buffer))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffers: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        either!(self.get_mut(), stream => Pin::new(stream).poll_write_vectored(cx, buffers))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        either!(self, stream => stream.is_write_vectored())
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        either!(self.get_mut(), stream => Pin::new(stream).poll_flush(cx))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        either!(self.get_mut(), stream => Pin::new(stream).poll_shutdown(cx))
+    }
+}
+
+impl AsFd for Stream {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        either!(self, stream => stream.as_fd())
+    }
+}
