@@ -88,6 +88,8 @@
 //! | `double` | the strategy `Double` |
 //! | `tracing` | every report as an event of the crate `tracing` |
 //! | `tokio` | the module `tokio`: the same life as futures, and listeners as tokio's; on Linux |
+//! | `hyper` | the module `hyper`: HTTP/1.1 and HTTP/2, drained in two phases |
+//! | `axum` | the module `axum`: the same for a `Router`, and a listener for `axum::serve` |
 //!
 //! # What it promises
 //! The invariants stand in the project's ARCHITECTURE.md, with the protocol. In short: as long as one image that holds the
@@ -108,6 +110,8 @@
 #![forbid(unsafe_code)]
 
 mod acceptor;
+#[cfg(feature = "axum")]
+pub mod axum;
 mod bind;
 mod builder;
 mod callbacks;
@@ -118,6 +122,8 @@ mod fresh;
 mod gate;
 mod goagain;
 pub mod guide;
+#[cfg(feature = "hyper")]
+pub mod hyper;
 mod isolated;
 mod listener;
 mod moves;

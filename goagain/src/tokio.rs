@@ -56,7 +56,7 @@
 //! Linux, where one descriptor stands for everything that the loop waits for.
 
 mod acceptor;
-mod guard;
+pub(crate) mod guard;
 #[cfg(all(target_os = "linux", not(goagain_portable)))]
 mod life;
 mod listener;

@@ -15,6 +15,8 @@ use std::time::Duration;
 
 /// The examples that the features of this build allow.
 const EXAMPLES: &[&str] = &[
+    #[cfg(all(feature = "axum", feature = "single"))]
+    "axum",
     "custom",
     #[cfg(feature = "double")]
     "double",

@@ -55,6 +55,11 @@ impl Guard {
         Guard { connections, kind: Kind::Idle, moment: OnceLock::new(), entry: None, primed: false }
     }
 
+    /// What it is counted by.
+    pub fn connections(&self) -> &Connections {
+        &self.connections
+    }
+
     /// What the connection does.
     pub fn kind(&self) -> Kind {
         self.kind

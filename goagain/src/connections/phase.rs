@@ -7,7 +7,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 /// How far a drain has come.
@@ -30,8 +30,9 @@ pub enum DrainPhase {
 #[must_use = "a future does nothing unless it is awaited"]
 pub struct Reached {
     gate: Arc<Gate>,
-    /// Where its task waits, if one does.
+    /// Where its task waits, if one does, and how it is woken.
     place: Option<u64>,
+    waker: Option<Waker>,
 }
 
 impl Reached {
@@ -63,7 +64,7 @@ impl Reached {
 
 impl Clone for Reached {
     fn clone(&self) -> Reached {
-        Reached { gate: Arc::clone(&self.gate), place: None }
+        Reached { gate: Arc::clone(&self.gate), place: None, waker: None }
     }
 }
 
@@ -74,6 +75,11 @@ impl Future for Reached {
         if self.gate.is_closed() {
             return Poll::Ready(());
         }
+        // A task that looks often, as that of a connection does at each request, takes the lock that all share only once.
+        if self.waker.as_ref().is_some_and(|waker| waker.will_wake(context.waker())) {
+            return Poll::Pending;
+        }
+        self.waker = Some(context.waker().clone());
         let place = self.place.unwrap_or_else(|| self.gate.place());
         self.place = Some(place);
         match self.gate.is_closed_or_wakes(place, context.waker()) {
@@ -126,7 +132,7 @@ impl Gates {
     }
 
     pub(super) fn reached(&self, phase: DrainPhase) -> Reached {
-        Reached { gate: Arc::clone(&self.lock()[phase as usize]), place: None }
+        Reached { gate: Arc::clone(&self.lock()[phase as usize]), place: None, waker: None }
     }
 
     fn lock(&self) -> MutexGuard<'_, [Arc<Gate>; 3]> {
@@ -138,7 +144,7 @@ impl Gates {
 mod tests {
     use super::*;
     use std::sync::atomic::{AtomicUsize, Ordering};
-    use std::task::{Wake, Waker};
+    use std::task::Wake;
 
     #[derive(Default)]
     struct Woken(AtomicUsize);

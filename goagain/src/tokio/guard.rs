@@ -1,7 +1,7 @@
 //! The waits of a connection, as futures.
 
 use super::Stream;
-use crate::{Guard, Kind};
+use crate::{Guard, Kind, Reached};
 use ::tokio::task::yield_now;
 use ::tokio::time::sleep_until;
 use std::future::poll_fn;
@@ -17,16 +17,7 @@ impl Guard {
     /// # Panics
     /// With a [spread](crate::Builder::spread), if the runtime was built without `enable_time`.
     pub async fn told_to_go(&self) {
-        loop {
-            self.told().await;
-            if let Some(moment) = self.told_at().filter(|moment| *moment > Instant::now()) {
-                sleep_until(moment.into()).await;
-            }
-            if self.is_closing() {
-                return;
-            }
-            yield_now().await;
-        }
+        told_to_go(|| (self.told(), self.told_at(), self.is_closing())).await;
     }
 
     /// [`Guard::wait_readable`] as a future: `true` when there is something to read on `stream`, `false` when this
@@ -56,5 +47,19 @@ impl Guard {
             self.busy();
         }
         Ok(readable)
+    }
+}
+
+/// [`Guard::told_to_go`] for a guard that is asked each time anew: it may be in several hands.
+pub(crate) async fn told_to_go(ask: impl Fn() -> (Reached, Option<Instant>, bool)) {
+    loop {
+        ask().0.await;
+        if let Some(moment) = ask().1.filter(|moment| *moment > Instant::now()) {
+            sleep_until(moment.into()).await;
+        }
+        if ask().2 {
+            return;
+        }
+        yield_now().await;
     }
 }

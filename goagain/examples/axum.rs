@@ -1,0 +1,49 @@
+//! A server with axum: `cargo run --release --example axum --features axum -- [ADDR]`.
+//!
+//! ADDR is `127.0.0.1:48879`, any other `ip:port`, or `unix:PATH`. `kill -USR2` restarts it, `kill -QUIT` stops it
+//! gracefully. `GET /` says which process answers; `GET /slow?ms=N` says it after N milliseconds; `/echo` is a WebSocket.
+
+mod serve;
+
+use goagain::{Finish, Goagain, Single};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            serve::say(format_args!("axum: {error:#}"));
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run() -> anyhow::Result<()> {
+    let address = serve::address_from_args()?;
+    // Before the runtime, which has threads.
+    let again = Goagain::builder(Single).observe(|observed| serve::say(observed)).start()?;
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(live(again, &address))
+}
+
+async fn live(again: Goagain, address: &str) -> anyhow::Result<()> {
+    let mut again = again.into_tokio()?;
+    let http = match again.listen("http", address) {
+        Ok(http) => http,
+        Err(error) => {
+            again.fail(error.to_string());
+            return Err(error.into());
+        }
+    };
+    let app = serve::axum::app(serve::identity(again.generation()), again.connections());
+    again.ready().await?;
+    serve::say(format_args!("pid {} serves {}", std::process::id(), http.local_addr()));
+    loop {
+        let serving = tokio::spawn(goagain::axum::serve(http.to_tokio()?, app.clone()));
+        again.wait().await?;
+        serving.await??;
+        match again.finish().await? {
+            Finish::Exit => return Ok(()),
+            Finish::Resume => continue,
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! What the examples answer, as a router.
+
+use super::http::SLOW_LIMIT;
+use axum::Router;
+use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
+use axum::extract::{Query, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use axum::routing::{any, get};
+use goagain::{Connections, DrainPhase};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// `/`, `/slow?ms=N`, and a WebSocket at `/echo`.
+pub(crate) fn app(identity: String, connections: Connections) -> Router {
+    Router::new()
+        .route("/", get(|State(identity): State<Arc<str>>| async move { identity.to_string() }))
+        .route("/slow", get(slow))
+        .route("/echo", any(|upgrade| echo(upgrade, connections)))
+        .fallback(|| async { (StatusCode::NOT_FOUND, "there is / and /slow?ms=N\n") })
+        .method_not_allowed_fallback(|| async { (StatusCode::METHOD_NOT_ALLOWED, "expected GET or HEAD\n") })
+        .with_state(identity.into())
+}
+
+async fn slow(
+    State(identity): State<Arc<str>>,
+    Query(query): Query<HashMap<String, String>>,
+) -> Result<String, (StatusCode, &'static str)> {
+    match query.get("ms").and_then(|ms| ms.parse().ok()) {
+        Some(ms) if ms <= SLOW_LIMIT => {
+            tokio::time::sleep(Duration::from_millis(ms)).await;
+            Ok(identity.to_string())
+        }
+        _ => Err((StatusCode::BAD_REQUEST, "ms: expected a number from 0 to 60000\n")),
+    }
+}
+
+async fn echo(upgrade: WebSocketUpgrade, connections: Connections) -> Response {
+    upgrade.on_upgrade(move |socket| answer_until_parting(socket, connections))
+}
+
+/// Says every message again. A drain waits for it: it goes after its next answer, or when the long-lived are told to.
+async fn answer_until_parting(mut socket: WebSocket, connections: Connections) {
+    let mut parting = connections.reached(DrainPhase::Parting);
+    loop {
+        tokio::select! {
+            biased;
+            message = socket.recv() => match message {
+                Some(Ok(message @ (Message::Text(_) | Message::Binary(_)))) => {
+                    if socket.send(message).await.is_err() {
+                        return;
+                    }
+                    if connections.is_draining() {
+                        break;
+                    }
+                }
+                Some(Ok(_)) => {}
+                Some(Err(_)) | None => return,
+            },
+            () = &mut parting => break,
+        }
+    }
+    // 1001: going away.
+    let going = CloseFrame { code: 1001, reason: "restart".into() };
+    if socket.send(Message::Close(Some(going))).await.is_ok() {
+        // Until the client has closed too: so it reads the word before the end.
+        while let Some(Ok(_)) = socket.recv().await {}
+    }
+}

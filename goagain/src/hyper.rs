@@ -1,0 +1,80 @@
+//! HTTP/1.1 and HTTP/2 by hyper, drained in two phases.
+//!
+//! A server that is told to go in one step loses what its clients send in that moment. Here:
+//!
+//! | [phase](crate::DrainPhase) | HTTP/1.1 | HTTP/2 | upgraded |
+//! |---|---|---|---|
+//! | `Draining` | each answer says `Connection: close`; who waits for a request is still served | GOAWAY, as RFC 9113 has it for a server that goes: what was sent by then is answered | |
+//! | `Closing` | the idle are closed | who has sent nothing yet is closed | |
+//! | `Parting` | | | the word for its handler, by [`Connections::reached`](crate::Connections::reached) |
+//!
+//! A connection counts until its last byte: the drain waits for it, under its deadline, also when it was upgraded. Then it
+//! is [long-lived](crate::Kind::LongLived).
+//!
+//! ```no_run
+//! use goagain::{Finish, Goagain, Single};
+//! use hyper::{Request, Response, body::Incoming, service::service_fn};
+//! # async fn doc(again: Goagain) -> Result<(), Box<dyn std::error::Error>> {
+//!
+//! async fn hello(_: Request<Incoming>) -> Result<Response<String>, std::convert::Infallible> {
+//!     Ok(Response::new("hello\n".into()))
+//! }
+//!
+//! let mut again = again.into_tokio()?;
+//! let http = again.listen("http", "127.0.0.1:48879")?;
+//! again.ready().await?;
+//! loop {
+//!     let serving = tokio::spawn(goagain::hyper::serve(http.to_tokio()?, service_fn(hello)));
+//!     again.wait().await?;
+//!     serving.await??;
+//!     match again.finish().await? {
+//!         Finish::Exit => return Ok(()),
+//!         Finish::Resume => continue,
+//!     }
+//! }
+//! # }
+//! ```
+//!
+//! For TLS, or whatever else stands between the socket and HTTP, accept on your own and hand each connection to
+//! [`serve_connection`].
+
+mod body;
+mod connection;
+pub(crate) mod counted;
+mod service;
+
+pub use body::Body;
+pub use connection::{serve_connection, serve_connection_with};
+pub use counted::Counted;
+
+use crate::tokio::Acceptor;
+use ::hyper::body::{Body as HttpBody, Incoming};
+use ::hyper::service::Service;
+use ::hyper::{Request, Response};
+use std::error::Error;
+use std::io;
+
+/// What a service or a body fails with, as hyper takes it.
+pub type BoxError = Box<dyn Error + Send + Sync>;
+
+/// Accepts until the term ends, and serves each connection in a task of its own, by HTTP/1.1 or HTTP/2 as the client
+/// wants it. The tasks live on; [`finish`](crate::tokio::Goagain::finish) waits for them.
+///
+/// # Errors
+/// What accepting again would not mend.
+pub async fn serve<S, B>(mut acceptor: Acceptor, service: S) -> io::Result<()>
+where
+    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+    S::Future: Send,
+    S::Error: Into<BoxError>,
+    B: HttpBody + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<BoxError>,
+{
+    while let Some(accepted) = acceptor.accept().await {
+        let (stream, guard) = accepted?;
+        // What goes wrong with one connection is its client's affair.
+        ::tokio::spawn(serve_connection(stream, guard, service.clone()));
+    }
+    Ok(())
+}

@@ -1,0 +1,84 @@
+//! One connection, from its first request to its last.
+
+use super::BoxError;
+use super::counted::{Counted, Work};
+use super::service::Drained;
+use crate::{DrainPhase, Guard};
+use ::hyper::body::{Body as HttpBody, Incoming};
+use ::hyper::service::Service;
+use ::hyper::{Request, Response};
+use ::tokio::io::{AsyncRead, AsyncWrite};
+use ::tokio::task::yield_now;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto::Builder;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::task::Poll;
+
+/// Serves one connection, by HTTP/1.1 or HTTP/2 as the client wants it, and drains it in two phases. An upgrade takes
+/// `guard` along.
+///
+/// # Errors
+/// What the connection ended with: a client that went away, or did not speak HTTP.
+pub async fn serve_connection<I, S, B>(io: I, guard: Guard, service: S) -> Result<(), BoxError>
+where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+    S::Future: Send,
+    S::Error: Into<BoxError>,
+    B: HttpBody + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<BoxError>,
+{
+    let mut builder = Builder::new(TokioExecutor::new());
+    // For WebSockets over HTTP/2 (RFC 8441), as axum does.
+    builder.http2().enable_connect_protocol();
+    serve_connection_with(&builder, io, guard, service).await
+}
+
+/// [`serve_connection`] with settings of yours: timeouts, sizes, one version of HTTP alone.
+///
+/// # Errors
+/// As [`serve_connection`].
+pub async fn serve_connection_with<I, S, B>(
+    builder: &Builder<TokioExecutor>,
+    io: I,
+    guard: Guard,
+    service: S,
+) -> Result<(), BoxError>
+where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+    S::Future: Send,
+    S::Error: Into<BoxError>,
+    B: HttpBody + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<BoxError>,
+{
+    let mut draining = guard.connections().reached(DrainPhase::Draining);
+    let work = Work::new(guard);
+    let idle = work.clone();
+    let mut told = pin!(idle.told_to_go());
+    let service = Drained::new(service, work.clone());
+    let speaks_http2 = service.speaks_http2();
+    let io = TokioIo::new(Counted::new(io, work));
+    let mut connection = pin!(builder.serve_connection_with_upgrades(io, service));
+    let ended = poll_fn(|cx| {
+        if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
+            return Poll::Ready(Some(ended));
+        }
+        let drains = Pin::new(&mut draining).poll(cx).is_ready();
+        let is_told = drains && (speaks_http2() || told.as_mut().poll(cx).is_ready());
+        if is_told { Poll::Ready(None) } else { Poll::Pending }
+    });
+    if let Some(ended) = ended.await {
+        return ended;
+    }
+    // A request that is there is served, whatever else is said: the runtime asks the kernel once more, and hyper looks.
+    yield_now().await;
+    if let Poll::Ready(ended) = poll_fn(|cx| Poll::Ready(connection.as_mut().poll(cx))).await {
+        return ended;
+    }
+    connection.as_mut().graceful_shutdown();
+    connection.await
+}

@@ -1,0 +1,81 @@
+//! The application's service, with what a drain has to say in every answer.
+
+use super::Body;
+use super::counted::{InRequest, Work};
+use ::hyper::body::Incoming;
+use ::hyper::header::{CONNECTION, HeaderValue};
+use ::hyper::service::Service;
+use ::hyper::{Request, Response, StatusCode, Version};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, ready};
+
+/// Counts the requests, and closes their connection by the answers of a drain.
+#[derive(Clone, Debug)]
+pub(crate) struct Drained<S> {
+    service: S,
+    work: Work,
+    speaks_http2: Arc<AtomicBool>,
+}
+
+impl<S> Drained<S> {
+    pub(crate) fn new(service: S, work: Work) -> Drained<S> {
+        Drained { service, work, speaks_http2: Arc::default() }
+    }
+
+    /// Whether a request has come by HTTP/2; before the first one nobody knows.
+    pub(crate) fn speaks_http2(&self) -> impl Fn() -> bool + Send + use<S> {
+        let speaks_http2 = Arc::clone(&self.speaks_http2);
+        move || speaks_http2.load(Ordering::Relaxed)
+    }
+}
+
+impl<S, B> Service<Request<Incoming>> for Drained<S>
+where
+    S: Service<Request<Incoming>, Response = Response<B>>,
+{
+    type Response = Response<Body<B>>;
+    type Error = S::Error;
+    type Future = Answer<S::Future>;
+
+    fn call(&self, request: Request<Incoming>) -> Answer<S::Future> {
+        let http2 = request.version() >= Version::HTTP_2;
+        if http2 {
+            self.speaks_http2.store(true, Ordering::Relaxed);
+        }
+        let under_way = Some(self.work.begin());
+        Answer { answer: self.service.call(request), work: self.work.clone(), under_way, http2 }
+    }
+}
+
+pin_project_lite::pin_project! {
+    /// An answer that is being made.
+    pub(crate) struct Answer<F> {
+        #[pin]
+        answer: F,
+        work: Work,
+        under_way: Option<InRequest>,
+        http2: bool,
+    }
+}
+
+impl<F, B, E> Future for Answer<F>
+where
+    F: Future<Output = Result<Response<B>, E>>,
+{
+    type Output = Result<Response<Body<B>>, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let mut response = ready!(this.answer.poll(cx))?;
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            this.work.upgrade();
+        } else if !*this.http2 && this.work.is_draining() {
+            // HTTP/2 has GOAWAY for it.
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        let under_way = this.under_way.take().unwrap_or_else(|| this.work.begin());
+        Poll::Ready(Ok(response.map(|body| Body::new(body, under_way))))
+    }
+}
