@@ -3,6 +3,8 @@
 //! ADDR is `127.0.0.1:48879`, any other `ip:port`, or `unix:PATH`. `kill -USR2` restarts it, `kill -QUIT` stops it
 //! gracefully. `GET /` says which process answers; `GET /slow?ms=N` says it after N milliseconds; `/echo` is a WebSocket.
 
+#[path = "serve/app.rs"]
+mod app;
 mod serve;
 
 use goagain::{Finish, Goagain, Single};
@@ -34,7 +36,7 @@ async fn live(again: Goagain, address: &str) -> anyhow::Result<()> {
             return Err(error.into());
         }
     };
-    let app = serve::axum::app(serve::identity(again.generation()), again.connections());
+    let app = app::app(serve::identity(again.generation()), again.connections());
     again.ready().await?;
     serve::say(format_args!("pid {} serves {}", std::process::id(), http.local_addr()));
     loop {

@@ -4,6 +4,8 @@
 //! gracefully. `GET /` says which process answers; `GET /slow?ms=N` says it after N milliseconds.
 
 mod serve;
+#[path = "serve/tasks.rs"]
+mod tasks;
 
 use goagain::{Finish, Goagain, Single};
 use std::process::ExitCode;
@@ -38,7 +40,7 @@ async fn live(again: Goagain, address: &str) -> anyhow::Result<()> {
     again.ready().await?;
     serve::say(format_args!("pid {} serves {}", std::process::id(), http.local_addr()));
     loop {
-        let accepting = tokio::spawn(serve::tokio::serve(http.to_tokio()?, identity.as_str().into()));
+        let accepting = tokio::spawn(tasks::serve(http.to_tokio()?, identity.as_str().into()));
         again.wait().await?;
         accepting.await??;
         match again.finish().await? {

@@ -39,8 +39,8 @@
 //! # }
 //! ```
 //!
-//! Spawn it beside [`wait`](crate::tokio::Goagain::wait) and [`finish`](crate::tokio::Goagain::finish): it ends after the
-//! second phase has begun.
+//! Spawn it beside [`wait`](crate::tokio::Goagain::wait) and [`finish`](crate::tokio::Goagain::finish), and abort it after
+//! them: where all connections have gone by themselves, there is no second phase to end it.
 //!
 //! # WebSockets
 //! An upgraded connection is waited for, under the deadline of the drain. Its handler is told by

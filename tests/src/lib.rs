@@ -1,6 +1,6 @@
 //! The drill harness: starts real servers, restarts them under load and watches what happens.
 //!
-//! - A drill server is told what to do by [`config`] and says what happens by [`events`]; the harness collects
+//! - A drill server is told what to do by [`config`] and says what happens by [`events`] and [`reports`]; the harness collects
 //!   them in an [`inbox`].
 //! - A [`service`] is a server in a temporary folder: its [`image`] is deployed by rename, its processes are
 //!   followed by pidfd ([`process`], [`procfs`]) and ended and reaped when the drill is over.
@@ -14,6 +14,7 @@
 
 pub mod config;
 pub mod events;
+pub mod reports;
 
 pub mod image;
 pub mod inbox;
@@ -35,6 +36,8 @@ pub mod summary;
 
 pub mod drills;
 pub mod faults;
+#[cfg(feature = "runtimes")]
+pub mod runtimes;
 
 pub mod model;
 pub mod parcels;

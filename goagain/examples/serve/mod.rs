@@ -1,12 +1,6 @@
 //! The server of the examples: a thread for accepting, a thread a connection, HTTP/1.1 with keep-alive.
 
-#[cfg(feature = "axum")]
-#[allow(dead_code, reason = "for the examples with axum")]
-pub(crate) mod axum;
 pub(crate) mod http;
-#[cfg(feature = "tokio")]
-#[allow(dead_code, reason = "for the examples on a runtime")]
-pub(crate) mod tokio;
 
 use goagain::{Acceptor, Guard, Idle, Mover, Stream};
 use std::fmt::Display;

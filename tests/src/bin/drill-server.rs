@@ -14,12 +14,11 @@ mod sockets;
 
 use crate::sockets::Socket;
 use anyhow::Context as _;
-use goagain::{
-    Builder, Cut, Double, Finish, Goagain, Handle, InFlight, Next, Observed, Report, Single, Strategy, View,
-};
+use goagain::{Builder, Cut, Double, Finish, Goagain, Handle, Next, Single, Strategy, View};
 use goagain_tests::config::{ServerConfig, StrategyKind};
 use goagain_tests::events::{Emitter, Event};
 use goagain_tests::long_lived::{self, STREAM, STUBBORN};
+use goagain_tests::reports;
 use nix::sys::socket::{MsgFlags, send};
 use serde_json::{Value, json};
 use std::os::fd::AsRawFd;
@@ -208,41 +207,8 @@ fn configure(
             }
         })
         .observe(move |observed| {
-            for_reports.emit(&event(generation.get().copied().unwrap_or(0), observed));
+            for_reports.emit(&reports::event(generation.get().copied().unwrap_or(0), observed));
         }))
-}
-
-fn event(generation: u64, observed: &Observed) -> Event {
-    let (name, detail) = match &observed.report {
-        Report::Requested => ("requested", Value::Null),
-        Report::Refused { reason } => ("refused", json!({ "reason": reason })),
-        Report::Spawned { pid } => ("spawned", json!({ "pid": pid.as_raw() })),
-        Report::Ready => ("ready_received", Value::Null),
-        Report::Committed => ("committed", Value::Null),
-        Report::Serving => ("serving", Value::Null),
-        Report::Failed { reason } => ("failed", json!({ "reason": reason })),
-        Report::RolledBack { reason } => ("rolled_back", json!({ "reason": reason })),
-        Report::TookOver { reason } => ("took_over", json!({ "reason": reason })),
-        Report::Draining { stop } => ("draining", json!({ "reason": stop.to_string() })),
-        Report::CutOff { in_flight } => {
-            let InFlight { idle, in_request, long_lived } = *in_flight;
-            ("cut_off", json!({ "idle": idle, "in_request": in_request, "long_lived": long_lived }))
-        }
-        Report::Released => ("released", Value::Null),
-        Report::Settled => ("settled", Value::Null),
-        Report::Callback { callback, error } => {
-            ("callback_failed", json!({ "reason": error, "of": callback }))
-        }
-        Report::NotOffered { name, error } => {
-            ("not_offered", json!({ "name": name, "reason": error.to_string() }))
-        }
-        Report::Dropped { name } => ("dropped", json!({ "name": name })),
-        Report::Added { name } => ("added", json!({ "name": name })),
-        Report::Warning { text } => ("warning", json!({ "reason": text })),
-        Report::Signalled { signal } => ("signalled", json!({ "signal": signal.to_string() })),
-        other => ("report", json!({ "reason": other.to_string() })),
-    };
-    Event::new(generation, name).attempt(observed.attempt).detail(detail)
 }
 
 fn addresses(sockets: &[Socket]) -> Value {

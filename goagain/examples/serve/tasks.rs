@@ -1,6 +1,6 @@
 //! The same server in a tokio runtime: a task for accepting, a task a connection.
 
-use super::http::{self, Reader};
+use crate::serve::http::{self, Reader};
 use goagain::Guard;
 use goagain::tokio::{Acceptor, Stream};
 use std::io::{self, Read};

@@ -1,8 +1,8 @@
 //! What the examples answer, as a router.
 
-use super::http::SLOW_LIMIT;
+use crate::serve::http::SLOW_LIMIT;
 use axum::Router;
-use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
+use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -37,34 +37,28 @@ async fn slow(
 }
 
 async fn echo(upgrade: WebSocketUpgrade, connections: Connections) -> Response {
-    upgrade.on_upgrade(move |socket| answer_until_parting(socket, connections))
+    upgrade.on_upgrade(move |socket| answer_until_closed(socket, connections))
 }
 
-/// Says every message again. A drain waits for it: it goes after its next answer, or when the long-lived are told to.
-async fn answer_until_parting(mut socket: WebSocket, connections: Connections) {
+/// Says every word again, and `restart` when it is time to go. Then the client closes: a server that did would leave a word
+/// that is under way without its answer. A drain waits for it, under its deadline.
+async fn answer_until_closed(mut socket: WebSocket, connections: Connections) {
     let mut parting = connections.reached(DrainPhase::Parting);
+    let mut told = false;
     loop {
-        tokio::select! {
-            biased;
+        let answer = tokio::select! {
             message = socket.recv() => match message {
-                Some(Ok(message @ (Message::Text(_) | Message::Binary(_)))) => {
-                    if socket.send(message).await.is_err() {
-                        return;
-                    }
-                    if connections.is_draining() {
-                        break;
-                    }
-                }
-                Some(Ok(_)) => {}
+                Some(Ok(word @ (Message::Text(_) | Message::Binary(_)))) => word,
+                Some(Ok(_)) => continue,
                 Some(Err(_)) | None => return,
             },
-            () = &mut parting => break,
+            () = &mut parting, if !told => {
+                told = true;
+                Message::text("restart")
+            }
+        };
+        if socket.send(answer).await.is_err() {
+            return;
         }
-    }
-    // 1001: going away.
-    let going = CloseFrame { code: 1001, reason: "restart".into() };
-    if socket.send(Message::Close(Some(going))).await.is_ok() {
-        // Until the client has closed too: so it reads the word before the end.
-        while let Some(Ok(_)) = socket.recv().await {}
     }
 }

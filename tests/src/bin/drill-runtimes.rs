@@ -1,0 +1,124 @@
+//! The servers on a runtime that the drills restart: what the examples serve, with what they have no need of, reports and a
+//! choice of strategy. Which one is said by the configuration's `behaviour`.
+#![allow(clippy::print_stderr, reason = "the harness shows what a server said when a drill fails")]
+
+#[path = "../../../goagain/examples/serve/app.rs"]
+mod app;
+#[path = "../../../goagain/examples/serve/mod.rs"]
+mod serve;
+#[path = "../../../goagain/examples/serve/tasks.rs"]
+mod tasks;
+
+use anyhow::bail;
+use axum::middleware::from_fn_with_state;
+use goagain::{Connections, Double, DrainPhase, Finish, Goagain, Listener, Single};
+use goagain_tests::config::{ServerConfig, StrategyKind};
+use goagain_tests::events::{Emitter, Event};
+use goagain_tests::reports;
+use serde_json::{Value, json};
+use std::io;
+use std::process::ExitCode;
+use std::sync::{Arc, OnceLock};
+use tokio::runtime::Builder;
+use tokio::task::JoinHandle;
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("drill-runtimes {}: {error:#}", std::process::id());
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run() -> anyhow::Result<()> {
+    let config = ServerConfig::load()?;
+    let emitter = Emitter::new(&config.events);
+    emitter.emit(&Event::new(0, "started"));
+    let builder = match config.strategy {
+        StrategyKind::Single => Goagain::builder(Single),
+        StrategyKind::Double => Goagain::builder(Double),
+        StrategyKind::Standby => bail!("strategy: expected single or double, found standby"),
+    };
+    let generation = Arc::new(OnceLock::new());
+    let (number, for_reports) = (Arc::clone(&generation), emitter.try_clone()?);
+    let again = builder
+        .ready_within(config.ready_within())
+        .drain_within(config.drain_within())
+        .idle_grace(config.idle_grace())
+        .probation(config.probation())
+        .back_within(config.back_within())
+        .observe(move |observed| {
+            for_reports.emit(&reports::event(number.get().copied().unwrap_or(0), observed));
+        })
+        .start()?;
+    generation.get_or_init(|| again.generation());
+    // The flavour alternates, so that each server is seen in both.
+    let mut runtime = match again.generation() % 2 {
+        0 => Builder::new_multi_thread(),
+        _ => Builder::new_current_thread(),
+    };
+    runtime.enable_all().build()?.block_on(live(again, &config, &emitter))
+}
+
+async fn live(again: Goagain, config: &ServerConfig, emitter: &Emitter) -> anyhow::Result<()> {
+    let number = again.generation();
+    let emit = |name: &str, detail: Value| emitter.emit(&Event::new(number, name).detail(detail));
+    let mut again = again.into_tokio()?;
+    let mut listeners = Vec::new();
+    for (name, address) in &config.listen {
+        listeners.push(again.listen(name, address)?);
+    }
+    let server = Server {
+        kind: config.behaviour.clone(),
+        identity: serve::identity(number),
+        connections: again.connections(),
+    };
+    let addresses: Value = listeners
+        .iter()
+        .map(|listener| (listener.name().to_owned(), json!(listener.local_addr().to_string())))
+        .collect();
+    emit("ready", json!({ "addresses": addresses }));
+    again.ready().await?;
+    loop {
+        let serving =
+            listeners.iter().map(|listener| server.serve(listener)).collect::<io::Result<Vec<_>>>()?;
+        emit("owner", json!({ "addresses": addresses }));
+        again.wait().await?;
+        let finish = again.finish().await?;
+        for task in serving {
+            // axum's own serve ends with the second phase of a drain, which need not come.
+            task.abort();
+            task.await.or_else(|error| if error.is_cancelled() { Ok(Ok(())) } else { Err(error) })??;
+        }
+        if finish == Finish::Exit {
+            break;
+        }
+    }
+    emit("leaving", Value::Null);
+    Ok(())
+}
+
+struct Server {
+    kind: String,
+    identity: String,
+    connections: Connections,
+}
+
+impl Server {
+    fn serve(&self, listener: &Listener) -> io::Result<JoinHandle<io::Result<()>>> {
+        let app = || app::app(self.identity.clone(), self.connections.clone());
+        Ok(match self.kind.as_str() {
+            "tokio" => tokio::spawn(tasks::serve(listener.to_tokio()?, self.identity.as_str().into())),
+            "axum" => tokio::spawn(goagain::axum::serve(listener.to_tokio()?, app())),
+            "axum_serve" => {
+                let app = app().layer(from_fn_with_state(self.connections.clone(), goagain::axum::drain));
+                let closing = self.connections.reached(DrainPhase::Closing);
+                let serving = axum::serve(listener.to_axum()?, app).with_graceful_shutdown(closing);
+                tokio::spawn(serving.into_future())
+            }
+            other => return Err(io::Error::other(format!("behaviour: expected a server, found `{other}`"))),
+        })
+    }
+}

@@ -1,0 +1,81 @@
+//! The servers on a runtime, each restarted while fifty clients of a real client library keep their connections: no request
+//! fails, and none is sent twice.
+
+mod clients;
+mod http2;
+mod web;
+mod websocket;
+
+use anyhow::{Context as _, ensure};
+
+use self::clients::{Clients, NUMBER, Tally};
+use crate::drills::{Context, Drill, nothing_lost};
+use crate::service::Service;
+
+/// How often each server is restarted.
+const RESTARTS: usize = 20;
+
+/// All drills of servers on a runtime.
+pub fn all() -> Vec<Drill> {
+    vec![
+        Drill::both("tokio", "the example `tokio`, with reqwest and an open load", tokio),
+        Drill::both("axum", "the example `axum`, with reqwest", |context| {
+            drill(context, "axum", web::clients)
+        }),
+        Drill::both("axum_serve", "axum's own serve, with reqwest", |context| {
+            drill(context, "axum_serve", web::clients)
+        }),
+        Drill::both("axum_http2", "the example `axum`, with h2", |context| {
+            drill(context, "axum", http2::clients)
+        }),
+        Drill::both("axum_websocket", "the example `axum`, with tungstenite", |context| {
+            drill(context, "axum", websocket::clients)
+        }),
+    ]
+}
+
+fn tokio(context: &Context) -> anyhow::Result<()> {
+    let mut service = start(context, "tokio")?;
+    let load = context.load(&service)?;
+    restarts(context, &mut service, web::clients)?;
+    nothing_lost(load)?;
+    service.end()
+}
+
+fn drill(
+    context: &Context,
+    behaviour: &str,
+    clients: fn(&str) -> anyhow::Result<Clients>,
+) -> anyhow::Result<()> {
+    let mut service = start(context, behaviour)?;
+    restarts(context, &mut service, clients)?;
+    service.end()
+}
+
+/// Starts the server that `behaviour` names, with more grace than any client is idle.
+fn start(context: &Context, behaviour: &str) -> anyhow::Result<Service> {
+    context.start_with(|config| {
+        config.behaviour = behaviour.to_owned();
+        config.idle_ms = 10_000;
+    })
+}
+
+/// Restarts the service under its clients.
+fn restarts(
+    context: &Context,
+    service: &mut Service,
+    clients: fn(&str) -> anyhow::Result<Clients>,
+) -> anyhow::Result<()> {
+    let address = service.address("http")?;
+    let clients = clients(address.strip_prefix("tcp:").context("expected a TCP address")?)?;
+    for number in 1..=RESTARTS {
+        service.restart_and_settle().with_context(|| format!("restart {number}"))?;
+        // Each has lost its connection, and has another.
+        clients.await_answers(clients.answered())?;
+    }
+    let Tally { requests, connections } = clients.finish()?;
+    let fewest = NUMBER * (RESTARTS + 1);
+    ensure!(connections >= fewest, "connections: expected {fewest} or more, found {connections}");
+    context.note(format!("{requests} requests on {connections} connections, none lost, none sent twice"));
+    Ok(())
+}
