@@ -48,8 +48,10 @@
 //! `Connections` is a handle for the router's state. A stream within HTTP, a long answer, is a request: tell its handler by
 //! `DrainPhase::Closing`.
 
-use crate::hyper::counted::Work;
-use crate::hyper::{self, Counted};
+pub use crate::counted::Counted;
+
+use crate::counted::Work;
+use crate::hyper;
 use crate::tokio::{Acceptor, Stream};
 use crate::{Address, Connections, Listener};
 use ::axum::Router;

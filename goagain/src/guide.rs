@@ -1,5 +1,8 @@
 //! Pages to read.
 
+#[doc = include_str!("../docs/servers.md")]
+pub mod servers {}
+
 #[doc = include_str!("../docs/drain.md")]
 pub mod drain {}
 

@@ -40,12 +40,10 @@
 
 mod body;
 mod connection;
-pub(crate) mod counted;
 mod service;
 
 pub use body::Body;
 pub use connection::{serve_connection, serve_connection_with};
-pub use counted::Counted;
 
 use crate::tokio::Acceptor;
 use ::hyper::body::{Body as HttpBody, Incoming};

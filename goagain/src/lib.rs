@@ -58,6 +58,9 @@
 //! Then `kill -USR2` restarts it; HUP and USR1 run callbacks, INT and TERM stop it now, QUIT gracefully. What a drain waits
 //! for, in which order, and how it ends: [`guide::drain`].
 //!
+//! # Which server
+//! The one above has threads. For tokio, axum, hyper, tonic, actix-web, a loop of your own: [`guide::servers`].
+//!
 //! # Which strategy
 #![cfg_attr(
     feature = "single",
@@ -90,6 +93,7 @@
 //! | `tokio` | the module `tokio`: the same life as futures, and listeners as tokio's; on Linux |
 //! | `hyper` | the module `hyper`: HTTP/1.1 and HTTP/2, drained in two phases |
 //! | `axum` | the module `axum`: the same for a `Router`, and a listener for `axum::serve` |
+//! | `actix` | the module `actix`: the same for actix-web |
 //!
 //! # What it promises
 //! The invariants stand in the project's ARCHITECTURE.md, with the protocol. In short: as long as one image that holds the
@@ -110,12 +114,16 @@
 #![forbid(unsafe_code)]
 
 mod acceptor;
+#[cfg(feature = "actix")]
+pub mod actix;
 #[cfg(feature = "axum")]
 pub mod axum;
 mod bind;
 mod builder;
 mod callbacks;
 mod connections;
+#[cfg(any(feature = "actix", feature = "hyper"))]
+mod counted;
 mod datagrams;
 mod error;
 mod fresh;

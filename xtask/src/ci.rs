@@ -22,12 +22,16 @@ pub(crate) struct Options {
 }
 
 /// The feature sets of `goagain` that are linted on their own.
-const FEATURES: [&[&str]; 6] = [
+const FEATURES: [&[&str]; 10] = [
     &["--no-default-features"],
     &["--no-default-features", "--features", "single"],
     &["--no-default-features", "--features", "double"],
     &["--no-default-features", "--features", "single,double"],
     &["--features", "tracing"],
+    &["--features", "tokio"],
+    &["--features", "hyper"],
+    &["--features", "axum"],
+    &["--features", "actix"],
     &["--all-features"],
 ];
 
@@ -59,6 +63,13 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
     steps.push((
         "clippy of the workspace".to_owned(),
         cmd!(shell, "{cargo} clippy --quiet --workspace --all-targets -- -D warnings"),
+    ));
+    steps.push((
+        "clippy of the drills of runtimes".to_owned(),
+        cmd!(
+            shell,
+            "{cargo} clippy --quiet --package goagain-tests --all-targets --features runtimes -- -D warnings"
+        ),
     ));
     for (name, step) in steps {
         if !quietly(&name, step)? {

@@ -1,6 +1,6 @@
 //! An answer's body, which ends its request.
 
-use super::counted::InRequest;
+use crate::counted::InRequest;
 use ::hyper::body::{Body as HttpBody, Frame, SizeHint};
 use std::pin::Pin;
 use std::task::{Context, Poll};

@@ -1,8 +1,8 @@
 //! One connection, from its first request to its last.
 
 use super::BoxError;
-use super::counted::{Counted, Work};
 use super::service::Drained;
+use crate::counted::{Counted, Work};
 use crate::{DrainPhase, Guard};
 use ::hyper::body::{Body as HttpBody, Incoming};
 use ::hyper::service::Service;
@@ -57,8 +57,7 @@ where
 {
     let mut draining = guard.connections().reached(DrainPhase::Draining);
     let work = Work::new(guard);
-    let idle = work.clone();
-    let mut told = pin!(idle.told_to_go());
+    let mut told = pin!(work.clone().told_to_go());
     let service = Drained::new(service, work.clone());
     let speaks_http2 = service.speaks_http2();
     let io = TokioIo::new(Counted::new(io, work));

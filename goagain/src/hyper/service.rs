@@ -1,7 +1,7 @@
 //! The application's service, with what a drain has to say in every answer.
 
 use super::Body;
-use super::counted::{InRequest, Work};
+use crate::counted::{InRequest, Work};
 use ::hyper::body::Incoming;
 use ::hyper::header::{CONNECTION, HeaderValue};
 use ::hyper::service::Service;

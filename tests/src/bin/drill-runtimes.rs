@@ -4,10 +4,16 @@
 
 #[path = "../../../goagain/examples/serve/app.rs"]
 mod app;
+#[path = "../../../goagain/examples/serve/health.rs"]
+mod health;
 #[path = "../../../goagain/examples/serve/mod.rs"]
 mod serve;
 #[path = "../../../goagain/examples/serve/tasks.rs"]
 mod tasks;
+#[path = "../../../goagain/examples/serve/tls.rs"]
+mod tls;
+#[path = "../../../goagain/examples/serve/workers.rs"]
+mod workers;
 
 use anyhow::bail;
 use axum::middleware::from_fn_with_state;
@@ -117,6 +123,21 @@ impl Server {
                 let closing = self.connections.reached(DrainPhase::Closing);
                 let serving = axum::serve(listener.to_axum()?, app).with_graceful_shutdown(closing);
                 tokio::spawn(serving.into_future())
+            }
+            "axum_tls" => {
+                let tls = tls::acceptor().map_err(io::Error::other)?;
+                tokio::spawn(tls::serve(listener.to_tokio()?, tls, app()))
+            }
+            "tonic" => {
+                let app = app().merge(health::routes(&self.connections));
+                tokio::spawn(goagain::axum::serve(listener.to_tokio()?, app))
+            }
+            "actix" => {
+                let workers = workers::start(listener, &self.identity);
+                let joined = |worker: std::thread::JoinHandle<_>| {
+                    worker.join().unwrap_or_else(|_| Err(io::Error::other("a worker panicked")))
+                };
+                tokio::task::spawn_blocking(move || workers.into_iter().try_for_each(joined))
             }
             other => return Err(io::Error::other(format!("behaviour: expected a server, found `{other}`"))),
         })

@@ -1,26 +1,48 @@
 //! HTTP/2, by h2.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use anyhow::{Context as _, ensure};
 use bytes::Bytes;
 use h2::Reason;
 use h2::client::{SendRequest, handshake};
 use http::Request;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
 
 use super::clients::{Clients, Seat, THINKS, Tally};
 use crate::http::Identity;
 
 pub(super) fn clients(address: &str) -> anyhow::Result<Clients> {
-    Clients::start(address, client)
+    Clients::start(address, |address, seat| client(address, seat, |stream| async { Ok(stream) }))
+}
+
+/// The same by TLS.
+pub(super) fn tls_clients(address: &str) -> anyhow::Result<Clients> {
+    let mut tls = super::tls::trusting()?;
+    tls.alpn_protocols = vec![b"h2".to_vec()];
+    let tls = TlsConnector::from(Arc::new(tls));
+    Clients::start(address, move |address, seat| {
+        let tls = tls.clone();
+        client(address, seat, move |stream| {
+            let connecting = tls.connect(address.ip().into(), stream);
+            async { Ok(connecting.await?) }
+        })
+    })
 }
 
 /// One request after another, on a connection until the server says GOAWAY: what was sent by then has to be answered.
-async fn client(address: SocketAddr, seat: Seat) -> anyhow::Result<Tally> {
+async fn client<C, F, I>(address: SocketAddr, seat: Seat, secure: C) -> anyhow::Result<Tally>
+where
+    C: Fn(TcpStream) -> F,
+    F: Future<Output = anyhow::Result<I>>,
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let mut tally = Tally::default();
     while !seat.is_over() {
-        let (mut sender, connection) = handshake(TcpStream::connect(address).await?).await?;
+        let (mut sender, connection) = handshake(secure(TcpStream::connect(address).await?).await?).await?;
         let connection = tokio::spawn(connection);
         tally.connections += 1;
         while !seat.is_over() {

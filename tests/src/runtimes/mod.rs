@@ -2,7 +2,9 @@
 //! fails, and none is sent twice.
 
 mod clients;
+mod grpc;
 mod http2;
+mod tls;
 mod web;
 mod websocket;
 
@@ -30,6 +32,18 @@ pub fn all() -> Vec<Drill> {
         }),
         Drill::both("axum_websocket", "the example `axum`, with tungstenite", |context| {
             drill(context, "axum", websocket::clients)
+        }),
+        Drill::both("axum_tls", "the example `axum_tls`, with reqwest", |context| {
+            drill(context, "axum_tls", web::tls_clients)
+        }),
+        Drill::both("axum_tls_http2", "the example `axum_tls` by HTTP/2, with h2", |context| {
+            drill(context, "axum_tls", http2::tls_clients)
+        }),
+        Drill::both("tonic", "the example `tonic`, with tonic: requests and streams", |context| {
+            drill(context, "tonic", grpc::clients)
+        }),
+        Drill::both("actix", "the example `actix`, with reqwest", |context| {
+            drill(context, "actix", web::clients)
         }),
     ]
 }
@@ -73,9 +87,13 @@ fn restarts(
         // Each has lost its connection, and has another.
         clients.await_answers(clients.answered())?;
     }
-    let Tally { requests, connections } = clients.finish()?;
+    let Tally { requests, connections, unsent } = clients.finish()?;
     let fewest = NUMBER * (RESTARTS + 1);
     ensure!(connections >= fewest, "connections: expected {fewest} or more, found {connections}");
     context.note(format!("{requests} requests on {connections} connections, none lost, none sent twice"));
+    if unsent > 0 {
+        context
+            .note(format!("{unsent} requests that the client's library did not send to a server that goes"));
+    }
     Ok(())
 }

@@ -11,18 +11,24 @@ use super::clients::{Clients, Seat, THINKS, Tally};
 use crate::http::Identity;
 
 pub(super) fn clients(address: &str) -> anyhow::Result<Clients> {
-    Clients::start(address, client)
+    Clients::start(address, |address, seat| client("http", address, seat))
+}
+
+/// The same by TLS.
+pub(super) fn tls_clients(address: &str) -> anyhow::Result<Clients> {
+    Clients::start(address, |address, seat| client("https", address, seat))
 }
 
 /// One request after another. The library below reqwest sends a request again if its connection turns out to be closed; so a
 /// change of connection has to be announced by the answer before.
-async fn client(address: SocketAddr, seat: Seat) -> anyhow::Result<Tally> {
-    let client = Client::builder().no_proxy().retry(retry::never()).build()?;
+async fn client(scheme: &str, address: SocketAddr, seat: Seat) -> anyhow::Result<Tally> {
+    let client = Client::builder().no_proxy().retry(retry::never()).http1_only();
+    let client = client.tls_backend_preconfigured(super::tls::trusting()?).build()?;
     let mut tally = Tally::default();
     let mut kept = None;
     while !seat.is_over() {
         let path = if tally.requests % 10 == 5 { "slow?ms=30" } else { "" };
-        let response = client.get(format!("http://{address}/{path}")).send().await;
+        let response = client.get(format!("{scheme}://{address}/{path}")).send().await;
         let response = response.with_context(|| format!("request {}", tally.requests))?;
         ensure!(response.status() == 200, "status: expected 200, found {}", response.status());
         let connection = response.extensions().get::<HttpInfo>().context("no connection")?.local_addr();

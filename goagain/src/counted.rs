@@ -44,7 +44,13 @@ impl Work {
         self.lock().guard.is_draining()
     }
 
-    pub(crate) async fn told_to_go(&self) {
+    /// Whether no request is under way, and none was upgraded.
+    #[cfg(feature = "actix")]
+    pub(crate) fn is_idle(&self) -> bool {
+        self.lock().guard.kind() == Kind::Idle
+    }
+
+    pub(crate) async fn told_to_go(self) {
         told_to_go(|| {
             let guard = &self.lock().guard;
             (guard.told(), guard.told_at(), guard.is_closing())

@@ -1,0 +1,45 @@
+//! TLS between the socket and HTTP.
+
+use anyhow::Context as _;
+use axum::Router;
+use goagain::Guard;
+use goagain::tokio::{Acceptor, Stream};
+use hyper_util::service::TowerToHyperService;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+/// A client has this long for its handshake.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// With a certificate for `localhost` whose key everybody knows.
+pub(crate) fn acceptor() -> anyhow::Result<TlsAcceptor> {
+    let certificate = CertificateDer::from_pem_slice(include_bytes!("tls/certificate.pem"));
+    let key = PrivateKeyDer::from_pem_slice(include_bytes!("tls/key.pem"));
+    let mut config = ServerConfig::builder()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate.context("the certificate")?], key.context("the key")?)?;
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+/// Accepts until the term ends.
+pub(crate) async fn serve(mut acceptor: Acceptor, tls: TlsAcceptor, app: Router) -> io::Result<()> {
+    while let Some(accepted) = acceptor.accept().await {
+        let (stream, guard) = accepted?;
+        tokio::spawn(connection(stream, guard, tls.clone(), app.clone()));
+    }
+    Ok(())
+}
+
+/// A handshake that a drain comes upon is finished, and its first request served: the guard counts it from the beginning.
+async fn connection(stream: Stream, guard: Guard, tls: TlsAcceptor, app: Router) -> anyhow::Result<()> {
+    let stream = timeout(PATIENCE, tls.accept(stream)).await??;
+    let served = goagain::hyper::serve_connection(stream, guard, TowerToHyperService::new(app)).await;
+    served.map_err(|error| anyhow::anyhow!(error))
+}

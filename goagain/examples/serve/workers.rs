@@ -1,0 +1,46 @@
+//! Workers with actix-web: a thread each, with a runtime and an app of its own.
+
+use crate::serve::http::SLOW_LIMIT;
+use actix_web::rt::System;
+use actix_web::rt::time::sleep;
+use actix_web::web::{self, Data, Query};
+use actix_web::{App, HttpResponse, guard};
+use goagain::Listener;
+use std::collections::HashMap;
+use std::io;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+/// How many there are.
+const WORKERS: usize = 2;
+
+/// Starts them.
+pub(crate) fn start(http: &Listener, identity: &str) -> Vec<JoinHandle<io::Result<()>>> {
+    let worker = |_| {
+        let (http, identity) = (http.clone(), identity.into());
+        thread::spawn(move || System::new().block_on(work(http, identity)))
+    };
+    (0..WORKERS).map(worker).collect()
+}
+
+async fn work(http: Listener, identity: Arc<str>) -> io::Result<()> {
+    let get = || web::route().guard(guard::Any(guard::Get()).or(guard::Head()));
+    let missing = || async { HttpResponse::NotFound().body("there is / and /slow?ms=N\n") };
+    let app = App::new()
+        .app_data(Data::new(identity))
+        .route("/", get().to(|identity: Data<Arc<str>>| async move { identity.to_string() }))
+        .route("/slow", get().to(slow))
+        .default_service(web::to(missing));
+    goagain::actix::serve(http.to_tokio()?, app).await
+}
+
+async fn slow(identity: Data<Arc<str>>, query: Query<HashMap<String, String>>) -> HttpResponse {
+    match query.get("ms").and_then(|ms| ms.parse().ok()) {
+        Some(ms) if ms <= SLOW_LIMIT => {
+            sleep(Duration::from_millis(ms)).await;
+            HttpResponse::Ok().body(identity.to_string())
+        }
+        _ => HttpResponse::BadRequest().body("ms: expected a number from 0 to 60000\n"),
+    }
+}

@@ -1,0 +1,107 @@
+//! actix-web, drained in two phases.
+//!
+//! ```no_run
+//! use actix_web::{App, rt::System, web};
+//! use goagain::{Finish, Goagain, Listener, Single};
+//! use std::{io, thread};
+//!
+//! fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let mut again = Goagain::builder(Single).start()?;
+//!     let http = again.listen("http", "127.0.0.1:48879")?;
+//!     again.ready()?;
+//!     loop {
+//!         let workers: Vec<_> = (0..4).map(|_| thread::spawn({ let http = http.clone(); move || worker(&http) })).collect();
+//!         again.wait()?;
+//!         let finish = again.finish()?;
+//!         match finish {
+//!             Finish::Exit => return Ok(()),
+//!             Finish::Resume => continue,
+//!         }
+//!     }
+//! }
+//!
+//! fn worker(http: &Listener) -> io::Result<()> {
+//!     let app = App::new().route("/", web::get().to(|| async { "hello\n" }));
+//!     System::new().block_on(async { goagain::actix::serve(http.to_tokio()?, app).await })
+//! }
+//! ```
+//!
+//! As many threads as you want workers accept from the same listener, each with a `System` and an `App` of its own. actix-web's
+//! own server would not do: its thread accepts on for a while after the term has ended, and its graceful stop cuts the
+//! connections that are idle.
+
+mod body;
+mod idles;
+
+use self::body::Body;
+use self::idles::Idles;
+use crate::counted::Work;
+use crate::tokio::{Acceptor, Stream};
+use ::tokio::task::JoinSet;
+use actix_http::{ConnectionType, HttpService, Protocol, Request, Response, StatusCode};
+use actix_service::{IntoServiceFactory, Service, ServiceFactory, apply_fn_factory, map_config};
+use actix_web::body::MessageBody;
+use actix_web::dev::AppConfig;
+use std::fmt::Debug;
+use std::io;
+use std::rc::Rc;
+
+/// Accepts until the term ends, serves each connection by HTTP/1.1 in a task of this thread, and is done when the last is
+/// gone. While this process drains each answer says `Connection: close`, and who waits for a request is still served; in the
+/// second phase the idle are closed. An upgraded connection is [long-lived](crate::Kind::LongLived).
+///
+/// # Errors
+/// - The application cannot be made; actix-web logs why.
+/// - What accepting again would not mend.
+///
+/// # Panics
+/// Outside of a `System` or a `LocalSet`.
+pub async fn serve<I, S, B>(mut acceptor: Acceptor, app: I) -> io::Result<()>
+where
+    I: IntoServiceFactory<S, Request>,
+    S: ServiceFactory<Request, Config = AppConfig> + 'static,
+    S::Error: Into<Response<actix_web::body::BoxBody>> + 'static,
+    S::InitError: Debug,
+    S::Response: Into<Response<B>> + 'static,
+    S::Service: 'static,
+    <S::Service as Service<Request>>::Future: 'static,
+    B: MessageBody + 'static,
+{
+    let app = map_config(app, |()| AppConfig::default());
+    let drained = apply_fn_factory(app, |request: Request, app: &S::Service| {
+        let work = request.conn_data::<Work>().cloned();
+        let under_way = work.as_ref().map(Work::begin);
+        let answer = app.call(request);
+        async move {
+            let mut response: Response<B> = answer.await?.into();
+            if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+                work.as_ref().inspect(|work| work.upgrade());
+            } else if work.is_some_and(|work| work.is_draining()) {
+                response.head_mut().set_connection_type(ConnectionType::Close);
+            }
+            Ok::<_, S::Error>(response.map_body(|_, body| Body::new(body, under_way)))
+        }
+    });
+    let service = HttpService::build()
+        .on_connect_ext(|connection: &Idles, data| {
+            data.insert(connection.work().clone());
+        })
+        .finish(drained);
+    let cannot = |()| io::Error::other("the application cannot be made: actix-web logs why");
+    let service = Rc::new(service.new_service(()).await.map_err(cannot)?);
+    let mut connections = JoinSet::new();
+    while let Some(accepted) = acceptor.accept().await {
+        let (stream, guard) = accepted?;
+        let peer = match &stream {
+            Stream::Tcp(stream) => stream.peer_addr().ok(),
+            Stream::Unix(_) => None,
+        };
+        let connection = Idles::new(stream, guard);
+        let service = Rc::clone(&service);
+        // What goes wrong with one connection is its client's affair.
+        connections.spawn_local(async move { service.call((connection, Protocol::Http1, peer)).await.ok() });
+        while connections.try_join_next().is_some() {}
+    }
+    while connections.join_next().await.is_some() {}
+    Ok(())
+}

@@ -1,0 +1,56 @@
+//! gRPC, by tonic.
+
+use std::error::Error as _;
+use std::iter::successors;
+use std::net::SocketAddr;
+
+use anyhow::{Context as _, bail};
+use tokio::time::timeout;
+use tonic::Status;
+use tonic::transport::Endpoint;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
+
+use super::clients::{Clients, Seat, THINKS, Tally};
+
+pub(super) fn clients(address: &str) -> anyhow::Result<Clients> {
+    Clients::start(address, client)
+}
+
+/// One request after another beside an open stream, which says when its server goes; then the client goes elsewhere.
+async fn client(address: SocketAddr, seat: Seat) -> anyhow::Result<Tally> {
+    let mut tally = Tally::default();
+    while !seat.is_over() {
+        let channel = Endpoint::from_shared(format!("http://{address}"))?.connect().await?;
+        let mut client = HealthClient::new(channel);
+        tally.connections += 1;
+        let mut watch = client.watch(HealthCheckRequest::default()).await?.into_inner();
+        let mut serves = true;
+        while serves && !seat.is_over() {
+            match client.check(HealthCheckRequest::default()).await {
+                Err(status) if is_unsent(&status) => {
+                    tally.unsent += 1;
+                    break;
+                }
+                answer => answer.with_context(|| format!("request {}", tally.requests))?,
+            };
+            tally.requests += 1;
+            seat.answered();
+            serves = match timeout(THINKS, watch.message()).await {
+                Err(_) => true,
+                Ok(Ok(Some(said))) => said.status() == ServingStatus::Serving,
+                Ok(ended) => bail!("stream: expected it to last, found {ended:?}"),
+            };
+        }
+    }
+    Ok(tally)
+}
+
+/// Whether GOAWAY came when the request was in the client's queue. gRPC has a client send it elsewhere then ("transparent
+/// retry"); tonic leaves that to its caller.
+fn is_unsent(status: &Status) -> bool {
+    successors(status.source(), |error| error.source())
+        .filter_map(|error| error.downcast_ref::<hyper::Error>())
+        .any(hyper::Error::is_canceled)
+}
