@@ -48,7 +48,8 @@ use std::rc::Rc;
 
 /// Accepts until the term ends, serves each connection by HTTP/1.1 in a task of this thread, and is done when the last is
 /// gone. While this process drains each answer says `Connection: close`, and who waits for a request is still served; in the
-/// second phase the idle are closed. An upgraded connection is [long-lived](crate::Kind::LongLived).
+/// second phase the idle are closed. An upgraded connection is [long-lived](crate::Kind::LongLived). What accepts counts too,
+/// as one of [`Connections`](crate::Connections).
 ///
 /// # Errors
 /// - The application cannot be made; actix-web logs why.
@@ -56,7 +57,7 @@ use std::rc::Rc;
 ///
 /// # Panics
 /// Outside of a `System` or a `LocalSet`.
-pub async fn serve<I, S, B>(mut acceptor: Acceptor, app: I) -> io::Result<()>
+pub async fn serve<I, S, B>(acceptor: Acceptor, app: I) -> io::Result<()>
 where
     I: IntoServiceFactory<S, Request>,
     S: ServiceFactory<Request, Config = AppConfig> + 'static,
@@ -67,6 +68,7 @@ where
     <S::Service as Service<Request>>::Future: 'static,
     B: MessageBody + 'static,
 {
+    let mut acceptor = acceptor.counted();
     let app = map_config(app, |()| AppConfig::default());
     let drained = apply_fn_factory(app, |request: Request, app: &S::Service| {
         let work = request.conn_data::<Work>().cloned();

@@ -111,12 +111,13 @@ pub struct Accepting {
 }
 
 impl Listener {
-    /// A listener for `axum::serve`, for the present term; each connection counts for as long as axum has it.
+    /// A listener for `axum::serve`, for the present term; each connection counts for as long as axum has it, and so does the
+    /// listener until it has ended.
     ///
     /// # Errors
     /// As [`Listener::to_tokio`].
     pub fn to_axum(&self) -> io::Result<Accepting> {
-        Ok(Accepting { acceptor: self.to_tokio()?, address: self.local_addr().clone() })
+        Ok(Accepting { acceptor: self.to_tokio()?.counted(), address: self.local_addr().clone() })
     }
 }
 

@@ -122,7 +122,7 @@ fn axums_own_serve_takes_the_listener_and_the_middleware() {
         let serving = tokio::spawn(serving.into_future());
         let (client, head) = asked_for(connect(&http), "hello".into()).await;
         assert!(!head.contains("connection: close"), "{head}");
-        assert_eq!(connections.len(), 1);
+        assert_eq!(connections.len(), 2, "the connection, and the listener");
         again.handle().stop_gracefully();
         again.wait().await.unwrap();
         let (client, head) = asked_for(client, "hello".into()).await;

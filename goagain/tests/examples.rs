@@ -15,6 +15,8 @@ use std::time::Duration;
 
 /// The examples that the features of this build allow.
 const EXAMPLES: &[&str] = &[
+    #[cfg(all(feature = "actix", feature = "single"))]
+    "actix",
     #[cfg(all(feature = "axum", feature = "single"))]
     "axum",
     "custom",
@@ -28,6 +30,14 @@ const EXAMPLES: &[&str] = &[
     "single",
     #[cfg(all(feature = "single", feature = "tokio"))]
     "tokio",
+    #[cfg(all(feature = "axum", feature = "single"))]
+    "tonic",
+];
+
+/// Those that speak another language than HTTP/1.1 in the clear; their drills have clients for it.
+const OTHERS: &[&str] = &[
+    #[cfg(all(feature = "axum", feature = "single"))]
+    "axum_tls",
 ];
 
 /// Cargo builds the examples with the tests, into a folder beside theirs.
@@ -268,7 +278,7 @@ fn datagrams_restart() {
 fn what_they_cannot_do_is_one_line_and_status_2() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = taken.local_addr().unwrap().to_string();
-    for example in EXAMPLES {
+    for example in EXAMPLES.iter().chain(OTHERS) {
         for (args, expected) in [
             (vec!["--help-me"], "unknown flag `--help-me`"),
             (vec!["nonsense"], "found `nonsense`"),

@@ -14,10 +14,14 @@ use std::task::{Context, Poll};
 #[derive(Debug)]
 pub struct Acceptor {
     /// `None` once it has ended, so that the listener is not held.
-    listener: Option<Listening>,
+    listener: Option<Open>,
     ended: Reached,
     connections: Connections,
 }
+
+/// The listener, and perhaps a guard that is dropped after it.
+#[derive(Debug)]
+struct Open(Listening, Option<Guard>);
 
 /// A listener as tokio knows it.
 #[derive(Debug)]
@@ -37,7 +41,17 @@ impl Listening {
 
 impl Acceptor {
     pub(crate) fn new(listener: Option<Listening>, ended: Reached, connections: Connections) -> Acceptor {
-        Acceptor { listener, ended, connections }
+        Acceptor { listener: listener.map(|listener| Open(listener, None)), ended, connections }
+    }
+
+    /// Lets a drain wait until the listener is closed here, where nothing else tells when that is: the last to have a Unix
+    /// socket removes its path, and this could be taken for another.
+    #[cfg(any(feature = "actix", feature = "axum"))]
+    pub(crate) fn counted(mut self) -> Acceptor {
+        if let Some(Open(_, guard)) = &mut self.listener {
+            guard.insert(self.connections.begin()).busy();
+        }
+        self
     }
 
     /// The next connection (`accept4`); `None` from the end of the term on. It can be dropped at any time, and no
@@ -51,7 +65,7 @@ impl Acceptor {
     pub async fn accept(&mut self) -> Option<io::Result<(Stream, Guard)>> {
         let mut pressure = Pressure::default();
         loop {
-            let listener = self.listener.as_ref()?;
+            let Open(listener, _) = self.listener.as_ref()?;
             let ended = &mut self.ended;
             let accepted = poll_fn(|cx| match Pin::new(&mut *ended).poll(cx) {
                 Poll::Ready(()) => Poll::Ready(None),
