@@ -53,7 +53,7 @@ impl Work {
     pub(crate) async fn told_to_go(self) {
         told_to_go(|| {
             let guard = &self.lock().guard;
-            (guard.told(), guard.told_at(), guard.is_closing())
+            (guard.told(), guard.told_at())
         })
         .await;
     }

@@ -1,5 +1,7 @@
 //! A listener in the user's hands.
 
+#[cfg(feature = "tokio")]
+use crate::Reached;
 use crate::gate::Gate;
 use crate::moves::OfListener;
 use crate::socket::Socket;
@@ -171,6 +173,12 @@ impl Listener {
     /// called.
     pub fn arrivals(&self) -> Option<Arrivals> {
         self.moves.as_ref().map(|moves| moves.arrivals.clone())
+    }
+
+    /// The end of the present term.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn end(&self) -> io::Result<Reached> {
+        Ok(Reached::of(self.terms.of_owner("an acceptor")?))
     }
 
     /// A duplicate as std's (`fcntl(F_DUPFD_CLOEXEC)`), non-blocking. The library can neither end nor count what is

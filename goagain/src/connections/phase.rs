@@ -36,6 +36,10 @@ pub struct Reached {
 }
 
 impl Reached {
+    pub(crate) fn of(gate: Arc<Gate>) -> Reached {
+        Reached { gate, place: None, waker: None }
+    }
+
     /// Whether the phase has begun.
     pub fn is_reached(&self) -> bool {
         self.gate.is_closed()
@@ -64,7 +68,7 @@ impl Reached {
 
 impl Clone for Reached {
     fn clone(&self) -> Reached {
-        Reached { gate: Arc::clone(&self.gate), place: None, waker: None }
+        Reached::of(Arc::clone(&self.gate))
     }
 }
 
@@ -132,7 +136,7 @@ impl Gates {
     }
 
     pub(super) fn reached(&self, phase: DrainPhase) -> Reached {
-        Reached { gate: Arc::clone(&self.lock()[phase as usize]), place: None, waker: None }
+        Reached::of(Arc::clone(&self.lock()[phase as usize]))
     }
 
     fn lock(&self) -> MutexGuard<'_, [Arc<Gate>; 3]> {

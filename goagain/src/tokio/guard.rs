@@ -2,7 +2,6 @@
 
 use super::Stream;
 use crate::{Guard, Kind, Reached};
-use ::tokio::task::yield_now;
 use ::tokio::time::sleep_until;
 use std::future::poll_fn;
 use std::io;
@@ -17,7 +16,7 @@ impl Guard {
     /// # Panics
     /// With a [spread](crate::Builder::spread), if the runtime was built without `enable_time`.
     pub async fn told_to_go(&self) {
-        told_to_go(|| (self.told(), self.told_at(), self.is_closing())).await;
+        told_to_go(|| (self.told(), self.told_at())).await;
     }
 
     /// [`Guard::wait_readable`] as a future: `true` when there is something to read on `stream`, `false` when this
@@ -51,15 +50,14 @@ impl Guard {
 }
 
 /// [`Guard::told_to_go`] for a guard that is asked each time anew: it may be in several hands.
-pub(crate) async fn told_to_go(ask: impl Fn() -> (Reached, Option<Instant>, bool)) {
+pub(crate) async fn told_to_go(ask: impl Fn() -> (Reached, Option<Instant>)) {
     loop {
         ask().0.await;
-        if let Some(moment) = ask().1.filter(|moment| *moment > Instant::now()) {
-            sleep_until(moment.into()).await;
+        match ask().1 {
+            Some(moment) if moment <= Instant::now() => return,
+            Some(moment) => sleep_until(moment.into()).await,
+            // Rolled back meanwhile.
+            None => {}
         }
-        if ask().2 {
-            return;
-        }
-        yield_now().await;
     }
 }

@@ -2,7 +2,7 @@
 
 use super::Acceptor;
 use super::acceptor::Listening;
-use crate::{Address, DrainPhase, Listener};
+use crate::{Address, Listener};
 use ::tokio::net::{TcpListener, UnixListener};
 use ::tokio::runtime::Handle;
 use std::io;
@@ -16,12 +16,12 @@ impl Listener {
     /// - After the library has closed the listener: this process will not accept again.
     /// - There is no tokio runtime here, and those of `fcntl(F_DUPFD_CLOEXEC)` and `epoll_ctl`.
     pub fn to_tokio(&self) -> io::Result<Acceptor> {
-        // The future first: should the term end meanwhile, it knows.
-        let ended = self.connections.reached(DrainPhase::Draining);
-        let listener = match (self.is_serving()?, &self.address) {
-            (false, _) => None,
-            (true, Address::Unix(_)) => Some(Listening::Unix(self.to_tokio_unix()?)),
-            (true, _) => Some(Listening::Tcp(self.to_tokio_tcp()?)),
+        let ended = self.end()?;
+        // A listener that is closed already is no error while its term is over: the acceptor would end at once.
+        let listener = match (ended.is_reached(), &self.address) {
+            (true, _) => None,
+            (false, Address::Unix(_)) => Some(Listening::Unix(self.to_tokio_unix()?)),
+            (false, _) => Some(Listening::Tcp(self.to_tokio_tcp()?)),
         };
         Ok(Acceptor::new(listener, ended, self.connections.clone()))
     }

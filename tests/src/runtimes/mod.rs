@@ -30,9 +30,7 @@ pub fn all() -> Vec<Drill> {
         Drill::both("axum_http2", "the example `axum`, with h2", |context| {
             drill(context, "axum", http2::clients)
         }),
-        Drill::both("axum_websocket", "the example `axum`, with tungstenite", |context| {
-            drill(context, "axum", websocket::clients)
-        }),
+        Drill::both("axum_websocket", "the example `axum`, with tungstenite", websocket),
         Drill::both("axum_tls", "the example `axum_tls`, with reqwest", |context| {
             drill(context, "axum_tls", web::tls_clients)
         }),
@@ -56,6 +54,13 @@ fn tokio(context: &Context) -> anyhow::Result<()> {
     service.end()
 }
 
+/// What is long-lived is told after the idle.
+fn websocket(context: &Context) -> anyhow::Result<()> {
+    let mut service = start_with(context, "axum", 500)?;
+    restarts(context, &mut service, websocket::clients)?;
+    service.end()
+}
+
 fn drill(
     context: &Context,
     behaviour: &str,
@@ -68,9 +73,13 @@ fn drill(
 
 /// Starts the server that `behaviour` names, with more grace than any client is idle.
 fn start(context: &Context, behaviour: &str) -> anyhow::Result<Service> {
+    start_with(context, behaviour, 10_000)
+}
+
+fn start_with(context: &Context, behaviour: &str, idle_ms: u64) -> anyhow::Result<Service> {
     context.start_with(|config| {
         config.behaviour = behaviour.to_owned();
-        config.idle_ms = 10_000;
+        config.idle_ms = idle_ms;
     })
 }
 
