@@ -6,7 +6,7 @@ use ::tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 /// What a connection does, told to its guard by whoever serves it.
 #[derive(Clone, Debug)]
@@ -17,11 +17,14 @@ struct Doing {
     guard: Guard,
     /// HTTP/2 has several at a time.
     requests: usize,
+    /// An answer has ended while this process drains, and who wants to know.
+    answered: bool,
+    waker: Option<Waker>,
 }
 
 impl Work {
     pub(crate) fn new(guard: Guard) -> Work {
-        Work(Arc::new(Mutex::new(Doing { guard, requests: 0 })))
+        Work(Arc::new(Mutex::new(Doing { guard, requests: 0, answered: false, waker: None })))
     }
 
     /// One more request.
@@ -42,6 +45,14 @@ impl Work {
 
     pub(crate) fn is_draining(&self) -> bool {
         self.lock().guard.is_draining()
+    }
+
+    /// Whether an answer has ended while this process drains; if not, the task of `cx` is woken when one has.
+    #[cfg(feature = "hyper")]
+    pub(crate) fn has_answered(&self, cx: &Context<'_>) -> bool {
+        let mut doing = self.lock();
+        doing.waker = Some(cx.waker().clone());
+        doing.answered
     }
 
     /// Whether no request is under way, and none was upgraded.
@@ -73,6 +84,13 @@ impl Drop for InRequest {
         doing.requests -= 1;
         if doing.requests == 0 && doing.guard.kind() == Kind::InRequest {
             doing.guard.idle();
+        }
+        if doing.guard.is_draining() {
+            doing.answered = true;
+            let waker = doing.waker.take();
+            // Whatever a waker does, it does without our lock.
+            drop(doing);
+            waker.into_iter().for_each(Waker::wake);
         }
     }
 }

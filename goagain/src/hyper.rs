@@ -4,8 +4,8 @@
 //!
 //! | [phase](crate::DrainPhase) | HTTP/1.1 | HTTP/2 | upgraded |
 //! |---|---|---|---|
-//! | `Draining` | each answer says `Connection: close`; who waits for a request is still served | GOAWAY, as RFC 9113 has it for a server that goes: what was sent by then is answered | |
-//! | `Closing` | the idle are closed | who has sent nothing yet is closed | |
+//! | `Draining` | each answer says `Connection: close`; who waits for a request is still served | with the next answer GOAWAY, as RFC 9113 has it for a server that goes: what was sent by then is answered | |
+//! | `Closing` | the idle are closed | GOAWAY; who has sent nothing yet is closed | |
 //! | `Parting` | | | the word for its handler, by [`Connections::reached`](crate::Connections::reached) |
 //!
 //! A connection counts until its last byte: the drain waits for it, under its deadline, also when it was upgraded. Then it

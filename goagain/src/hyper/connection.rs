@@ -57,6 +57,7 @@ where
 {
     let mut draining = guard.connections().reached(DrainPhase::Draining);
     let work = Work::new(guard);
+    let asked = work.clone();
     let mut told = pin!(work.clone().told_to_go());
     let service = Drained::new(service, work.clone());
     let speaks_http2 = service.speaks_http2();
@@ -67,7 +68,10 @@ where
             return Poll::Ready(Some(ended));
         }
         let drains = Pin::new(&mut draining).poll(cx).is_ready();
-        let is_told = drains && (speaks_http2() || told.as_mut().poll(cx).is_ready());
+        // GOAWAY goes with an answer, as `Connection: close` does: at any other moment it may cross with a request that the
+        // client's library has taken and not yet written, which that gives up then.
+        let is_told =
+            drains && (speaks_http2() && asked.has_answered(cx) || told.as_mut().poll(cx).is_ready());
         if is_told { Poll::Ready(None) } else { Poll::Pending }
     });
     if let Some(ended) = ended.await {

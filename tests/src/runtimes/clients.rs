@@ -21,8 +21,6 @@ pub(super) const THINKS: Duration = Duration::from_millis(50);
 pub(super) struct Tally {
     pub(super) requests: usize,
     pub(super) connections: usize,
-    /// What the client library itself gave up before any of it was sent.
-    pub(super) unsent: usize,
 }
 
 /// The clients at work. Dropped, they stop.
@@ -106,7 +104,6 @@ impl Clients {
                     let tally = tally.inspect_err(|_| shared.change(|state| state.failed = true))?;
                     sum.requests += tally.requests;
                     sum.connections += tally.connections;
-                    sum.unsent += tally.unsent;
                 }
                 Ok(sum)
             })

@@ -1,12 +1,9 @@
 //! gRPC, by tonic.
 
-use std::error::Error as _;
-use std::iter::successors;
 use std::net::SocketAddr;
 
 use anyhow::{Context as _, bail};
 use tokio::time::timeout;
-use tonic::Status;
 use tonic::transport::Endpoint;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
@@ -28,13 +25,8 @@ async fn client(address: SocketAddr, seat: Seat) -> anyhow::Result<Tally> {
         let mut watch = client.watch(HealthCheckRequest::default()).await?.into_inner();
         let mut serves = true;
         while serves && !seat.is_over() {
-            match client.check(HealthCheckRequest::default()).await {
-                Err(status) if is_unsent(&status) => {
-                    tally.unsent += 1;
-                    break;
-                }
-                answer => answer.with_context(|| format!("request {}", tally.requests))?,
-            };
+            let answer = client.check(HealthCheckRequest::default()).await;
+            answer.with_context(|| format!("request {}", tally.requests))?;
             tally.requests += 1;
             seat.answered();
             serves = match timeout(THINKS, watch.message()).await {
@@ -45,12 +37,4 @@ async fn client(address: SocketAddr, seat: Seat) -> anyhow::Result<Tally> {
         }
     }
     Ok(tally)
-}
-
-/// Whether GOAWAY came when the request was in the client's queue. gRPC has a client send it elsewhere then ("transparent
-/// retry"); tonic leaves that to its caller.
-fn is_unsent(status: &Status) -> bool {
-    successors(status.source(), |error| error.source())
-        .filter_map(|error| error.downcast_ref::<hyper::Error>())
-        .any(hyper::Error::is_canceled)
 }
