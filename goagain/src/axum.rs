@@ -21,7 +21,7 @@
 //! # }
 //! ```
 //!
-//! [`serve`] does what the module [`hyper`](crate::hyper) says. A tonic server is an axum router too:
+//! [`serve`] does what the module [`hyper`] says. A tonic server is an axum router too:
 //! `tonic::service::Routes::into_axum_router`.
 //!
 //! # With axum's own serve

@@ -123,6 +123,7 @@ mod builder;
 mod callbacks;
 mod connections;
 #[cfg(any(feature = "actix", feature = "hyper"))]
+#[cfg_attr(not(feature = "axum"), allow(dead_code, unreachable_pub, reason = "public in the module `axum`"))]
 mod counted;
 mod datagrams;
 mod error;

@@ -21,7 +21,7 @@ pub struct Acceptor {
 
 /// The listener, and perhaps a guard that is dropped after it.
 #[derive(Debug)]
-struct Open(Listening, Option<Guard>);
+struct Open(Listening, #[allow(dead_code, reason = "what matters is when it is dropped")] Option<Guard>);
 
 /// A listener as tokio knows it.
 #[derive(Debug)]
