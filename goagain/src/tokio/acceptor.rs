@@ -1,7 +1,7 @@
 //! Accepting, for as long as this process is the owner.
 
 use super::Stream;
-use crate::acceptor::{Mishap, Pressure};
+use crate::acceptor::{Pressure, is_of_one, is_shortage};
 use crate::{Connections, Guard, Reached};
 use ::tokio::net::{TcpListener, UnixListener};
 use std::future::poll_fn;
@@ -9,13 +9,16 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-/// Yields connections until the term of this process ends: [`crate::Acceptor`] as futures. Made by
+/// Yields connections until the term of this process ends, and what is queued then if the successor has not asked for the
+/// listener: [`crate::Acceptor`] as futures. Made by
 /// [`Listener::to_tokio`](crate::Listener::to_tokio).
 #[derive(Debug)]
 pub struct Acceptor {
     /// `None` once it has ended, so that the listener is not held.
     listener: Option<Open>,
     ended: Reached,
+    /// Takes what is queued at the end, where the successor has not asked for the listener.
+    rest: Option<crate::Acceptor>,
     connections: Connections,
 }
 
@@ -40,8 +43,18 @@ impl Listening {
 }
 
 impl Acceptor {
-    pub(crate) fn new(listener: Option<Listening>, ended: Reached, connections: Connections) -> Acceptor {
-        Acceptor { listener: listener.map(|listener| Open(listener, None)), ended, connections }
+    pub(crate) fn new(
+        listener: Option<Listening>,
+        ended: Reached,
+        rest: crate::Acceptor,
+        connections: Connections,
+    ) -> Acceptor {
+        Acceptor {
+            listener: listener.map(|listener| Open(listener, None)),
+            ended,
+            rest: Some(rest),
+            connections,
+        }
     }
 
     /// Lets a drain wait until the listener is closed here, where nothing else tells when that is: the last to have a Unix
@@ -65,7 +78,7 @@ impl Acceptor {
     pub async fn accept(&mut self) -> Option<io::Result<(Stream, Guard)>> {
         let mut pressure = Pressure::default();
         loop {
-            let Open(listener, _) = self.listener.as_ref()?;
+            let Some(Open(listener, _)) = &self.listener else { return self.rest() };
             let ended = &mut self.ended;
             let accepted = poll_fn(|cx| match Pin::new(&mut *ended).poll(cx) {
                 Poll::Ready(()) => Poll::Ready(None),
@@ -80,17 +93,21 @@ impl Acceptor {
                     }
                     return Some(Ok((stream, guard)));
                 }
-                Some(Err(error)) => match Mishap::of(&error) {
-                    Mishap::Short => self.wait(&mut pressure).await,
-                    Mishap::Passing | Mishap::NothingThere => {}
-                    Mishap::Lasting => {
-                        self.listener = None;
-                        return Some(Err(error));
-                    }
-                },
+                Some(Err(error)) if is_shortage(&error) => self.wait(&mut pressure).await,
+                Some(Err(error)) if is_of_one(&error) => {}
+                Some(Err(error)) => {
+                    (self.listener, self.rest) = (None, None);
+                    return Some(Err(error));
+                }
                 None => self.listener = None,
             }
         }
+    }
+
+    /// What is still queued after the end.
+    fn rest(&mut self) -> Option<io::Result<(Stream, Guard)>> {
+        let (stream, guard) = self.rest.as_mut()?.try_accept().ok()??;
+        Some(Stream::from_std(stream).map(|stream| (stream, guard)))
     }
 
     /// Waits for the end of the term, or for a time.

@@ -16,14 +16,14 @@ impl Listener {
     /// - After the library has closed the listener: this process will not accept again.
     /// - There is no tokio runtime here, and those of `fcntl(F_DUPFD_CLOEXEC)` and `epoll_ctl`.
     pub fn to_tokio(&self) -> io::Result<Acceptor> {
-        let ended = self.end()?;
+        let (ended, rest) = (self.end()?, self.acceptor()?);
         // A listener that is closed already is no error while its term is over: the acceptor would end at once.
         let listener = match (ended.is_reached(), &self.address) {
             (true, _) => None,
             (false, Address::Unix(_)) => Some(Listening::Unix(self.to_tokio_unix()?)),
             (false, _) => Some(Listening::Tcp(self.to_tokio_tcp()?)),
         };
-        Ok(Acceptor::new(listener, ended, self.connections.clone()))
+        Ok(Acceptor::new(listener, ended, rest, self.connections.clone()))
     }
 
     /// A duplicate as tokio's (`fcntl(F_DUPFD_CLOEXEC)`), non-blocking. As with [`Listener::to_std_tcp`] the library can

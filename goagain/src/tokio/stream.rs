@@ -27,6 +27,19 @@ macro_rules! either {
 }
 
 impl Stream {
+    pub(crate) fn from_std(stream: crate::Stream) -> io::Result<Stream> {
+        match stream {
+            crate::Stream::Tcp(stream) => {
+                stream.set_nonblocking(true)?;
+                TcpStream::from_std(stream).map(Stream::Tcp)
+            }
+            crate::Stream::Unix(stream) | crate::Stream::UnixSeqpacket(stream) => {
+                stream.set_nonblocking(true)?;
+                UnixStream::from_std(stream).map(Stream::Unix)
+            }
+        }
+    }
+
     /// Whether there is something to read, the end or an error too: the kernel is asked (`recv` with MSG_PEEK).
     pub(crate) fn has_arrived(&self) -> bool {
         self.peek().map_or_else(|error| error.kind() != io::ErrorKind::WouldBlock, |()| true)
