@@ -10,13 +10,14 @@ use std::io;
 /// In a tokio runtime.
 impl Listener {
     /// An acceptor for the present term, as futures. After the term has ended, and until the next, it ends at once.
+    /// Connections that the predecessor has moved here are not for it: take them from [`Listener::arrivals`].
     ///
     /// # Errors
     /// - Before [`ready`](crate::Goagain::ready): nothing may be accepted yet.
     /// - After the library has closed the listener: this process will not accept again.
     /// - There is no tokio runtime here, and those of `fcntl(F_DUPFD_CLOEXEC)` and `epoll_ctl`.
     pub fn to_tokio(&self) -> io::Result<Acceptor> {
-        let (ended, rest) = (self.end()?, self.acceptor()?);
+        let (ended, rest) = (self.end()?, self.acceptor_with(None)?);
         // A listener that is closed already is no error while its term is over: the acceptor would end at once.
         let listener = match (ended.is_reached(), &self.address) {
             (true, _) => None,

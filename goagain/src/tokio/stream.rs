@@ -37,6 +37,8 @@ impl Stream {
                 stream.set_nonblocking(true)?;
                 UnixStream::from_std(stream).map(Stream::Unix)
             }
+            // What was read of it already would be lost.
+            crate::Stream::Moved(_) => Err(io::ErrorKind::Unsupported.into()),
         }
     }
 
