@@ -172,13 +172,15 @@ fn keep_asking(address: &str, on: &AtomicBool) -> Result<usize, String> {
                     return Err(format!("closed in mid-request, after {answered}"));
                 }
             }
-            let length = head.lines().find_map(|line| line.strip_prefix("Content-Length: ")).unwrap();
+            // hyper writes its headers in lower case.
+            let head = head.to_ascii_lowercase();
+            let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
             let mut body = vec![0; length.parse().unwrap()];
             reader.read_exact(&mut body).map_err(|error| format!("body: {error}"))?;
-            if !head.starts_with("HTTP/1.1 200 OK\r\n") {
+            if !head.starts_with("http/1.1 200 ok\r\n") {
                 return Err(head);
             }
-            kept = !head.contains("Connection: close");
+            kept = !head.contains("connection: close");
             answered += 1;
         }
     }
