@@ -1,7 +1,7 @@
 //! The successor's steps; under Double it hands the service back to its parent's new image.
 
 use super::super::ends::{
-    COMES_BACK, COMPLETES, Ends, GOES_ON, IS_BACK, Image, NOBODY, ROLLS_BACK, TAKES_BACK,
+    COMES_BACK, COMPLETES, Ends, GOES_ON, IS_BACK, Image, KEEPS, NOBODY, ROLLS_BACK, TAKES_BACK,
 };
 use super::super::kind::DESCRIBING;
 use super::super::point::{Point, Scene, message, step};
@@ -22,7 +22,7 @@ const fn double(name: &'static str, dies: Ends, hangs: Ends) -> Point {
 /// Up to the predecessor's end.
 ///
 /// An owner that hangs once it has said SERVING is killed by nobody. Single's predecessor has left when it is let go on; under
-/// Double the parent's new image, unanswered, has.
+/// Double the parent's new image, which was not handed the state, has.
 pub(super) const BECOMES: &[Point] = &[
     both("decode", GOES_ON, GOES_ON).errors(DESCRIBING, GOES_ON).idle(),
     both("adopt", GOES_ON, GOES_ON).errors(DESCRIBING, GOES_ON).idle(),
@@ -41,9 +41,9 @@ pub(super) const BECOMES: &[Point] = &[
     single("after Send Serving", ROLLS_BACK, COMPLETES.woken()),
     single("told Message Released", NOBODY, COMPLETES.woken()),
     single("before Report Settled", NOBODY, COMPLETES.woken()),
-    double("after Send Serving", ROLLS_BACK, TAKES_BACK.woken()),
-    double("told Message Released", COMES_BACK, TAKES_BACK.woken()),
-    double("after Arm Back", COMES_BACK, TAKES_BACK.woken()),
+    double("after Send Serving", ROLLS_BACK, KEEPS.woken()),
+    double("told Message Released", COMES_BACK, KEEPS.woken()),
+    double("after Arm Back", COMES_BACK, KEEPS.woken()),
 ];
 
 /// Double's second half: the child as the predecessor of its parent.
