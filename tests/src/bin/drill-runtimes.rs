@@ -134,12 +134,17 @@ impl Server {
             }
             "actix" => {
                 let workers = workers::start(listener, &self.identity);
-                let joined = |worker: std::thread::JoinHandle<_>| {
-                    worker.join().unwrap_or_else(|_| Err(io::Error::other("a worker panicked")))
-                };
                 tokio::task::spawn_blocking(move || workers.into_iter().try_for_each(joined))
+            }
+            "threads" => {
+                let accepting = serve::serve(listener.acceptor()?, listener.mover(), &self.identity);
+                tokio::task::spawn_blocking(move || joined(accepting))
             }
             other => return Err(io::Error::other(format!("behaviour: expected a server, found `{other}`"))),
         })
     }
+}
+
+fn joined(thread: std::thread::JoinHandle<io::Result<()>>) -> io::Result<()> {
+    thread.join().unwrap_or_else(|_| Err(io::Error::other("a thread panicked")))
 }

@@ -1,4 +1,4 @@
-//! The servers on a runtime, each restarted while fifty clients of a real client library keep their connections: no request
+//! The servers on a runtime, and the one on threads, each restarted while fifty clients of a real client library keep their connections: no request
 //! fails, and none is sent twice.
 
 mod clients;
@@ -20,6 +20,9 @@ const RESTARTS: usize = 20;
 /// All drills of servers on a runtime.
 pub fn all() -> Vec<Drill> {
     vec![
+        Drill::both("threads", "the example `single`, with reqwest", |context| {
+            drill(context, "threads", web::clients)
+        }),
         Drill::both("tokio", "the example `tokio`, with reqwest and an open load", tokio),
         Drill::both("axum", "the example `axum`, with reqwest", |context| {
             drill(context, "axum", web::clients)
