@@ -87,6 +87,12 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
     )? {
         return Ok(false);
     }
+    if !quietly(
+        "what the compiler says with both strategies",
+        cmd!(shell, "{cargo} test --quiet --package goagain --features double --test compile_fail"),
+    )? {
+        return Ok(false);
+    }
     let docs = cmd!(shell, "{cargo} doc --quiet --workspace --no-deps --all-features")
         .env("RUSTDOCFLAGS", "-D warnings");
     if !quietly("docs", docs)? {
