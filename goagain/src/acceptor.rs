@@ -146,6 +146,12 @@ impl Acceptor {
         Ok(None)
     }
 
+    /// A connection that the predecessor moved here, if there is one now.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn take_arrived(&self) -> Option<(Stream, Guard)> {
+        self.arrived().map(|stream| self.counted(stream))
+    }
+
     fn counted(&self, stream: Stream) -> (Stream, Guard) {
         let mut guard = self.connections.begin();
         if self.connections.cuts() {

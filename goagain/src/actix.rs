@@ -36,7 +36,7 @@ mod idles;
 use self::body::Body;
 use self::idles::Idles;
 use crate::counted::Work;
-use crate::tokio::{Acceptor, Stream};
+use crate::tokio::Acceptor;
 use ::tokio::task::JoinSet;
 use actix_http::{ConnectionType, HttpService, Protocol, Request, Response, StatusCode};
 use actix_service::{IntoServiceFactory, Service, ServiceFactory, apply_fn_factory, map_config};
@@ -94,10 +94,7 @@ where
     let mut connections = JoinSet::new();
     while let Some(accepted) = acceptor.accept().await {
         let (stream, guard) = accepted?;
-        let peer = match &stream {
-            Stream::Tcp(stream) => stream.peer_addr().ok(),
-            Stream::Unix(_) => None,
-        };
+        let peer = stream.peer();
         let connection = Idles::new(stream, guard);
         let service = Rc::clone(&service);
         // What goes wrong with one connection is its client's affair.

@@ -73,12 +73,10 @@ use std::io;
 /// What accepting again would not mend.
 pub async fn serve(mut acceptor: Acceptor, app: Router) -> io::Result<()> {
     let app = TowerToHyperService::new(app);
+    let mover = acceptor.mover();
     while let Some(accepted) = acceptor.accept().await {
         let (stream, guard) = accepted?;
-        let peer = match &stream {
-            Stream::Tcp(stream) => stream.peer_addr().ok().map(ConnectInfo),
-            Stream::Unix(_) => None,
-        };
+        let peer = stream.peer().map(ConnectInfo);
         let app = app.clone();
         let service = service_fn(move |mut request: ::hyper::Request<Incoming>| {
             if let Some(peer) = peer {
@@ -87,7 +85,7 @@ pub async fn serve(mut acceptor: Acceptor, app: Router) -> io::Result<()> {
             app.call(request)
         });
         // What goes wrong with one connection is its client's affair.
-        ::tokio::spawn(hyper::serve_connection(stream, guard, service));
+        ::tokio::spawn(hyper::serve_accepted(stream, guard, mover.clone(), service));
     }
     Ok(())
 }
@@ -129,10 +127,7 @@ impl ::axum::serve::Listener for Accepting {
         loop {
             match self.acceptor.accept().await {
                 Some(Ok((stream, guard))) => {
-                    let peer = match &stream {
-                        Stream::Tcp(stream) => stream.peer_addr().map_or(Address::Other, Address::Tcp),
-                        Stream::Unix(_) => Address::Other,
-                    };
+                    let peer = stream.peer().map_or(Address::Other, Address::Tcp);
                     return (Counted::new(stream, Work::new(guard)), peer);
                 }
                 // It has ended: there is no other way to say so.

@@ -56,9 +56,15 @@ impl Work {
     }
 
     /// Whether no request is under way, and none was upgraded.
-    #[cfg(feature = "actix")]
+    #[cfg(any(feature = "actix", feature = "hyper"))]
     pub(crate) fn is_idle(&self) -> bool {
         self.lock().guard.kind() == Kind::Idle
+    }
+
+    /// As [`Guard::give_up_connection`].
+    #[cfg(feature = "hyper")]
+    pub(crate) fn give_up_connection(&self) {
+        self.lock().guard.give_up_connection();
     }
 
     pub(crate) async fn told_to_go(self) {
@@ -105,6 +111,11 @@ pub struct Counted<I> {
 impl<I> Counted<I> {
     pub(crate) fn new(io: I, work: Work) -> Counted<I> {
         Counted { io, _work: work }
+    }
+
+    #[cfg(feature = "hyper")]
+    pub(crate) fn into_inner(self) -> I {
+        self.io
     }
 
     /// The connection itself.

@@ -35,15 +35,23 @@
 //! # }
 //! ```
 //!
+//! Where [connections move](crate::Builder::move_connections), those of HTTP/1.1 do, by [`serve`] and [`serve_or_move`]: an
+//! answer keeps its connection then, and who waits for a request goes to the successor. Not HTTP/2, and not a connection
+//! that was upgraded or is anything but a socket.
+//!
 //! For TLS, or whatever else stands between the socket and HTTP, accept on your own and hand each connection to
 //! [`serve_connection`].
 
 mod body;
 mod connection;
+mod departing;
+mod moving;
 mod service;
 
 pub use body::Body;
 pub use connection::{serve_connection, serve_connection_with};
+pub(crate) use moving::serve_accepted;
+pub use moving::serve_or_move;
 
 use crate::tokio::Acceptor;
 use ::hyper::body::{Body as HttpBody, Incoming};
@@ -69,10 +77,11 @@ where
     B::Data: Send,
     B::Error: Into<BoxError>,
 {
+    let mover = acceptor.mover();
     while let Some(accepted) = acceptor.accept().await {
         let (stream, guard) = accepted?;
         // What goes wrong with one connection is its client's affair.
-        ::tokio::spawn(serve_connection(stream, guard, service.clone()));
+        ::tokio::spawn(serve_accepted(stream, guard, mover.clone(), service.clone()));
     }
     Ok(())
 }

@@ -148,16 +148,11 @@ impl Listener {
     /// - Before [`ready`](crate::Goagain::ready): nothing may be accepted yet.
     /// - After the library has closed the listener: this process will not accept again.
     pub fn acceptor(&self) -> io::Result<Acceptor> {
-        self.acceptor_with(self.arrivals())
-    }
-
-    /// An acceptor that yields these arrivals too, if any.
-    pub(crate) fn acceptor_with(&self, arrivals: Option<Arrivals>) -> io::Result<Acceptor> {
         let term = self.terms.of_owner("an acceptor")?;
         // A listener that is closed already is no error while its term is over: the acceptor would end at once.
         let listener =
             if term.is_closed() { Weak::new() } else { Arc::downgrade(&self.slot.open(&self.name)?) };
-        Ok(Acceptor::new(listener, self.slot.clone(), term, self.connections.clone(), arrivals))
+        Ok(Acceptor::new(listener, self.slot.clone(), term, self.connections.clone(), self.arrivals()))
     }
 
     /// Whether the successor that this process hands over to has not asked for it. Then nobody accepts after this process:

@@ -23,11 +23,26 @@ impl Watched {
     /// # Panics
     /// If the runtime was built without `enable_io`.
     pub fn new(fd: impl AsFd) -> io::Result<Watched> {
+        Watched::of(fd, Interest::READABLE)
+    }
+
+    /// The same, to wait until it is [writable](Watched::writable).
+    ///
+    /// # Errors
+    /// As [`Watched::new`].
+    ///
+    /// # Panics
+    /// As [`Watched::new`].
+    pub fn for_room(fd: impl AsFd) -> io::Result<Watched> {
+        Watched::of(fd, Interest::WRITABLE)
+    }
+
+    fn of(fd: impl AsFd, interest: Interest) -> io::Result<Watched> {
         Handle::try_current().map_err(io::Error::other)?;
         let duplicate = fd.as_fd().try_clone_to_owned()?;
         // SAFETY: an `OwnedFd` is open and keeps its number as long as it lives, and this one lives in the `AsyncFd`, of
         // which nothing here hands out a mutable reference.
-        let registered = unsafe { AsyncFd::register_with_interest(duplicate, Interest::READABLE) };
+        let registered = unsafe { AsyncFd::register_with_interest(duplicate, interest) };
         Ok(Watched(registered?))
     }
 
@@ -38,6 +53,15 @@ impl Watched {
     /// The runtime is shutting down.
     pub async fn readable(&self) -> io::Result<()> {
         self.0.readable().await?.clear_ready();
+        Ok(())
+    }
+
+    /// As [`Watched::readable`], for one made by [`Watched::for_room`].
+    ///
+    /// # Errors
+    /// The runtime is shutting down.
+    pub async fn writable(&self) -> io::Result<()> {
+        self.0.writable().await?.clear_ready();
         Ok(())
     }
 }

@@ -6,7 +6,7 @@ use goagain::tokio::{Acceptor, Stream};
 use std::io::{self, Read};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::{AsyncWriteExt, Interest};
+use tokio::io::AsyncWriteExt;
 use tokio::time::{sleep, timeout};
 
 /// A client has this long for the rest of a request that it has begun, and for taking its answer.
@@ -47,10 +47,7 @@ async fn read_request(reader: &mut Reader<Ready>) -> io::Result<Option<http::Req
     loop {
         match http::read_request(reader) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                match &reader.stream().0 {
-                    Stream::Tcp(stream) => stream.ready(Interest::READABLE).await?,
-                    Stream::Unix(stream) => stream.ready(Interest::READABLE).await?,
-                };
+                reader.stream().0.readable().await?;
             }
             read => return read,
         }
@@ -62,9 +59,6 @@ struct Ready(Stream);
 
 impl Read for Ready {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match &self.0 {
-            Stream::Tcp(stream) => stream.try_read(buffer),
-            Stream::Unix(stream) => stream.try_read(buffer),
-        }
+        self.0.try_read(buffer)
     }
 }

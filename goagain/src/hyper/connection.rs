@@ -3,7 +3,7 @@
 use super::BoxError;
 use super::service::Drained;
 use crate::counted::{Counted, Work};
-use crate::{DrainPhase, Guard};
+use crate::{DrainPhase, Guard, Reached};
 use ::hyper::body::{Body as HttpBody, Incoming};
 use ::hyper::service::Service;
 use ::hyper::{Request, Response};
@@ -30,10 +30,14 @@ where
     B::Data: Send,
     B::Error: Into<BoxError>,
 {
+    serve_connection_with(&both_versions(), io, guard, service).await
+}
+
+pub(super) fn both_versions() -> Builder<TokioExecutor> {
     let mut builder = Builder::new(TokioExecutor::new());
     // For WebSockets over HTTP/2 (RFC 8441), as axum does.
     builder.http2().enable_connect_protocol();
-    serve_connection_with(&builder, io, guard, service).await
+    builder
 }
 
 /// [`serve_connection`] with settings of yours: timeouts, sizes, one version of HTTP alone.
@@ -55,11 +59,30 @@ where
     B::Data: Send,
     B::Error: Into<BoxError>,
 {
-    let mut draining = guard.connections().reached(DrainPhase::Draining);
-    let work = Work::new(guard);
+    let draining = guard.connections().reached(DrainPhase::Draining);
+    serve_work(builder, io, Work::new(guard), draining, service).await
+}
+
+/// The same for a connection that has been looked at before.
+pub(super) async fn serve_work<I, S, B>(
+    builder: &Builder<TokioExecutor>,
+    io: I,
+    work: Work,
+    mut draining: Reached,
+    service: S,
+) -> Result<(), BoxError>
+where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+    S::Future: Send,
+    S::Error: Into<BoxError>,
+    B: HttpBody + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<BoxError>,
+{
     let asked = work.clone();
     let mut told = pin!(work.clone().told_to_go());
-    let service = Drained::new(service, work.clone());
+    let service = Drained::new(service, work.clone(), None);
     let speaks_http2 = service.speaks_http2();
     let io = TokioIo::new(Counted::new(io, work));
     let mut connection = pin!(builder.serve_connection_with_upgrades(io, service));

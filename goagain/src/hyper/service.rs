@@ -1,6 +1,7 @@
 //! The application's service, with what a drain has to say in every answer.
 
 use super::Body;
+use crate::Mover;
 use crate::counted::{InRequest, Work};
 use ::hyper::body::Incoming;
 use ::hyper::header::{CONNECTION, HeaderValue};
@@ -16,12 +17,21 @@ use std::task::{Context, Poll, ready};
 pub(crate) struct Drained<S> {
     service: S,
     work: Work,
+    /// What may move the connection: then a drain closes it only if it cannot.
+    mover: Option<Arc<Mover>>,
+    has_begun: Arc<AtomicBool>,
     speaks_http2: Arc<AtomicBool>,
 }
 
 impl<S> Drained<S> {
-    pub(crate) fn new(service: S, work: Work) -> Drained<S> {
-        Drained { service, work, speaks_http2: Arc::default() }
+    pub(crate) fn new(service: S, work: Work, mover: Option<Arc<Mover>>) -> Drained<S> {
+        Drained { service, work, mover, has_begun: Arc::default(), speaks_http2: Arc::default() }
+    }
+
+    /// Whether a request has come.
+    pub(crate) fn has_begun(&self) -> impl Fn() -> bool + Send + use<S> {
+        let has_begun = Arc::clone(&self.has_begun);
+        move || has_begun.load(Ordering::Relaxed)
     }
 
     /// Whether a request has come by HTTP/2; before the first one nobody knows.
@@ -44,8 +54,10 @@ where
         if http2 {
             self.speaks_http2.store(true, Ordering::Relaxed);
         }
+        self.has_begun.store(true, Ordering::Relaxed);
         let under_way = Some(self.work.begin());
-        Answer { answer: self.service.call(request), work: self.work.clone(), under_way, http2 }
+        let (work, mover) = (self.work.clone(), self.mover.clone());
+        Answer { answer: self.service.call(request), work, mover, under_way, http2 }
     }
 }
 
@@ -55,6 +67,7 @@ pin_project_lite::pin_project! {
         #[pin]
         answer: F,
         work: Work,
+        mover: Option<Arc<Mover>>,
         under_way: Option<InRequest>,
         http2: bool,
     }
@@ -71,7 +84,10 @@ where
         let mut response = ready!(this.answer.poll(cx))?;
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             this.work.upgrade();
-        } else if !*this.http2 && this.work.is_draining() {
+        } else if !*this.http2
+            && this.work.is_draining()
+            && !this.mover.as_ref().is_some_and(|mover| mover.keeps_open())
+        {
             // HTTP/2 has GOAWAY for it.
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }

@@ -191,6 +191,18 @@ impl Mover {
         }
     }
 
+    /// [`Mover::opening`] as a future.
+    #[cfg(feature = "hyper")]
+    pub(crate) fn opened(&self) -> Option<crate::Reached> {
+        self.outgoing.as_ref().map(|outgoing| crate::Reached::of(Arc::clone(&outgoing.lock().opening)))
+    }
+
+    /// To wait until there is room on the way to the successor; `None` where there is no way, or no descriptor to wait by.
+    #[cfg(feature = "hyper")]
+    pub(crate) fn room(&self) -> Option<goagain_env::Watched> {
+        goagain_env::Watched::for_room(&*self.outgoing.as_ref()?.channel()?).ok()
+    }
+
     /// Readable, for good, once connections can be moved; for those who wait by other means than [`Mover::wait`]. It belongs to
     /// the present term: ask anew after [`Finish::Resume`](crate::Finish::Resume). `None`: nothing will ever be moved.
     pub fn opening(&self) -> Option<Opening> {

@@ -2,23 +2,27 @@
 
 use super::Stream;
 use crate::acceptor::{Pressure, is_of_one, is_shortage};
-use crate::{Connections, Guard, Reached};
+use crate::{Connections, Guard, Mover, Reached};
 use ::tokio::net::{TcpListener, UnixListener};
-use std::future::poll_fn;
+use goagain_env::Watched;
+use std::future::{pending, poll_fn};
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 
 /// Yields connections until the term of this process ends, and what is queued then if the successor has not asked for the
-/// listener: [`crate::Acceptor`] as futures. Made by
+/// listener: [`crate::Acceptor`] as futures, with what the predecessor moved here. Made by
 /// [`Listener::to_tokio`](crate::Listener::to_tokio).
 #[derive(Debug)]
 pub struct Acceptor {
     /// `None` once it has ended, so that the listener is not held.
     listener: Option<Open>,
     ended: Reached,
-    /// Takes what is queued at the end, where the successor has not asked for the listener.
+    /// Takes what has been moved here, and what is queued at the end, where the successor has not asked for the listener.
     rest: Option<crate::Acceptor>,
+    /// Tells when something has been moved here.
+    arrivals: Option<Watched>,
+    mover: Option<Mover>,
     connections: Connections,
 }
 
@@ -47,14 +51,24 @@ impl Acceptor {
         listener: Option<Listening>,
         ended: Reached,
         rest: crate::Acceptor,
+        arrivals: Option<Watched>,
+        mover: Option<Mover>,
         connections: Connections,
     ) -> Acceptor {
         Acceptor {
             listener: listener.map(|listener| Open(listener, None)),
             ended,
             rest: Some(rest),
+            arrivals,
+            mover,
             connections,
         }
+    }
+
+    /// What moves its connections, where that was asked for.
+    #[cfg(feature = "hyper")]
+    pub(crate) fn mover(&self) -> Option<Mover> {
+        self.mover.clone()
     }
 
     /// Lets a drain wait until the listener is closed here, where nothing else tells when that is: the last to have a Unix
@@ -79,13 +93,31 @@ impl Acceptor {
         let mut pressure = Pressure::default();
         loop {
             let Some(Open(listener, _)) = &self.listener else { return self.rest() };
-            let ended = &mut self.ended;
-            let accepted = poll_fn(|cx| match Pin::new(&mut *ended).poll(cx) {
-                Poll::Ready(()) => Poll::Ready(None),
-                Poll::Pending => listener.poll_accept(cx).map(Some),
-            });
-            match accepted.await {
-                Some(Ok(stream)) => {
+            if let (Some(_), Some(rest)) = (&self.arrivals, &self.rest) {
+                if let Some(arrived) = rest.take_arrived() {
+                    return Some(of_std(arrived));
+                }
+            }
+            let (ended, arrivals) = (&mut self.ended, &self.arrivals);
+            let accepted = {
+                let mut arriving = pin!(async {
+                    match arrivals {
+                        Some(arrivals) => arrivals.readable().await,
+                        None => pending().await,
+                    }
+                });
+                poll_fn(|cx| match Pin::new(&mut *ended).poll(cx) {
+                    Poll::Ready(()) => Poll::Ready(None),
+                    Poll::Pending => match arriving.as_mut().poll(cx) {
+                        Poll::Ready(arrived) => Poll::Ready(Some(arrived.map(|()| None))),
+                        Poll::Pending => listener.poll_accept(cx).map_ok(Some).map(Some),
+                    },
+                })
+                .await
+            };
+            match accepted {
+                Some(Ok(None)) => {}
+                Some(Ok(Some(stream))) => {
                     let mut guard = self.connections.begin();
                     if self.connections.cuts() {
                         // Short of descriptors, it is served all the same, and is not cut.
@@ -106,8 +138,7 @@ impl Acceptor {
 
     /// What is still queued after the end.
     fn rest(&mut self) -> Option<io::Result<(Stream, Guard)>> {
-        let (stream, guard) = self.rest.as_mut()?.try_accept().ok()??;
-        Some(Stream::from_std(stream).map(|stream| (stream, guard)))
+        Some(of_std(self.rest.as_mut()?.try_accept().ok()??))
     }
 
     /// Waits for the end of the term, or for a time.
@@ -122,4 +153,8 @@ impl Acceptor {
             self.listener = None;
         }
     }
+}
+
+fn of_std((stream, guard): (crate::Stream, Guard)) -> io::Result<(Stream, Guard)> {
+    Stream::from_std(stream).map(|stream| (stream, guard))
 }

@@ -5,26 +5,32 @@ use super::acceptor::Listening;
 use crate::{Address, Listener};
 use ::tokio::net::{TcpListener, UnixListener};
 use ::tokio::runtime::Handle;
+use goagain_env::Watched;
 use std::io;
 
 /// In a tokio runtime.
 impl Listener {
     /// An acceptor for the present term, as futures. After the term has ended, and until the next, it ends at once.
-    /// Connections that the predecessor has moved here are not for it: take them from [`Listener::arrivals`].
+    /// Connections that the predecessor has moved here come out of it too.
     ///
     /// # Errors
     /// - Before [`ready`](crate::Goagain::ready): nothing may be accepted yet.
     /// - After the library has closed the listener: this process will not accept again.
     /// - There is no tokio runtime here, and those of `fcntl(F_DUPFD_CLOEXEC)` and `epoll_ctl`.
     pub fn to_tokio(&self) -> io::Result<Acceptor> {
-        let (ended, rest) = (self.end()?, self.acceptor_with(None)?);
+        let (ended, rest) = (self.end()?, self.acceptor()?);
         // A listener that is closed already is no error while its term is over: the acceptor would end at once.
         let listener = match (ended.is_reached(), &self.address) {
             (true, _) => None,
             (false, Address::Unix(_)) => Some(Listening::Unix(self.to_tokio_unix()?)),
             (false, _) => Some(Listening::Tcp(self.to_tokio_tcp()?)),
         };
-        Ok(Acceptor::new(listener, ended, rest, self.connections.clone()))
+        let arrivals = match self.arrivals() {
+            Some(arrivals) if listener.is_some() => Some(Watched::new(arrivals)?),
+            _ => None,
+        };
+        let mover = self.moves.is_some().then(|| self.mover());
+        Ok(Acceptor::new(listener, ended, rest, arrivals, mover, self.connections.clone()))
     }
 
     /// A duplicate as tokio's (`fcntl(F_DUPFD_CLOEXEC)`), non-blocking. As with [`Listener::to_std_tcp`] the library can

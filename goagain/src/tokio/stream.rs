@@ -1,8 +1,10 @@
 //! What an acceptor yields.
 
+use super::Moved;
 use ::tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use ::tokio::net::{TcpStream, UnixStream};
 use nix::sys::socket::{MsgFlags, recv};
+use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::pin::Pin;
@@ -15,6 +17,8 @@ pub enum Stream {
     Tcp(TcpStream),
     /// Over a Unix socket.
     Unix(UnixStream),
+    /// Moved here by the predecessor, with bytes that it had read and not served.
+    Moved(Moved),
 }
 
 macro_rules! either {
@@ -22,6 +26,7 @@ macro_rules! either {
         match $stream {
             Stream::Tcp($inner) => $result,
             Stream::Unix($inner) => $result,
+            Stream::Moved($inner) => $result,
         }
     };
 }
@@ -37,21 +42,70 @@ impl Stream {
                 stream.set_nonblocking(true)?;
                 UnixStream::from_std(stream).map(Stream::Unix)
             }
-            // What was read of it already would be lost.
-            crate::Stream::Moved(_) => Err(io::ErrorKind::Unsupported.into()),
+            crate::Stream::Moved(moved) => {
+                let (stream, unread) = moved.into_parts();
+                Ok(Stream::from_std(stream)?.with_unread(unread))
+            }
+        }
+    }
+
+    /// Waits until there is something to read, the end or an error too.
+    ///
+    /// # Errors
+    /// The runtime is shutting down.
+    pub async fn readable(&self) -> io::Result<()> {
+        poll_fn(|cx| self.poll_arrived(cx)).await
+    }
+
+    /// Reads what is there (`recv`), and never waits.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::WouldBlock`] where nothing is there, and those of `recv`.
+    pub fn try_read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Stream::Tcp(stream) => stream.try_read(buffer),
+            Stream::Unix(stream) => stream.try_read(buffer),
+            Stream::Moved(moved) => moved.try_read(buffer),
+        }
+    }
+
+    /// The same, with bytes that come before what is read from its descriptor.
+    pub(crate) fn with_unread(self, unread: Vec<u8>) -> Stream {
+        if unread.is_empty() { self } else { Stream::Moved(Moved::new(self, unread)) }
+    }
+
+    /// Whose client it is, over TCP.
+    #[cfg(any(feature = "actix", feature = "axum"))]
+    pub(crate) fn peer(&self) -> Option<std::net::SocketAddr> {
+        match self {
+            Stream::Tcp(stream) => stream.peer_addr().ok(),
+            Stream::Unix(_) => None,
+            Stream::Moved(moved) => moved.get_ref().peer(),
         }
     }
 
     /// Whether there is something to read, the end or an error too: the kernel is asked (`recv` with MSG_PEEK).
     pub(crate) fn has_arrived(&self) -> bool {
-        self.peek().map_or_else(|error| error.kind() != io::ErrorKind::WouldBlock, |()| true)
+        matches!(self, Stream::Moved(moved) if moved.has_unread())
+            || self.peek().map_or_else(|error| error.kind() != io::ErrorKind::WouldBlock, |()| true)
     }
 
     /// Waits until there is. What a runtime knows of a descriptor may be out of date, and is mended then.
     pub(crate) fn poll_arrived(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
-            ready!(either!(self, stream => stream.poll_read_ready(cx)))?;
-            match either!(self, stream => stream.try_io(Interest::READABLE, || self.peek())) {
+            let looked = match self {
+                Stream::Tcp(stream) => {
+                    ready!(stream.poll_read_ready(cx))?;
+                    stream.try_io(Interest::READABLE, || self.peek())
+                }
+                Stream::Unix(stream) => {
+                    ready!(stream.poll_read_ready(cx))?;
+                    stream.try_io(Interest::READABLE, || self.peek())
+                }
+                Stream::Moved(moved) if moved.has_unread() => return Poll::Ready(Ok(())),
+                Stream::Moved(moved) => return moved.get_ref().poll_arrived(cx),
+            };
+            match looked {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 // An error is told by the read that follows.
                 _ => return Poll::Ready(Ok(())),

@@ -47,6 +47,7 @@ fn run() -> anyhow::Result<()> {
         StrategyKind::Double => Goagain::builder(Double),
         StrategyKind::Standby => bail!("strategy: expected single or double, found standby"),
     };
+    let builder = if config.moves { builder.move_connections() } else { builder };
     let generation = Arc::new(OnceLock::new());
     let (number, for_reports) = (Arc::clone(&generation), emitter.try_clone()?);
     let again = builder

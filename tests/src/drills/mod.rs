@@ -13,7 +13,7 @@ mod forged;
 mod inheritance;
 mod many;
 pub mod memory;
-mod moves;
+pub(crate) mod moves;
 mod requests;
 mod restart;
 mod seed;

@@ -20,17 +20,17 @@ pub(super) fn all() -> Vec<Drill> {
         Drill::both(
             "connections_move",
             "50 kept connections through 20 restarts under load: no close seen, all end with the last owner",
-            twenty,
+            |context| twenty(context, ""),
         ),
         Drill::both(
             "connections_move_with_unread_bytes",
             "a connection moves with the half of a request that the old image has read",
-            unread,
+            |context| unread(context, ""),
         ),
         Drill::both(
             "connections_move_after_their_answer",
             "a connection that was in a request at commit moves after its answer, after RELEASED too",
-            after_an_answer,
+            |context| after_an_answer(context, ""),
         ),
         Drill::both(
             "connections_stay_until_it_serves",
@@ -46,7 +46,7 @@ pub(super) fn all() -> Vec<Drill> {
         Drill::both(
             "connections_that_nobody_takes",
             "to an image that takes none nothing moves: they are closed the ordinary way, nothing lost",
-            not_taken,
+            |context| not_taken(context, ""),
         ),
     ]
 }
@@ -101,12 +101,20 @@ impl Kept {
     }
 }
 
+/// Starts the server that `behaviour` names.
+fn start(context: &Context, behaviour: &str) -> anyhow::Result<Service> {
+    context.start_with(|config| {
+        config.moves = true;
+        config.behaviour = behaviour.to_owned();
+    })
+}
+
 fn target(service: &Service) -> anyhow::Result<Target> {
     service.address("http")?.parse()
 }
 
-fn twenty(context: &Context) -> anyhow::Result<()> {
-    let mut service = context.start_with(|config| config.moves = true)?;
+pub(crate) fn twenty(context: &Context, behaviour: &str) -> anyhow::Result<()> {
+    let mut service = start(context, behaviour)?;
     let target = target(&service)?;
     // Some ask often, so that they are met in mid-request, and some hardly ever.
     let pauses = [1, 20, 100, 1_000, 60_000].into_iter().cycle().map(Duration::from_millis);
@@ -129,8 +137,8 @@ fn twenty(context: &Context) -> anyhow::Result<()> {
     service.end()
 }
 
-fn unread(context: &Context) -> anyhow::Result<()> {
-    let mut service = context.start_with(|config| config.moves = true)?;
+pub(crate) fn unread(context: &Context, behaviour: &str) -> anyhow::Result<()> {
+    let mut service = start(context, behaviour)?;
     let old = service.generation()?;
     let Target::Tcp(address) = target(&service)? else { anyhow::bail!("expected TCP") };
     let mut stream = TcpStream::connect(address)?;
@@ -169,8 +177,8 @@ fn answered(stream: &mut TcpStream) -> anyhow::Result<u64> {
     }
 }
 
-fn after_an_answer(context: &Context) -> anyhow::Result<()> {
-    let mut service = context.start_with(|config| config.moves = true)?;
+pub(crate) fn after_an_answer(context: &Context, behaviour: &str) -> anyhow::Result<()> {
+    let mut service = start(context, behaviour)?;
     let old = service.generation()?;
     let mut connection = Connection::open(&target(&service)?)?;
     connection.send("/slow?ms=1000", false)?;
@@ -231,9 +239,10 @@ fn stay(context: &Context) -> anyhow::Result<()> {
     service.end()
 }
 
-fn not_taken(context: &Context) -> anyhow::Result<()> {
+pub(crate) fn not_taken(context: &Context, behaviour: &str) -> anyhow::Result<()> {
     let mut service = context.start_with(|config| {
         config.moves = true;
+        config.behaviour = behaviour.to_owned();
         config.idle_ms = 200;
     })?;
     let load = context.load(&service)?;

@@ -4,6 +4,7 @@
 mod clients;
 mod grpc;
 mod http2;
+mod moves;
 mod tls;
 mod web;
 mod websocket;
@@ -19,7 +20,7 @@ const RESTARTS: usize = 20;
 
 /// All drills of servers on a runtime.
 pub fn all() -> Vec<Drill> {
-    vec![
+    let mut all = vec![
         Drill::both("threads", "the example `single`, with reqwest", |context| {
             drill(context, "threads", web::clients)
         }),
@@ -46,7 +47,9 @@ pub fn all() -> Vec<Drill> {
         Drill::both("actix", "the example `actix`, with reqwest", |context| {
             drill(context, "actix", web::clients)
         }),
-    ]
+    ];
+    all.extend(moves::all());
+    all
 }
 
 fn tokio(context: &Context) -> anyhow::Result<()> {

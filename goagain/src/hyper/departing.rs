@@ -1,0 +1,96 @@
+//! A connection that hyper may be asked to give back.
+
+use ::tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+
+/// A connection that says whether all was sent, and is not shut down while it departs: that would end it for the successor
+/// too.
+#[derive(Debug)]
+pub(super) struct Departing<I> {
+    io: I,
+    state: State,
+}
+
+/// What its server knows of it while hyper has it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct State(Arc<Flags>);
+
+#[derive(Debug, Default)]
+struct Flags {
+    sends: AtomicBool,
+    departs: AtomicBool,
+}
+
+impl State {
+    /// Whether what was written is not all sent.
+    pub(super) fn sends(&self) -> bool {
+        self.0.sends.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_departs(&self, departs: bool) {
+        self.0.departs.store(departs, Ordering::Relaxed);
+    }
+}
+
+impl<I> Departing<I> {
+    pub(super) fn new(io: I) -> Departing<I> {
+        Departing { io, state: State::default() }
+    }
+
+    pub(super) fn state(&self) -> State {
+        self.state.clone()
+    }
+
+    pub(super) fn into_inner(self) -> I {
+        self.io
+    }
+}
+
+impl<I: AsyncRead + Unpin> AsyncRead for Departing<I> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().io).poll_read(cx, buffer)
+    }
+}
+
+impl<I: AsyncWrite + Unpin> AsyncWrite for Departing<I> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &[u8]) -> Poll<io::Result<usize>> {
+        self.state.0.sends.store(true, Ordering::Relaxed);
+        Pin::new(&mut self.get_mut().io).poll_write(cx, buffer)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffers: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.state.0.sends.store(true, Ordering::Relaxed);
+        Pin::new(&mut self.get_mut().io).poll_write_vectored(cx, buffers)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    /// hyper flushes when it has written all that it had.
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let flushed = Pin::new(&mut this.io).poll_flush(cx);
+        this.state.0.sends.store(flushed.is_pending(), Ordering::Relaxed);
+        flushed
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.state.0.departs.load(Ordering::Relaxed) {
+            true => Poll::Ready(Ok(())),
+            false => Pin::new(&mut self.get_mut().io).poll_shutdown(cx),
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! A connection that moves to the successor when it waits for a request.
+
+use super::BoxError;
+use super::connection::{both_versions, serve_connection, serve_work};
+use super::departing::Departing;
+use super::service::Drained;
+use crate::counted::{Counted, Work};
+use crate::tokio::Stream;
+use crate::{DrainPhase, Guard, Idle, MoveError, Mover};
+use ::hyper::body::{Body as HttpBody, Incoming};
+use ::hyper::server::conn::http1;
+use ::hyper::service::Service;
+use ::hyper::{Request, Response};
+use ::tokio::io::{AsyncRead, ReadBuf};
+use ::tokio::task::yield_now;
+use hyper_util::rt::TokioIo;
+use std::future::{pending, poll_fn};
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::Poll;
+
+/// What a connection of HTTP/2 begins with (RFC 9113, section 3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// [`serve_connection`] for a socket that the listener of `mover` accepted: over HTTP/1.1 it moves to the successor in place of
+/// being closed, as soon as it waits for a request and the successor takes it. Until a request is there that asks for an
+/// upgrade, or a first word of HTTP/2, nobody knows that it will not.
+///
+/// # Errors
+/// As [`serve_connection`].
+pub async fn serve_or_move<S, B>(
+    stream: Stream,
+    guard: Guard,
+    mover: Mover,
+    service: S,
+) -> Result<(), BoxError>
+where
+    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+    S::Future: Send,
+    S::Error: Into<BoxError>,
+    B: HttpBody + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<BoxError>,
+{
+    let draining = guard.connections().reached(DrainPhase::Draining);
+    let (work, mover) = (Work::new(guard), Arc::new(mover));
+    let (mut stream, mut unread) = bare(stream);
+    // What came with it may be all that its client sends.
+    let mut has_come = !unread.is_empty();
+    loop {
+        if !has_come {
+            match wait(&mover, &work, &stream, &unread).await? {
+                Idle::Readable => {}
+                Idle::Moved | Idle::Close => return Ok(()),
+            }
+            let is_at_end = read_some(&mut stream, &mut unread).await? == 0;
+            if !is_at_end && unread.len() < PREFACE.len() && PREFACE.starts_with(&unread) {
+                continue;
+            }
+        }
+        has_come = false;
+        if unread.starts_with(PREFACE) {
+            let stream = stream.with_unread(unread);
+            return serve_work(&both_versions(), stream, work, draining, service).await;
+        }
+        let service = Drained::new(service.clone(), work.clone(), Some(Arc::clone(&mover)));
+        match serve_until_idle(stream.with_unread(unread), &work, &mover, service).await? {
+            Some(given_back) => (stream, unread) = given_back,
+            None => return Ok(()),
+        }
+    }
+}
+
+/// Serves what was accepted, with a mover where connections move.
+pub(crate) async fn serve_accepted<S, B>(
+    stream: Stream,
+    guard: Guard,
+    mover: Option<Mover>,
+    service: S,
+) -> Result<(), BoxError>
+where
+    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+    S::Future: Send,
+    S::Error: Into<BoxError>,
+    B: HttpBody + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<BoxError>,
+{
+    match mover {
+        Some(mover) => serve_or_move(stream, guard, mover, service).await,
+        None => serve_connection(stream, guard, service).await,
+    }
+}
+
+/// [`Mover::wait`] as a future.
+async fn wait(mover: &Mover, work: &Work, stream: &Stream, unread: &[u8]) -> io::Result<Idle> {
+    let mut told = pin!(work.clone().told_to_go());
+    // Looked at before the offer, so that nothing that opens after it is missed.
+    let mut opened = mover.opened();
+    loop {
+        let mut room = None;
+        if opened.as_ref().is_some_and(crate::Reached::is_reached) {
+            match mover.offer(stream, unread) {
+                Ok(()) => {
+                    work.give_up_connection();
+                    return Ok(Idle::Moved);
+                }
+                Err(MoveError::Full) => room = mover.room(),
+                Err(_) => {}
+            }
+            // It was refused, and would be again; or there may be room.
+            if room.is_none() {
+                opened = None;
+            }
+        }
+        let mut may_move = pin!(async {
+            match (&room, &mut opened) {
+                (Some(room), _) => room.writable().await,
+                (None, Some(opened)) => Ok(opened.await),
+                (None, None) => pending().await,
+            }
+        });
+        let come_to = poll_fn(|cx| {
+            if let Poll::Ready(arrived) = stream.poll_arrived(cx) {
+                return Poll::Ready(arrived.map(|()| Some(Idle::Readable)));
+            }
+            if told.as_mut().poll(cx).is_ready() {
+                // A request that is there is served, whatever else is said.
+                let idle = if stream.has_arrived() { Idle::Readable } else { Idle::Close };
+                return Poll::Ready(Ok(Some(idle)));
+            }
+            may_move.as_mut().poll(cx).map_ok(|()| None)
+        });
+        if let Some(idle) = come_to.await? {
+            return Ok(idle);
+        }
+    }
+}
+
+/// No more than shows by which version of HTTP the client speaks.
+async fn read_some(stream: &mut Stream, unread: &mut Vec<u8>) -> io::Result<usize> {
+    let mut bytes = [0; PREFACE.len()];
+    let mut buffer = ReadBuf::new(&mut bytes);
+    poll_fn(|cx| Pin::new(&mut *stream).poll_read(cx, &mut buffer)).await?;
+    unread.extend_from_slice(buffer.filled());
+    Ok(buffer.filled().len())
+}
+
+/// Serves by HTTP/1.1, and gives the connection back, with what was read of it and not served, when it can move and waits for a
+/// request; `None` when it has ended.
+async fn serve_until_idle<S, B>(
+    stream: Stream,
+    work: &Work,
+    mover: &Mover,
+    service: Drained<S>,
+) -> Result<Option<(Stream, Vec<u8>)>, BoxError>
+where
+    S: Service<Request<Incoming>, Response = Response<B>> + Send + 'static,
+    S::Future: Send,
+    S::Error: Into<BoxError>,
+    B: HttpBody + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<BoxError>,
+{
+    let has_begun = service.has_begun();
+    let io = Departing::new(Counted::new(stream, work.clone()));
+    let state = io.state();
+    let mut connection = http1::Builder::new().serve_connection(TokioIo::new(io), service).with_upgrades();
+    let mut told = pin!(work.clone().told_to_go());
+    let (mut opened, mut is_told) = (mover.opened(), false);
+    let moves = poll_fn(|cx| {
+        if let Poll::Ready(ended) = Pin::new(&mut connection).poll(cx) {
+            return Poll::Ready(Err(ended));
+        }
+        // To be woken by an answer that ends in another task.
+        let may_move = opened.as_mut().is_some_and(|opened| Pin::new(opened).poll(cx).is_ready());
+        if may_move {
+            work.has_answered(cx);
+        }
+        if may_move && has_begun() && work.is_idle() && !state.sends() {
+            return Poll::Ready(Ok(true));
+        }
+        // What is in a request can still move after its answer.
+        is_told = is_told || told.as_mut().poll(cx).is_ready();
+        if is_told && (work.is_idle() || !mover.keeps_open()) {
+            Poll::Ready(Ok(false))
+        } else {
+            Poll::Pending
+        }
+    });
+    match moves.await {
+        Err(ended) => return Ok(ended.map(|()| None)?),
+        Ok(true) => {
+            // hyper lets go at once what is idle to it too: all that it has read of the last request was its last byte.
+            state.set_departs(true);
+            Pin::new(&mut connection).graceful_shutdown();
+            match poll_fn(|cx| Poll::Ready(Pin::new(&mut connection).poll(cx))).await {
+                Poll::Ready(Ok(())) => {
+                    return Ok(connection.into_parts().map(|parts| {
+                        let mut unread = parts.read_buf.to_vec();
+                        let (stream, rest) = bare(parts.io.into_inner().into_inner().into_inner());
+                        unread.extend(rest);
+                        (stream, unread)
+                    }));
+                }
+                Poll::Ready(Err(error)) => return Err(error.into()),
+                Poll::Pending => state.set_departs(false),
+            }
+        }
+        Ok(false) => {
+            // A request that is there is served, whatever else is said: the runtime asks the kernel once more, and hyper looks.
+            yield_now().await;
+            if let Poll::Ready(ended) = poll_fn(|cx| Poll::Ready(Pin::new(&mut connection).poll(cx))).await {
+                return Ok(ended.map(|()| None)?);
+            }
+            Pin::new(&mut connection).graceful_shutdown();
+        }
+    }
+    connection.await?;
+    Ok(None)
+}
+
+/// The connection, and what comes before the bytes of its descriptor.
+fn bare(stream: Stream) -> (Stream, Vec<u8>) {
+    match stream {
+        Stream::Moved(moved) => moved.into_parts(),
+        stream => (stream, Vec::new()),
+    }
+}
