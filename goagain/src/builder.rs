@@ -179,10 +179,10 @@ impl Builder {
     /// Lets idle connections move to the successor in place of being closed, and takes those of the predecessor. Both images must
     /// have called it.
     ///
-    /// To send them is the server's part: by [`Mover::wait`](crate::Mover::wait), or [`Mover::offer`](crate::Mover::offer). A
-    /// moved connection comes out of the acceptor of the listener of the same name as if just accepted; what was read of it and not
-    /// served comes first from its [`Stream`](crate::Stream). Only what the socket itself holds moves: no TLS session, no
-    /// HTTP/2 state.
+    /// To send them is the server's part: by [`Mover::wait`](crate::Mover::wait), or [`Mover::offer`](crate::Mover::offer); the
+    /// servers for hyper and axum do it by themselves. A moved connection comes out of the acceptor of the listener of the same
+    /// name as if just accepted; what was read of it and not served comes first from its [`Stream`](crate::Stream). Only what
+    /// the socket itself holds moves: no TLS session, no HTTP/2 state.
     pub fn move_connections(mut self) -> Builder {
         self.moves = true;
         self

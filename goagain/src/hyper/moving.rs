@@ -24,8 +24,8 @@ use std::task::Poll;
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// [`serve_connection`] for a socket that the listener of `mover` accepted: over HTTP/1.1 it moves to the successor in place of
-/// being closed, as soon as it waits for a request and the successor takes it. Until a request is there that asks for an
-/// upgrade, or a first word of HTTP/2, nobody knows that it will not.
+/// being closed, as soon as it waits for a request and the successor takes it. One of HTTP/2, or that was upgraded, is served as
+/// ever.
 ///
 /// # Errors
 /// As [`serve_connection`].
@@ -47,7 +47,7 @@ where
     let (work, mover) = (Work::new(guard), Arc::new(mover));
     let (mut stream, mut unread) = bare(stream);
     // What came with it may be all that its client sends.
-    let mut has_come = !unread.is_empty();
+    let mut has_come = !may_be_preface(&unread);
     loop {
         if !has_come {
             match wait(&mover, &work, &stream, &unread).await? {
@@ -55,7 +55,7 @@ where
                 Idle::Moved | Idle::Close => return Ok(()),
             }
             let is_at_end = read_some(&mut stream, &mut unread).await? == 0;
-            if !is_at_end && unread.len() < PREFACE.len() && PREFACE.starts_with(&unread) {
+            if !is_at_end && may_be_preface(&unread) {
                 continue;
             }
         }
@@ -136,6 +136,11 @@ async fn wait(mover: &Mover, work: &Work, stream: &Stream, unread: &[u8]) -> io:
             return Ok(idle);
         }
     }
+}
+
+/// Whether nobody can tell yet by which version of HTTP the client speaks.
+fn may_be_preface(unread: &[u8]) -> bool {
+    unread.len() < PREFACE.len() && PREFACE.starts_with(unread)
 }
 
 /// No more than shows by which version of HTTP the client speaks.
@@ -226,5 +231,20 @@ fn bare(stream: Stream) -> (Stream, Vec<u8>) {
     match stream {
         Stream::Moved(moved) => moved.into_parts(),
         stream => (stream, Vec::new()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_knows_the_version_before_the_first_word() {
+        for unread in [&b""[..], b"P", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r"] {
+            assert!(may_be_preface(unread), "{unread:?}");
+        }
+        for unread in [&b"PO"[..], b"GET", PREFACE] {
+            assert!(!may_be_preface(unread), "{unread:?}");
+        }
     }
 }

@@ -3,8 +3,9 @@
 use anyhow::{Context as _, ensure};
 
 use super::clients::{NUMBER, Tally};
-use super::{RESTARTS, web};
+use super::{RESTARTS, http2, restarts, web, websocket};
 use crate::drills::{Context, Drill, moves, nothing_lost};
+use crate::service::Service;
 
 pub(super) fn all() -> Vec<Drill> {
     vec![
@@ -31,14 +32,33 @@ pub(super) fn all() -> Vec<Drill> {
             "to an image that takes none: closed the ordinary way",
             |context| moves::not_taken(context, "axum"),
         ),
+        Drill::both(
+            "axum_moves_no_http2",
+            "beside what moves HTTP/2 is drained as ever, with h2",
+            |context| {
+                let mut service = start(context, 10_000)?;
+                restarts(context, &mut service, http2::clients)?;
+                service.end()
+            },
+        ),
+        Drill::both("axum_moves_no_websocket", "and so is what was upgraded, with tungstenite", |context| {
+            let mut service = start(context, 500)?;
+            restarts(context, &mut service, websocket::clients)?;
+            service.end()
+        }),
     ]
 }
 
-fn reqwest(context: &Context) -> anyhow::Result<()> {
-    let mut service = context.start_with(|config| {
+fn start(context: &Context, idle_ms: u64) -> anyhow::Result<Service> {
+    context.start_with(|config| {
         config.moves = true;
         config.behaviour = "axum".to_owned();
-    })?;
+        config.idle_ms = idle_ms;
+    })
+}
+
+fn reqwest(context: &Context) -> anyhow::Result<()> {
+    let mut service = start(context, 10_000)?;
     let load = context.load(&service)?;
     let address = service.address("http")?;
     let clients = web::clients(address.strip_prefix("tcp:").context("expected a TCP address")?)?;
