@@ -116,10 +116,11 @@ async fn wait(mover: &Mover, work: &Work, stream: &Stream, unread: &[u8]) -> io:
         }
         let mut may_move = pin!(async {
             match (&room, &mut opened) {
-                (Some(room), _) => room.writable().await,
-                (None, Some(opened)) => Ok(opened.await),
+                (Some(room), _) => room.writable().await?,
+                (None, Some(opened)) => opened.await,
                 (None, None) => pending().await,
             }
+            io::Result::Ok(())
         });
         let come_to = poll_fn(|cx| {
             if let Poll::Ready(arrived) = stream.poll_arrived(cx) {

@@ -65,9 +65,9 @@ impl Acceptor {
         }
     }
 
-    /// What moves its connections, where that was asked for.
-    #[cfg(feature = "hyper")]
-    pub(crate) fn mover(&self) -> Option<Mover> {
+    /// What moves its connections to the successor: [`Listener::mover`](crate::Listener::mover), where
+    /// [`Builder::move_connections`](crate::Builder::move_connections) was called.
+    pub fn mover(&self) -> Option<Mover> {
         self.mover.clone()
     }
 
