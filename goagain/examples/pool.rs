@@ -7,15 +7,11 @@
 //! gracefully. `GET /` says which process answers; `GET /slow?ms=N` says it after N milliseconds.
 
 mod serve;
+#[path = "serve/threads.rs"]
+mod threads;
 
-use goagain::{Finish, Goagain, Listener, Single};
-use std::io;
+use goagain::{Finish, Goagain, Single};
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::thread;
-
-/// A connection that is kept has its thread for as long as it is.
-const THREADS: usize = 64;
 
 fn main() -> ExitCode {
     match run() {
@@ -37,13 +33,11 @@ fn run() -> anyhow::Result<()> {
             return Err(error.into());
         }
     };
-    let identity: Arc<str> = serve::identity(again.generation()).into();
+    let identity = serve::identity(again.generation());
     again.ready()?;
     serve::say(format_args!("pid {} serves {}", std::process::id(), http.local_addr()));
     loop {
-        for _ in 0..THREADS {
-            work(&http, &identity)?;
-        }
+        threads::start(&http, &identity)?;
         again.wait()?;
         // The threads end by themselves, each after the connection that it serves: `finish` waits for these.
         match again.finish()? {
@@ -51,19 +45,4 @@ fn run() -> anyhow::Result<()> {
             Finish::Resume => continue,
         }
     }
-}
-
-/// One thread of the pool, for one term.
-fn work(http: &Listener, identity: &Arc<str>) -> io::Result<()> {
-    let (acceptor, mover, identity) = (http.acceptor()?, http.mover(), Arc::clone(identity));
-    thread::Builder::new().spawn(move || {
-        for accepted in acceptor {
-            match accepted {
-                // A client that goes away in mid-request is its own affair.
-                Ok((stream, guard)) => drop(serve::connection(&stream, guard, &mover, &identity)),
-                Err(error) => serve::say(format_args!("pool: {error}")),
-            }
-        }
-    })?;
-    Ok(())
 }

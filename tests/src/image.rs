@@ -2,8 +2,10 @@
 
 use std::ffi::OsString;
 use std::fs::{self, Permissions};
+use std::io;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use anyhow::Context as _;
@@ -20,6 +22,15 @@ static WRITERS: Mutex<()> = Mutex::new(());
 /// Waits until no image is being written, and keeps it so while the guard lives. To be held while spawning.
 pub fn no_writers() -> MutexGuard<'static, ()> {
     WRITERS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Starts a program while no image is being written.
+///
+/// # Errors
+/// - as [`Command::spawn`].
+pub fn spawn(command: &mut Command) -> io::Result<Child> {
+    let _quiet = no_writers();
+    command.spawn()
 }
 
 /// A program to deploy, with the sidecar that changes what it does.

@@ -6,16 +6,20 @@
 mod app;
 #[path = "../../../goagain/examples/serve/health.rs"]
 mod health;
+#[path = "../../../goagain/examples/serve/polling.rs"]
+mod polling;
 #[path = "../../../goagain/examples/serve/mod.rs"]
 mod serve;
 #[path = "../../../goagain/examples/serve/tasks.rs"]
 mod tasks;
+#[path = "../../../goagain/examples/serve/threads.rs"]
+mod threads;
 #[path = "../../../goagain/examples/serve/tls.rs"]
 mod tls;
 #[path = "../../../goagain/examples/serve/workers.rs"]
 mod workers;
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use axum::middleware::from_fn_with_state;
 use goagain::{Connections, Double, DrainPhase, Finish, Goagain, Listener, Single};
 use goagain_tests::config::{ServerConfig, StrategyKind};
@@ -61,12 +65,28 @@ fn run() -> anyhow::Result<()> {
         })
         .start()?;
     generation.get_or_init(|| again.generation());
+    if config.behaviour == "mio" {
+        return poll(again, &config, &emitter);
+    }
     // The flavour alternates, so that each server is seen in both.
     let mut runtime = match again.generation() % 2 {
         0 => Builder::new_multi_thread(),
         _ => Builder::new_current_thread(),
     };
     runtime.enable_all().build()?.block_on(live(again, &config, &emitter))
+}
+
+/// A server with a loop of its own.
+fn poll(mut again: Goagain, config: &ServerConfig, emitter: &Emitter) -> anyhow::Result<()> {
+    let number = again.generation();
+    let emit = |name: &str, detail: Value| emitter.emit(&Event::new(number, name).detail(detail));
+    let (name, address) = config.listen.first().context("listen: expected a listener, found none")?;
+    let http = again.listen(name, address)?;
+    let addresses = json!({ "addresses": { name: http.local_addr().to_string() } });
+    emit("ready", addresses.clone());
+    polling::run(again, &http, serve::identity(number), || emit("owner", addresses.clone()))?;
+    emit("leaving", Value::Null);
+    Ok(())
 }
 
 async fn live(again: Goagain, config: &ServerConfig, emitter: &Emitter) -> anyhow::Result<()> {
@@ -136,6 +156,13 @@ impl Server {
             "actix" => {
                 let workers = workers::start(listener, &self.identity);
                 tokio::task::spawn_blocking(move || workers.into_iter().try_for_each(joined))
+            }
+            "pool" => {
+                let pool = threads::start(listener, &self.identity)?;
+                let joined = |thread: std::thread::JoinHandle<()>| {
+                    thread.join().map_err(|_| io::Error::other("a thread of the pool panicked"))
+                };
+                tokio::task::spawn_blocking(move || pool.into_iter().try_for_each(joined))
             }
             "threads" => {
                 let accepting = serve::serve(listener.acceptor()?, listener.mover(), &self.identity);

@@ -18,6 +18,7 @@ use self::trial::Trial;
 use super::{Context, Drill, restarts_well, serves_as_before};
 use crate::config::StrategyKind;
 use crate::events::Event;
+use crate::image::spawn;
 use crate::process::Process;
 use crate::service::DEADLINE;
 
@@ -64,7 +65,7 @@ struct Stranger {
 impl Stranger {
     fn start() -> anyhow::Result<Self> {
         let mut command = Command::new("cat");
-        let child = command.stdin(Stdio::piped()).stdout(Stdio::null()).process_group(0).spawn()?;
+        let child = spawn(command.stdin(Stdio::piped()).stdout(Stdio::null()).process_group(0))?;
         let process = Process::open(child.id() as i32)?.context("cat")?;
         Ok(Self { child, process })
     }

@@ -7,6 +7,7 @@ use anyhow::{Context as _, ensure};
 use super::{Context, Drill, restarts_well};
 use crate::config::StrategyKind;
 use crate::events::Event;
+use crate::image::spawn;
 use crate::process::Process;
 use crate::service::{DEADLINE, Service};
 
@@ -48,7 +49,8 @@ fn helper(context: &Context) -> anyhow::Result<()> {
 
 fn inherited_nothing(context: &Context, service: &Service, times: usize) -> anyhow::Result<()> {
     // What the harness itself was started with goes to every program: a helper that it starts has just that.
-    let control = Command::new(&context.binaries.server).env("DRILL_HELPER", "1").output()?;
+    let mut control = Command::new(&context.binaries.server);
+    let control = spawn(control.env("DRILL_HELPER", "1").stdout(Stdio::piped()))?.wait_with_output()?;
     let control: serde_json::Value =
         serde_json::from_slice(&control.stdout).context("the control's answer")?;
     for number in 1..=times {
@@ -79,7 +81,7 @@ fn successor(context: &Context) -> anyhow::Result<()> {
 }
 
 fn stale(context: &Context) -> anyhow::Result<()> {
-    let mut victim = Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::null()).spawn()?;
+    let mut victim = spawn(Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::null()))?;
     let watched = Process::open(victim.id() as i32)?.context("cat")?;
     let result = (|| {
         let mut options = context.options();

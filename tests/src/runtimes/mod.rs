@@ -24,6 +24,10 @@ pub fn all() -> Vec<Drill> {
         Drill::both("threads", "the example `single`, with reqwest", |context| {
             drill(context, "threads", web::clients)
         }),
+        Drill::both("pool", "the example `pool`, with reqwest", |context| {
+            drill(context, "pool", web::clients)
+        }),
+        Drill::both("mio", "the example `mio`, with reqwest", |context| drill(context, "mio", web::clients)),
         Drill::both("tokio", "the example `tokio`, with reqwest and an open load", tokio),
         Drill::both("axum", "the example `axum`, with reqwest", |context| {
             drill(context, "axum", web::clients)

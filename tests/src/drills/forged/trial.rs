@@ -12,7 +12,7 @@ use super::Expected;
 use crate::client;
 use crate::config::{ServerConfig, VARIABLE};
 use crate::drills::Context;
-use crate::image::{Folder, no_writers};
+use crate::image::{Folder, spawn};
 use crate::inbox::Inbox;
 use crate::process::Process;
 use crate::service::DEADLINE;
@@ -97,8 +97,7 @@ impl Trial {
         }
         command.envs(self.variables).env(VARIABLE, config.to_json());
         command.stdin(self.seventh.map_or_else(Stdio::null, Stdio::from)).stdout(Stdio::null()).stderr(said);
-        let _quiet = no_writers();
-        Ok(command.spawn()?)
+        Ok(spawn(&mut command)?)
     }
 }
 
