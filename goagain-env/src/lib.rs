@@ -106,6 +106,7 @@ mod reset;
 mod state;
 mod strategy;
 mod sys;
+mod unsent;
 
 pub use self::address::{Address, LabelError};
 pub use self::channel::{Channel, Received};
@@ -126,6 +127,7 @@ pub use self::state::{State, StateError};
 pub use self::strategy::{Kin, Next, Strategy, View};
 #[cfg(feature = "tokio")]
 pub use self::sys::watched::Watched;
+pub use self::unsent::unsent;
 
 /// The README's code is compiled, and run, with the documentation's.
 #[cfg(doctest)]

@@ -58,12 +58,15 @@ pub enum Message {
     /// To a new image: the state could not be made, for this reason.
     NoState(String),
     /// Over a socket of its own, to the successor: with this packet comes a connection that the listener of this name had
-    /// accepted and, where bytes of it were read and not served, a file of them.
+    /// accepted, then a file of the bytes that were read of it and not served, if there are some, and one of the bytes that its
+    /// server has it carry, if there are some.
     Moved {
         /// The listener's name.
         listener: String,
-        /// Whether there is a file of bytes.
+        /// Whether there is a file of unread bytes.
         unread: bool,
+        /// Whether there is a file of carried bytes.
+        carried: bool,
     },
 }
 
@@ -98,10 +101,10 @@ impl Message {
             }
             Message::State { here, of } => format!("{VERSION} STATE {here} {of}"),
             Message::NoState(reason) => with_reason("NOSTATE", reason),
-            Message::Moved { listener, unread } => {
+            Message::Moved { listener, unread, carried } => {
                 let mut text = format!("{VERSION} MOVED ");
                 encode_name(listener, &mut text);
-                text + flag(*unread, " unread")
+                text + flag(*unread, " unread") + flag(*carried, " carried")
             }
         };
         text.into_bytes()
@@ -161,13 +164,17 @@ impl Message {
             "NOSTATE" => Ok(Message::NoState(clean(rest.unwrap_or_default()))),
             "MOVED" => {
                 let argument = rest.unwrap_or_default();
-                let (name, unread) = match argument.split_once(' ') {
-                    None => (argument, Some(false)),
-                    Some((name, flag)) => (name, (flag == "unread").then_some(true)),
+                let (name, flags) = argument.split_once(' ').unwrap_or((argument, ""));
+                let flags = match (argument.contains(' '), flags) {
+                    (false, _) => Some((false, false)),
+                    (true, "unread") => Some((true, false)),
+                    (true, "carried") => Some((false, true)),
+                    (true, "unread carried") => Some((true, true)),
+                    (true, _) => None,
                 };
-                let named = decode_name(name).zip(unread);
-                let (listener, unread) = named.ok_or_else(|| wrong("MOVED", rest))?;
-                Ok(Message::Moved { listener, unread })
+                let named = decode_name(name).zip(flags);
+                let (listener, (unread, carried)) = named.ok_or_else(|| wrong("MOVED", rest))?;
+                Ok(Message::Moved { listener, unread, carried })
             }
             other => Err(MessageError::Word(clean(other))),
         }
@@ -264,7 +271,11 @@ mod tests {
             "\\PC{1,200}".prop_map(Message::Dropped),
             any::<(u32, u32)>().prop_map(|(here, of)| Message::State { here, of }),
             "\\PC{0,200}".prop_map(Message::NoState),
-            any::<(String, bool)>().prop_map(|(listener, unread)| Message::Moved { listener, unread }),
+            any::<(String, bool, bool)>().prop_map(|(listener, unread, carried)| Message::Moved {
+                listener,
+                unread,
+                carried
+            }),
         ]
     }
 
@@ -302,7 +313,14 @@ mod tests {
             (Message::Dropped("http".into()), "goagain/1 DROPPED http"),
             (Message::State { here: 253, of: 300 }, "goagain/1 STATE 253 300"),
             (Message::NoState("too large".into()), "goagain/1 NOSTATE too large"),
-            (Message::Moved { listener: "a b".into(), unread: true }, "goagain/1 MOVED a%20b unread"),
+            (
+                Message::Moved { listener: "a b".into(), unread: true, carried: false },
+                "goagain/1 MOVED a%20b unread",
+            ),
+            (
+                Message::Moved { listener: "a".into(), unread: true, carried: true },
+                "goagain/1 MOVED a unread carried",
+            ),
         ] {
             assert_eq!(String::from_utf8(message.encode()).unwrap(), text);
         }
@@ -345,6 +363,8 @@ mod tests {
             "STATE 1 4294967296",
             "MOVED %F",
             "MOVED a b",
+            "MOVED a ",
+            "MOVED a carried unread",
         ] {
             let error = error(&format!("goagain/1 {text}"));
             assert!(matches!(error, MessageError::Argument { .. }), "{text}: {error}");

@@ -48,19 +48,19 @@ impl Acceptor {
         Acceptor { listener, polled: OnceLock::new(), has_ended: false, slot, term, connections, arrivals }
     }
 
-    fn accept(&self, listener: &Socket) -> io::Result<Option<Stream>> {
+    fn accept(&self, listener: &Socket) -> io::Result<Option<(Stream, Guard)>> {
         let mut pressure = Pressure::default();
         loop {
             // Looked at in this order: what has been moved here before the end is there when the end is seen.
             let has_ended = self.term.is_closed();
-            if let Some(stream) = self.arrived() {
-                return Ok(Some(stream));
+            if let Some(arrived) = self.arrived() {
+                return Ok(Some(arrived));
             }
             if has_ended && self.is_over() {
                 return Ok(None);
             }
             let error = match listener.accept() {
-                Ok(stream) => return Ok(Some(stream)),
+                Ok(stream) => return Ok(Some(self.counted(stream))),
                 Err(error) => error,
             };
             match error.raw_os_error().map(nix::Error::from_raw) {
@@ -131,8 +131,8 @@ impl Acceptor {
     /// Those of `accept` that the iterator would give, and those after which it would wait: EMFILE, ENFILE, ENOBUFS, ENOMEM. Try
     /// again after a time.
     pub fn try_accept(&mut self) -> io::Result<Option<(Stream, Guard)>> {
-        if let Some(stream) = self.arrived() {
-            return Ok(Some(self.counted(stream)));
+        if let Some(arrived) = self.arrived() {
+            return Ok(Some(arrived));
         }
         let Some(listener) = self.listener.upgrade() else { return Ok(None) };
         while !self.is_over() {
@@ -149,7 +149,7 @@ impl Acceptor {
     /// A connection that the predecessor moved here, if there is one now.
     #[cfg(feature = "tokio")]
     pub(crate) fn take_arrived(&self) -> Option<(Stream, Guard)> {
-        self.arrived().map(|stream| self.counted(stream))
+        self.arrived()
     }
 
     fn counted(&self, stream: Stream) -> (Stream, Guard) {
@@ -165,9 +165,14 @@ impl Acceptor {
     }
 
     /// A connection that the predecessor moved here. One that its client has reset meanwhile is passed over.
-    fn arrived(&self) -> Option<Stream> {
+    fn arrived(&self) -> Option<(Stream, Guard)> {
         let arrivals = self.arrivals.as_ref()?;
-        std::iter::from_fn(|| arrivals.take()).find_map(|arrived| Stream::adopt(arrived).ok())
+        let adopted = std::iter::from_fn(|| arrivals.take()).find_map(|arrived| Stream::adopt(arrived).ok());
+        adopted.map(|(stream, carried)| {
+            let (stream, mut guard) = self.counted(stream);
+            guard.set_moved(carried);
+            (stream, guard)
+        })
     }
 
     /// Whether nothing is accepted any longer. What is queued of a listener that nobody has after this process still is.
@@ -198,7 +203,7 @@ impl Iterator for Acceptor {
             None => self.arrived().map(Ok),
         };
         self.has_ended = !matches!(accepted, Some(Ok(_)));
-        Some(accepted?.map(|stream| self.counted(stream)))
+        accepted
     }
 }
 

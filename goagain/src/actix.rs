@@ -36,9 +36,11 @@ mod idles;
 use self::body::Body;
 use self::idles::Idles;
 use crate::counted::Work;
+use crate::reading::Length;
 use crate::tokio::Acceptor;
 use ::tokio::task::JoinSet;
-use actix_http::{ConnectionType, HttpService, Protocol, Request, Response, StatusCode};
+use actix_http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use actix_http::{ConnectionType, HttpService, Method, Protocol, Request, Response, StatusCode};
 use actix_service::{IntoServiceFactory, Service, ServiceFactory, apply_fn_factory, map_config};
 use actix_web::body::MessageBody;
 use actix_web::dev::AppConfig;
@@ -72,13 +74,16 @@ where
     let app = map_config(app, |()| AppConfig::default());
     let drained = apply_fn_factory(app, |request: Request, app: &S::Service| {
         let work = request.conn_data::<Work>().cloned();
-        let under_way = work.as_ref().map(Work::begin);
+        let under_way = work.as_ref().map(|work| work.begin(Some(length_of(&request))));
+        let connects = request.method() == Method::CONNECT;
         let answer = app.call(request);
         async move {
             let mut response: Response<B> = answer.await?.into();
-            if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            if response.status() == StatusCode::SWITCHING_PROTOCOLS
+                || connects && response.status().is_success()
+            {
                 work.as_ref().inspect(|work| work.upgrade());
-            } else if work.is_some_and(|work| work.is_draining()) {
+            } else if work.is_some_and(|work| work.should_close()) {
                 response.head_mut().set_connection_type(ConnectionType::Close);
             }
             Ok::<_, S::Error>(response.map_body(|_, body| Body::new(body, under_way)))
@@ -103,4 +108,14 @@ where
     }
     while connections.join_next().await.is_some() {}
     Ok(())
+}
+
+/// How long the body of a request is. actix-http has refused a length that is none.
+fn length_of(request: &Request) -> Length {
+    let headers = &request.head().headers;
+    if headers.contains_key(TRANSFER_ENCODING) {
+        return Length::Chunks;
+    }
+    let length = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.trim().parse().ok());
+    Length::Known(length.unwrap_or(0))
 }

@@ -27,14 +27,15 @@
 //! # With axum's own serve
 //! `axum::serve` takes the listener of [`Listener::to_axum`](crate::Listener::to_axum), which stops accepting by itself and
 //! counts its connections. What `axum::serve` does not do, its users add: [`drain`] makes the answers of a drain close
-//! their connections, and `with_graceful_shutdown` ends the idle ones, at the second phase and not before.
+//! their connections, [`Connection`] lets it know them, and `with_graceful_shutdown` ends the idle ones when [`closing`] says so.
 //!
 //! ```no_run
 //! # use axum::{Router, middleware::from_fn_with_state};
 //! # async fn doc(http: goagain::Listener, app: Router, again: goagain::tokio::Goagain) -> std::io::Result<()> {
 //! let connections = again.connections();
 //! let app = app.layer(from_fn_with_state(connections.clone(), goagain::axum::drain));
-//! let closing = connections.reached(goagain::DrainPhase::Closing);
+//! let app = app.into_make_service_with_connect_info::<goagain::axum::Connection>();
+//! let closing = goagain::axum::closing(connections);
 //! axum::serve(http.to_axum()?, app).with_graceful_shutdown(closing).await
 //! # }
 //! ```
@@ -50,21 +51,25 @@
 
 pub use crate::counted::Counted;
 
-use crate::counted::Work;
+use crate::counted::{InRequest, Work};
 use crate::hyper;
 use crate::tokio::{Acceptor, Stream};
-use crate::{Address, Connections, Listener};
+use crate::{Address, Connections, DrainPhase, Listener};
 use ::axum::Router;
+use ::axum::body::Body;
+use ::axum::extract::connect_info::Connected;
 use ::axum::extract::{ConnectInfo, Request, State};
 use ::axum::http::header::{CONNECTION, HeaderValue};
-use ::axum::http::{StatusCode, Version};
+use ::axum::http::{Method, StatusCode, Version};
 use ::axum::middleware::Next;
 use ::axum::response::Response;
+use ::axum::serve::IncomingStream;
 use ::hyper::body::Incoming;
 use ::hyper::service::{Service, service_fn};
 use hyper_util::service::TowerToHyperService;
 use std::future::pending;
 use std::io;
+use std::net::SocketAddr;
 
 /// Accepts until the term ends, and serves each connection in a task of its own: [`hyper::serve`] for a router. Over TCP
 /// the extractor `ConnectInfo<SocketAddr>` is there.
@@ -90,14 +95,68 @@ pub async fn serve(mut acceptor: Acceptor, app: Router) -> io::Result<()> {
     Ok(())
 }
 
-/// A middleware for axum's own serve: while this process drains, each answer over HTTP/1.1 closes its connection.
+/// A middleware for axum's own serve: while this process drains, each answer over HTTP/1.1 closes its connection, unless its
+/// client has sent more. For that it has to know the [`Connection`]; where it does not, every answer closes.
 pub async fn drain(State(connections): State<Connections>, request: Request, next: Next) -> Response {
     let http2 = request.version() >= Version::HTTP_2;
+    let connects = request.method() == Method::CONNECT;
+    let work = request.extensions().get().map(|ConnectInfo(Connection { work, .. })| work.clone());
+    let under_way = work.map(|work| work.begin(hyper::length_of(&request)));
     let mut response = next.run(request).await;
-    if !http2 && response.status() != StatusCode::SWITCHING_PROTOCOLS && connections.is_draining() {
-        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    let upgrades =
+        response.status() == StatusCode::SWITCHING_PROTOCOLS || connects && response.status().is_success();
+    let work = under_way.as_ref().map(InRequest::work);
+    match work {
+        Some(work) if upgrades && http2 => work.give_a_stream(),
+        Some(work) if upgrades => work.upgrade(),
+        _ if upgrades || http2 => {}
+        _ if work.map_or_else(|| connections.is_draining(), Work::should_close) => {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        _ => {}
     }
-    response
+    match under_way {
+        Some(under_way) => response.map(|body| Body::new(hyper::Given::new(body, under_way))),
+        None => response,
+    }
+}
+
+/// Is done when `axum::serve` should end what is idle: at [`DrainPhase::Closing`], and later by
+/// [`idle_grace`](crate::Builder::idle_grace) if something is in a request then, since that may be one of which only a part has
+/// come.
+///
+/// # Panics
+/// If the runtime was built without `enable_time`.
+pub async fn closing(connections: Connections) {
+    connections.reached(DrainPhase::Closing).await;
+    if connections.in_flight().in_request > 0 {
+        ::tokio::time::sleep(connections.idle_grace()).await;
+    }
+}
+
+/// A connection of [`Accepting`], for [`drain`] to know it by: `app.into_make_service_with_connect_info::<Connection>()`.
+#[derive(Clone, Debug)]
+pub struct Connection {
+    work: Work,
+    peer: Address,
+}
+
+impl Connection {
+    /// Returns the address of its client, over TCP.
+    pub fn peer(&self) -> Option<SocketAddr> {
+        match self.peer {
+            Address::Tcp(peer) => Some(peer),
+            _ => None,
+        }
+    }
+}
+
+impl Connected<IncomingStream<'_, Accepting>> for Connection {
+    fn connect_info(stream: IncomingStream<'_, Accepting>) -> Connection {
+        let work = stream.io().work().clone();
+        work.follow();
+        Connection { work, peer: stream.remote_addr().clone() }
+    }
 }
 
 /// A listener for `axum::serve`, made by [`Listener::to_axum`](crate::Listener::to_axum). At the end of the term it goes
@@ -128,7 +187,7 @@ impl ::axum::serve::Listener for Accepting {
             match self.acceptor.accept().await {
                 Some(Ok((stream, guard))) => {
                     let peer = stream.peer().map_or(Address::Other, Address::Tcp);
-                    return (Counted::new(stream, Work::new(guard)), peer);
+                    return (Counted::of_stream(stream, Work::unfollowed(guard)), peer);
                 }
                 // It has ended: there is no other way to say so.
                 Some(Err(_)) => {}

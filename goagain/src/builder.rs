@@ -289,7 +289,9 @@ impl Builder {
         settings.serving_within = serving_within.unwrap_or(settings.serving_within);
         settings.grace = grace.unwrap_or(settings.grace);
         settings.back_within = back_within.unwrap_or(settings.ready_within);
-        let connections = Connections::new(settings.spread, cut).map_err(system("make a socketpair"))?;
+        let idle_grace = settings.idle_grace.min(settings.drain_within);
+        let connections =
+            Connections::new(settings.spread, cut, idle_grace).map_err(system("make a socketpair"))?;
         let moves = if self.moves { Some(Moves::new().map_err(system("make a socketpair"))?) } else { None };
         let Builder { strategy, callbacks, offers, .. } = self;
         let mut serving = Serving::new(connections, callbacks);

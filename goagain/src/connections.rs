@@ -7,6 +7,7 @@ mod phase;
 mod spread;
 
 pub use self::cut::Cut;
+pub(crate) use self::guard::until;
 pub use self::guard::{Guard, Kind};
 pub use self::held::Held;
 pub use self::phase::{DrainPhase, Reached};
@@ -52,11 +53,12 @@ struct Shared {
     gates: Gates,
     spread: Spread,
     cut: Cut,
+    idle_grace: Duration,
     register: Register,
 }
 
 impl Connections {
-    pub(crate) fn new(spread: Duration, cut: Cut) -> io::Result<Connections> {
+    pub(crate) fn new(spread: Duration, cut: Cut, idle_grace: Duration) -> io::Result<Connections> {
         let (wake, woken) = UnixStream::pair()?;
         wake.set_nonblocking(true)?;
         woken.set_nonblocking(true)?;
@@ -68,6 +70,7 @@ impl Connections {
             gates: Gates::new()?,
             spread: Spread::over(spread),
             cut,
+            idle_grace,
             register: Register::default(),
         })))
     }
@@ -127,6 +130,11 @@ impl Connections {
     /// A phase of this term's drain, to wait for: by its descriptor, as a future, or blocking.
     pub fn reached(&self, phase: DrainPhase) -> Reached {
         self.0.gates.reached(phase)
+    }
+
+    #[cfg(any(feature = "actix", feature = "hyper"))]
+    pub(crate) fn idle_grace(&self) -> Duration {
+        self.0.idle_grace
     }
 
     fn state(&self) -> u64 {

@@ -1,70 +1,198 @@
 //! A connection with its guard.
 
+use crate::linger::{Lingering, bytes_unsent};
+use crate::reading::{Length, Reading};
+use crate::tokio::Stream;
 use crate::tokio::guard::told_to_go;
-use crate::{Guard, Kind};
+use crate::{Connections, Guard, Kind};
 use ::tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use std::io::{self, IoSlice};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 /// What a connection does, told to its guard by whoever serves it.
 #[derive(Clone, Debug)]
-pub(crate) struct Work(Arc<Mutex<Doing>>);
+pub(crate) struct Work(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    doing: Mutex<Doing>,
+    connections: Connections,
+    /// It speaks another protocol by now, and its bytes are the application's.
+    is_upgraded: AtomicBool,
+    /// Something was read or written since this was last looked at.
+    is_active: AtomicBool,
+    /// Something was to be written, and the client does not take it now.
+    is_blocked: AtomicBool,
+}
 
 #[derive(Debug)]
 struct Doing {
     guard: Guard,
     /// HTTP/2 has several at a time.
     requests: usize,
-    /// An answer has ended while this process drains, and who wants to know.
-    answered: bool,
+    /// Over HTTP/2 a stream was given to another protocol. Nobody tells when it ends.
+    has_tunnel: bool,
+    reading: Reading,
+    /// Requests are told here.
+    follows: bool,
+    /// An answer was given to the library while this process drains, and who wants to know.
+    has_answered: bool,
     waker: Option<Waker>,
+    /// Who waits for the client's end, which is kept back while its last request is answered.
+    end: Option<Waker>,
 }
 
 impl Work {
     pub(crate) fn new(guard: Guard) -> Work {
-        Work(Arc::new(Mutex::new(Doing { guard, requests: 0, answered: false, waker: None })))
+        Work::with(guard, true)
     }
 
-    /// One more request.
-    pub(crate) fn begin(&self) -> InRequest {
+    /// For a connection whose requests may never be told here: nothing is made of its bytes until [`Work::follow`].
+    #[cfg(feature = "axum")]
+    pub(crate) fn unfollowed(guard: Guard) -> Work {
+        Work::with(guard, false)
+    }
+
+    fn with(mut guard: Guard, follows: bool) -> Work {
+        guard.begin_to_wait();
+        let connections = guard.connections().clone();
+        let doing = Doing {
+            guard,
+            requests: 0,
+            has_tunnel: false,
+            reading: Reading::default(),
+            follows,
+            has_answered: false,
+            waker: None,
+            end: None,
+        };
+        Work(Arc::new(Shared {
+            doing: Mutex::new(doing),
+            connections,
+            is_upgraded: AtomicBool::new(false),
+            is_active: AtomicBool::new(false),
+            is_blocked: AtomicBool::new(false),
+        }))
+    }
+
+    #[cfg(feature = "axum")]
+    pub(crate) fn follow(&self) {
+        self.lock().follows = true;
+    }
+
+    /// What was read of the connection is given to a library anew.
+    #[cfg(feature = "hyper")]
+    pub(crate) fn read_anew(&self) {
+        let mut doing = self.lock();
+        doing.reading = Reading::default();
+        doing.settle();
+    }
+
+    /// One more request. Of one over HTTP/1.1 its body's length is said.
+    pub(crate) fn begin(&self, length: Option<Length>) -> InRequest {
         let mut doing = self.lock();
         doing.requests += 1;
-        if doing.guard.kind() == Kind::Idle {
-            doing.guard.busy();
+        match length {
+            Some(length) => doing.reading.begin(length),
+            None => doing.reading.stop(),
         }
+        doing.settle();
         drop(doing);
-        InRequest(self.clone())
+        InRequest(Arc::new(UnderWay(self.clone())))
     }
 
     /// From now on it speaks another protocol.
     pub(crate) fn upgrade(&self) {
-        self.lock().guard.long_lived();
+        self.0.is_upgraded.store(true, Ordering::SeqCst);
+        let mut doing = self.lock();
+        doing.reading.stop();
+        doing.guard.long_lived();
+    }
+
+    /// From now on a stream of it speaks another protocol (RFC 8441, CONNECT over HTTP/2).
+    #[cfg(feature = "hyper")]
+    pub(crate) fn give_a_stream(&self) {
+        self.lock().has_tunnel = true;
     }
 
     pub(crate) fn is_draining(&self) -> bool {
-        self.lock().guard.is_draining()
+        self.0.connections.is_draining()
     }
 
-    /// Whether an answer has ended while this process drains; if not, the task of `cx` is woken when one has.
+    /// Whether the answer to be given over HTTP/1.1 is to close its connection: as [`Guard::should_close`].
+    pub(crate) fn should_close(&self) -> bool {
+        let doing = self.lock();
+        self.is_draining() && (doing.guard.is_past_closing() || !doing.reading.is_ahead())
+    }
+
+    /// Whether an answer was given while this process drains; if not, the task of `cx` is woken when one is.
     #[cfg(feature = "hyper")]
     pub(crate) fn has_answered(&self, cx: &Context<'_>) -> bool {
         let mut doing = self.lock();
         doing.waker = Some(cx.waker().clone());
-        doing.answered
+        doing.has_answered
     }
 
-    /// Whether no request is under way, and none was upgraded.
-    #[cfg(any(feature = "actix", feature = "hyper"))]
+    /// Whether no request is under way, and nothing was upgraded. A part of the next one may have been read.
+    #[cfg(feature = "hyper")]
+    pub(crate) fn is_between(&self) -> bool {
+        let doing = self.lock();
+        doing.requests == 0 && doing.guard.kind() != Kind::LongLived
+    }
+
+    /// Whether a part of a request has been read, and nothing else is under way.
+    #[cfg(feature = "hyper")]
+    pub(crate) fn has_part(&self) -> bool {
+        let doing = self.lock();
+        doing.requests == 0 && doing.reading.is_ahead()
+    }
+
+    /// Whether nothing has been read since the last answer, and all of that is written.
+    #[cfg(feature = "actix")]
     pub(crate) fn is_idle(&self) -> bool {
-        self.lock().guard.kind() == Kind::Idle
+        self.lock().guard.kind() == Kind::Idle && !self.0.is_blocked.load(Ordering::Relaxed)
+    }
+
+    /// Whether no request is under way, nothing waits to be written, and nothing was read or written since the last time that this
+    /// was asked. A request of which only a part has come is not under way.
+    pub(crate) fn is_silent(&self) -> bool {
+        let is_active = self.0.is_active.swap(false, Ordering::Relaxed);
+        let doing = self.lock();
+        !is_active
+            && doing.requests == 0
+            && doing.guard.kind() != Kind::LongLived
+            && !self.0.is_blocked.load(Ordering::Relaxed)
     }
 
     /// As [`Guard::give_up_connection`].
     #[cfg(feature = "hyper")]
     pub(crate) fn give_up_connection(&self) {
         self.lock().guard.give_up_connection();
+    }
+
+    /// As [`Guard::carried`].
+    #[cfg(feature = "hyper")]
+    pub(crate) fn carried(&self) -> Vec<u8> {
+        self.lock().guard.carried().to_vec()
+    }
+
+    /// How much of what was written is still on its way, as far as can be told: by this socket, or by the one that the guard
+    /// was given.
+    fn bytes_unsent(&self, socket: Option<BorrowedFd<'_>>) -> usize {
+        match socket {
+            Some(socket) => bytes_unsent(socket),
+            None => self.lock().guard.connection().map_or(0, bytes_unsent),
+        }
+    }
+
+    /// How long a client that was told to go may be silent: to answer a PING, or to go on with a request.
+    pub(crate) fn patience(&self) -> Duration {
+        self.0.connections.idle_grace().max(Duration::from_millis(100))
     }
 
     pub(crate) async fn told_to_go(self) {
@@ -75,24 +203,72 @@ impl Work {
         .await;
     }
 
+    /// The library has asked for more, and these bytes were there, if any.
+    fn read(&self, bytes: &[u8]) {
+        let mut doing = self.lock();
+        if !doing.follows {
+            return;
+        }
+        if doing.requests == 0 {
+            doing.reading.ask_between();
+        }
+        if !bytes.is_empty() {
+            doing.reading.read(bytes);
+        }
+        doing.settle();
+    }
+
+    /// Whether the end of what the client sends is to be kept back from the library: the client may wait for the answer to a
+    /// request that has come whole, having shut down its side. Then the task of `cx` is woken when it is answered.
+    fn keeps_the_end(&self, cx: &Context<'_>) -> bool {
+        let mut doing = self.lock();
+        let keeps = doing.requests > 0 && doing.reading.is_followed() && doing.reading.is_whole();
+        if keeps {
+            doing.end = Some(cx.waker().clone());
+        }
+        keeps
+    }
+
     fn lock(&self) -> MutexGuard<'_, Doing> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.doing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A request that is under way, until its answer's last byte.
-#[derive(Debug)]
-pub(crate) struct InRequest(Work);
-
-impl Drop for InRequest {
-    fn drop(&mut self) {
-        let mut doing = self.0.lock();
-        doing.requests -= 1;
-        if doing.requests == 0 && doing.guard.kind() == Kind::InRequest {
-            doing.guard.idle();
+impl Doing {
+    /// Tells the guard what the connection does now. What has read a part of a request is in one.
+    fn settle(&mut self) {
+        if self.guard.kind() == Kind::LongLived && !self.has_tunnel {
+            return;
         }
+        if self.requests > 0 || !self.has_tunnel && self.reading.is_ahead() {
+            self.guard.busy();
+        } else if self.has_tunnel {
+            self.guard.long_lived();
+        } else {
+            self.guard.idle();
+        }
+    }
+}
+
+/// A request that is under way, until its answer's last byte has been sent.
+#[derive(Clone, Debug)]
+pub(crate) struct InRequest(Arc<UnderWay>);
+
+#[derive(Debug)]
+struct UnderWay(Work);
+
+impl InRequest {
+    /// The request of an answer whose body was given to the library whole.
+    #[cfg(feature = "axum")]
+    pub(crate) fn work(&self) -> &Work {
+        &self.0.0
+    }
+
+    /// The whole answer was given to the library, which may not have sent all of it.
+    pub(crate) fn has_answered(&self) {
+        let mut doing = self.0.0.lock();
         if doing.guard.is_draining() {
-            doing.answered = true;
+            doing.has_answered = true;
             let waker = doing.waker.take();
             // Whatever a waker does, it does without our lock.
             drop(doing);
@@ -101,16 +277,41 @@ impl Drop for InRequest {
     }
 }
 
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        let mut doing = self.0.lock();
+        doing.requests -= 1;
+        doing.settle();
+        let waker = if doing.guard.is_draining() { doing.waker.take() } else { None };
+        let end = if doing.requests == 0 { doing.end.take() } else { None };
+        drop(doing);
+        waker.into_iter().chain(end).for_each(Waker::wake);
+    }
+}
+
 /// A connection that counts for as long as anything holds it: an upgrade takes it along.
+///
+/// When its library shuts it down it lingers, as [`Linger`](crate::Linger) says, so that the last answer arrives. What has been
+/// upgraded does not: there a shutdown ends one direction, and the other is the application's.
 #[derive(Debug)]
 pub struct Counted<I> {
     io: I,
-    _work: Work,
+    work: Work,
+    /// The socket below, where it is known.
+    socket: for<'a> fn(&'a I) -> Option<BorrowedFd<'a>>,
+    was_unsent: usize,
+    lingering: Lingering,
+}
+
+impl Counted<Stream> {
+    pub(crate) fn of_stream(stream: Stream, work: Work) -> Counted<Stream> {
+        Counted { socket: |stream| Some(stream.as_fd()), ..Counted::new(stream, work) }
+    }
 }
 
 impl<I> Counted<I> {
     pub(crate) fn new(io: I, work: Work) -> Counted<I> {
-        Counted { io, _work: work }
+        Counted { io, work, socket: |_| None, was_unsent: 0, lingering: Lingering::default() }
     }
 
     #[cfg(feature = "hyper")]
@@ -118,9 +319,45 @@ impl<I> Counted<I> {
         self.io
     }
 
-    /// The connection itself.
+    /// Returns the connection itself.
     pub fn get_ref(&self) -> &I {
         &self.io
+    }
+
+    #[cfg(feature = "axum")]
+    pub(crate) fn work(&self) -> &Work {
+        &self.work
+    }
+
+    /// In a drain, when there is nothing to read: a client that takes what was written is alive. Who is told to go and does not
+    /// can be seen by the operator.
+    fn look(&mut self) {
+        let socket = (self.socket)(&self.io);
+        let unsent = self.work.bytes_unsent(socket);
+        if let Some(socket) = socket.filter(|_| self.work.0.connections.is_closing()) {
+            self.work.lock().guard.name_by_client(socket);
+        }
+        if unsent < self.was_unsent {
+            self.is_active();
+        }
+        self.was_unsent = unsent;
+    }
+
+    fn is_active(&self) {
+        self.work.0.is_active.store(true, Ordering::Relaxed);
+    }
+
+    fn is_upgraded(&self) -> bool {
+        self.work.0.is_upgraded.load(Ordering::Relaxed)
+    }
+
+    /// What was written, or could not be.
+    fn written<T>(&self, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        self.work.0.is_blocked.store(written.is_pending(), Ordering::Relaxed);
+        if written.is_ready() {
+            self.is_active();
+        }
+        written
     }
 }
 
@@ -130,13 +367,35 @@ impl<I: AsyncRead + Unpin> AsyncRead for Counted<I> {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().io).poll_read(cx, buffer)
+        let this = self.get_mut();
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut this.io).poll_read(cx, buffer);
+        if this.is_upgraded() {
+            return read;
+        }
+        let Poll::Ready(read) = read else {
+            this.work.read(b"");
+            if this.work.is_draining() {
+                this.look();
+            }
+            return Poll::Pending;
+        };
+        read?;
+        let bytes = &buffer.filled()[before..];
+        if bytes.is_empty() && buffer.remaining() > 0 {
+            return if this.work.keeps_the_end(cx) { Poll::Pending } else { Poll::Ready(Ok(())) };
+        }
+        this.is_active();
+        this.work.read(bytes);
+        Poll::Ready(Ok(()))
     }
 }
 
-impl<I: AsyncWrite + Unpin> AsyncWrite for Counted<I> {
+impl<I: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Counted<I> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().io).poll_write(cx, buffer)
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.io).poll_write(cx, buffer);
+        this.written(written)
     }
 
     fn poll_write_vectored(
@@ -144,7 +403,9 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Counted<I> {
         cx: &mut Context<'_>,
         buffers: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().io).poll_write_vectored(cx, buffers)
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.io).poll_write_vectored(cx, buffers);
+        this.written(written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -152,10 +413,18 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Counted<I> {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().io).poll_flush(cx)
+        let this = self.get_mut();
+        let flushed = Pin::new(&mut this.io).poll_flush(cx);
+        this.work.0.is_blocked.store(flushed.is_pending(), Ordering::Relaxed);
+        flushed
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().io).poll_shutdown(cx)
+        let this = self.get_mut();
+        if this.is_upgraded() {
+            return Pin::new(&mut this.io).poll_shutdown(cx);
+        }
+        let (work, socket) = (&this.work, this.socket);
+        this.lingering.poll(cx, &mut this.io, |io| work.bytes_unsent(socket(io)))
     }
 }

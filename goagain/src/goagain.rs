@@ -390,6 +390,7 @@ mod tests {
     use super::*;
     use crate::Address;
     use goagain_env::{Next, View};
+    use std::os::unix::net::UnixStream;
 
     #[derive(Debug)]
     struct Stays;
@@ -423,10 +424,11 @@ mod tests {
         let http = again.listen("http", "127.0.0.1:0").unwrap();
         assert!(http.arrivals().is_none() && http.mover().opening().is_none());
         again.ready().unwrap();
-        assert!(http.mover().keeps_open());
+        let (guard, (_client, server)) = (again.connections().begin(), UnixStream::pair().unwrap());
+        assert!(http.mover().keeps_open(&guard, &server, b""));
         again.handle().stop_gracefully();
         again.step();
-        assert!(!http.mover().keeps_open());
+        assert!(!http.mover().keeps_open(&guard, &server, b""));
     }
 
     #[test]

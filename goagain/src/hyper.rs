@@ -48,10 +48,14 @@ mod departing;
 mod moving;
 mod service;
 
-pub use body::Body;
+use body::Body;
+#[cfg(feature = "axum")]
+pub(crate) use body::Given;
 pub use connection::{serve_connection, serve_connection_with};
 pub(crate) use moving::serve_accepted;
 pub use moving::serve_or_move;
+#[cfg(feature = "axum")]
+pub(crate) use service::length_of;
 
 use crate::tokio::Acceptor;
 use ::hyper::body::{Body as HttpBody, Incoming};

@@ -134,10 +134,14 @@ pub mod guide;
 #[cfg(feature = "hyper")]
 pub mod hyper;
 mod isolated;
+mod linger;
 mod listener;
 mod moves;
 mod offers;
 mod path;
+mod peek;
+#[cfg(any(feature = "actix", feature = "hyper"))]
+mod reading;
 pub mod seed;
 mod serving;
 mod socket;
@@ -171,6 +175,7 @@ pub use goagain_signals::{
 };
 #[cfg(feature = "single")]
 pub use goagain_single::Single;
+pub use linger::Linger;
 pub use listener::Listener;
 pub use moves::{Arrivals, Arrived, Idle, MoveError, Moved, Mover, Opening};
 pub use stream::Stream;

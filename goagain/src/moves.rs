@@ -81,8 +81,10 @@ impl Moves {
     pub(crate) fn take(&mut self) -> Vec<String> {
         let mut lost = Vec::new();
         while let Some(incoming) = &mut self.incoming {
-            let (listener, unread) = match incoming.receive() {
-                Ok(Received::Message(Message::Moved { listener, unread })) => (listener, unread),
+            let (listener, unread, carried) = match incoming.receive() {
+                Ok(Received::Message(Message::Moved { listener, unread, carried })) => {
+                    (listener, unread, carried)
+                }
                 Ok(Received::Message(message)) => {
                     lost.push(format!("expected a moved connection, found {message:?}"));
                     continue;
@@ -102,7 +104,7 @@ impl Moves {
                     break;
                 }
             };
-            let arrived = Arrived::of(incoming.take_descriptors(), unread);
+            let arrived = Arrived::of(incoming.take_descriptors(), unread, carried);
             let arrived = arrived.and_then(|arrived| match self.arrivals.get(&listener) {
                 Some(arrivals) => {
                     arrivals.push(arrived);
@@ -149,7 +151,7 @@ mod tests {
     use std::os::unix::net::UnixStream;
 
     fn moved(listener: &str) -> Message {
-        Message::Moved { listener: listener.into(), unread: false }
+        Message::Moved { listener: listener.into(), unread: false, carried: false }
     }
 
     fn of(moves: &mut Moves) -> (OfListener, Channel) {

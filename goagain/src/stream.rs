@@ -1,6 +1,8 @@
 //! What an acceptor yields.
 
-use crate::{Arrived, Moved};
+use crate::connections::until;
+use crate::{Arrived, Guard, Linger, Moved};
+use nix::poll::{PollFd, PollFlags, poll};
 use nix::sys::socket::{
     AddressFamily, SockType, SockaddrLike, SockaddrStorage, getsockname, getsockopt, sockopt,
 };
@@ -35,8 +37,10 @@ macro_rules! either {
 }
 
 impl Stream {
-    /// A connection that came from another process: as if it was just accepted, so with no options of that process.
-    pub(crate) fn adopt(arrived: Arrived) -> io::Result<Stream> {
+    /// A connection that came from another process, and what it carries: as if it was just accepted, so with no options of that
+    /// process.
+    pub(crate) fn adopt(arrived: Arrived) -> io::Result<(Stream, Vec<u8>)> {
+        let carried = arrived.carried().to_vec();
         let (fd, unread) = arrived.into_parts();
         let local: SockaddrStorage = getsockname(fd.as_raw_fd())?;
         let stream = match (local.family(), getsockopt(&fd, sockopt::SockType)?) {
@@ -47,7 +51,8 @@ impl Stream {
         stream.set_nonblocking(false)?;
         stream.set_read_timeout(None)?;
         stream.set_write_timeout(None)?;
-        Ok(if unread.is_empty() { stream } else { Stream::Moved(Moved::new(stream, unread)) })
+        let stream = if unread.is_empty() { stream } else { Stream::Moved(Moved::new(stream, unread)) };
+        Ok((stream, carried))
     }
 
     /// Whether bytes are to be read that no `poll` of the descriptor tells of.
@@ -90,6 +95,25 @@ impl Stream {
     /// Those of `setsockopt`, and a duration of zero.
     pub fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
         either!(self, stream => stream.set_write_timeout(timeout))
+    }
+
+    /// Closes this connection, and waits until its client has the last answer: shuts down the writing side, reads and drops what
+    /// comes, and returns when the client has closed, or 2 seconds after its last sign of life. See [`Linger`].
+    ///
+    /// The drain waits for it: the guard is dropped at the end. Closing a connection without this can lose the end of what was
+    /// written, where the client sends more at that moment.
+    pub fn close(self, guard: Guard) {
+        let mut linger = Linger::begin(&self);
+        while let Some(moment) = linger.step(&self) {
+            let mut fds = [PollFd::new(self.as_fd(), PollFlags::POLLIN)];
+            match poll(&mut fds, until(moment)) {
+                Ok(_) | Err(nix::Error::EINTR) => {}
+                Err(_) => break,
+            }
+        }
+        // In this order, as the process may leave after the last guard.
+        drop(self);
+        drop(guard);
     }
 
     /// Shuts down this connection, never the listener (`shutdown`).

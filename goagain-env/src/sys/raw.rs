@@ -237,6 +237,17 @@ pub(crate) fn disconnect(socket: BorrowedFd<'_>) -> io::Result<()> {
     }
 }
 
+/// `ioctl(SIOCOUTQ)`: the bytes of a socket that its peer's kernel has not acknowledged (TCP), or its peer has not read (Unix).
+#[cfg(any(target_os = "android", target_os = "linux"))]
+pub(crate) fn unsent(socket: BorrowedFd<'_>) -> io::Result<usize> {
+    let mut bytes: libc::c_int = 0;
+    // SAFETY: the descriptor is borrowed, so open; the call writes one int, which outlives it. TIOCOUTQ is SIOCOUTQ.
+    match unsafe { libc::ioctl(socket.as_raw_fd(), libc::TIOCOUTQ, &mut bytes) } {
+        0 => Ok(usize::try_from(bytes).unwrap_or(0)),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
 /// What `fcntl(F_SETLK)` and `fcntl(F_GETLK)` are told: this kind of lock, on the bytes from `from` to before `to`.
 pub(crate) fn flock(kind: libc::c_int, from: libc::off_t, to: libc::off_t) -> libc::flock {
     // SAFETY: flock is plain data, for which zeroes are a value. Its fields differ from system to system.

@@ -68,7 +68,7 @@ pub(crate) fn connection(stream: &Stream, mut guard: Guard, mover: &Mover, ident
         stream.set_read_timeout(Some(Duration::from_secs(10)))?;
         let Some(request) = http::read_request(&mut reader)? else { break };
         let response = http::answer(&request, identity);
-        let close = !mover.keeps_open() || !request.keep_alive;
+        let close = !request.keep_alive || !mover.keeps_open(&guard, stream, reader.buffered());
         http::write_response(&mut &*stream, &response, close)?;
         if close {
             break;

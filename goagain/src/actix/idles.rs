@@ -4,6 +4,7 @@ use crate::Guard;
 use crate::counted::{Counted, Work};
 use crate::tokio::Stream;
 use ::tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use ::tokio::time::{Sleep, sleep};
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -14,13 +15,15 @@ pub(crate) struct Idles {
     work: Work,
     /// `None` once it is so.
     told: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    /// From then on, whether the client does something about the request that it has begun.
+    silence: Option<Pin<Box<Sleep>>>,
 }
 
 impl Idles {
     pub(crate) fn new(stream: Stream, guard: Guard) -> Idles {
         let work = Work::new(guard);
         let told = Some(Box::pin(work.clone().told_to_go()) as Pin<Box<dyn Future<Output = ()> + Send>>);
-        Idles { stream: Counted::new(stream, work.clone()), work, told }
+        Idles { stream: Counted::of_stream(stream, work.clone()), work, told, silence: None }
     }
 
     pub(crate) fn work(&self) -> &Work {
@@ -33,6 +36,32 @@ impl Idles {
         }
         self.told.is_none()
     }
+
+    /// Whether it is to come to its end, having nothing to read: it is idle, or has begun a request and is silent for too long.
+    fn poll_is_over(&mut self, cx: &mut Context<'_>) -> bool {
+        // A request that is there is served, whatever else is said: the runtime may not know of it yet.
+        if !self.poll_told(cx) || self.stream.get_ref().has_arrived() {
+            return false;
+        }
+        if self.work.is_idle() {
+            return true;
+        }
+        let patience = self.work.patience();
+        let work = &self.work;
+        let silence = self.silence.get_or_insert_with(|| {
+            work.is_silent();
+            Box::pin(sleep(patience))
+        });
+        if silence.as_mut().poll(cx).is_pending() {
+            return false;
+        }
+        self.silence = None;
+        let is_silent = work.is_silent();
+        if !is_silent {
+            cx.waker().wake_by_ref();
+        }
+        is_silent
+    }
 }
 
 impl AsyncRead for Idles {
@@ -42,12 +71,7 @@ impl AsyncRead for Idles {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
-        // A request that is there is served, whatever else is said: the runtime may not know of it yet.
-        if read.is_pending()
-            && self.poll_told(cx)
-            && self.work.is_idle()
-            && !self.stream.get_ref().has_arrived()
-        {
+        if read.is_pending() && self.poll_is_over(cx) {
             return Poll::Ready(Ok(()));
         }
         read

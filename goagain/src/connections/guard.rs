@@ -1,8 +1,11 @@
 //! One connection in flight.
 
 use super::held::Entry;
+#[cfg(any(feature = "actix", feature = "hyper"))]
+use super::held::client;
 use super::phase::{DrainPhase, Reached};
 use super::{CLOSING, CONNECTION, COUNT, Connections, PARTING, WAITING};
+use crate::peek::has_more;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::borrow::Cow;
 use std::fmt;
@@ -48,11 +51,29 @@ pub struct Guard {
     entry: Option<Arc<Entry>>,
     /// Bytes of the connection were read by another process already, and come first from its stream.
     primed: bool,
+    /// It has waited for a request before.
+    has_waited: bool,
+    /// Not told to go before this: it first waited for a request when the drain had begun already.
+    not_before: Option<Instant>,
+    /// It came from the predecessor.
+    moved: bool,
+    /// What the server wants to know of the connection after it has moved.
+    carried: Option<Arc<[u8]>>,
 }
 
 impl Guard {
     pub(super) fn new(connections: Connections) -> Guard {
-        Guard { connections, kind: Kind::Idle, moment: OnceLock::new(), entry: None, primed: false }
+        Guard {
+            connections,
+            kind: Kind::Idle,
+            moment: OnceLock::new(),
+            entry: None,
+            primed: false,
+            has_waited: false,
+            not_before: None,
+            moved: false,
+            carried: None,
+        }
     }
 
     /// What it is counted by.
@@ -65,9 +86,26 @@ impl Guard {
         self.kind
     }
 
-    /// Whether the answer being written should close its connection (`Connection: close`).
+    /// Returns whether this process has stopped accepting. For whether an answer should close its connection, ask
+    /// [`Guard::should_close`].
     pub fn is_draining(&self) -> bool {
         self.connections.is_draining()
+    }
+
+    /// Returns whether the answer to be written now should be the last one of its connection (`Connection: close`): this process
+    /// drains, and the client has sent nothing more. `unread` is what was read of the connection and not served; what waits in
+    /// the socket is looked at (`recv` with MSG_PEEK).
+    ///
+    /// So requests that were sent together are all answered. From [`DrainPhase::Closing`] on every answer is the last one.
+    pub fn should_close(&self, stream: impl AsFd, unread: &[u8]) -> bool {
+        self.is_draining() && (self.is_past_closing() || unread.is_empty() && !has_more(stream.as_fd()))
+    }
+
+    /// Whether the drain has come to the phase in which the idle are told to go, and to this connection's moment of it.
+    pub(crate) fn is_past_closing(&self) -> bool {
+        let closing = self.connections.reached(DrainPhase::Closing);
+        self.connections.is_closing()
+            && self.told_at_after(&closing).is_some_and(|moment| moment <= Instant::now())
     }
 
     /// Whether this connection is told to go now: to be closed if it waits for a request, to come to an end if it is
@@ -91,13 +129,23 @@ impl Guard {
     }
 
     /// When this connection goes, which is known once [its phase](Guard::told) has begun: then, or at its own moment within
-    /// the [spread](crate::Builder::spread).
+    /// the [spread](crate::Builder::spread). A connection that first waits for a request in the drain, after a long handshake
+    /// for example, has [`idle_grace`](crate::Builder::idle_grace) from then, as a new one has.
     pub fn told_at(&self) -> Option<Instant> {
         self.told_at_after(&self.told())
     }
 
     fn told_at_after(&self, told: &Reached) -> Option<Instant> {
-        told.at().map(|began| began + *self.moment.get_or_init(|| self.connections.0.spread.draw()))
+        let moment = told.at()? + *self.moment.get_or_init(|| self.connections.0.spread.draw());
+        Some(self.not_before.map_or(moment, |not_before| not_before.max(moment)))
+    }
+
+    /// The connection waits for a request, perhaps for the first time. The handshake of TLS may have taken it from before the
+    /// drain into its last phase, and what its client sends then is a first request.
+    pub(crate) fn begin_to_wait(&mut self) {
+        if !std::mem::replace(&mut self.has_waited, true) && self.is_draining() {
+            self.not_before = Some(Instant::now() + self.connections.0.idle_grace);
+        }
     }
 
     /// The connection waits for its next request.
@@ -163,6 +211,20 @@ impl Guard {
         Ok(())
     }
 
+    /// The connection that it can cut, if it was given one.
+    #[cfg(any(feature = "actix", feature = "hyper"))]
+    pub(crate) fn connection(&self) -> Option<BorrowedFd<'_>> {
+        self.entry.as_ref().and_then(|entry| entry.connection())
+    }
+
+    /// Enters it into the list under the address of its client, if it is not there.
+    #[cfg(any(feature = "actix", feature = "hyper"))]
+    pub(crate) fn name_by_client(&mut self, connection: BorrowedFd<'_>) {
+        if self.entry.is_none() {
+            self.set_name(client(connection).unwrap_or_else(|| "a client of a Unix socket".to_owned()));
+        }
+    }
+
     fn entry(&mut self) -> &Entry {
         let (register, kind) = (&self.connections.0.register, self.kind);
         self.entry.get_or_insert_with(|| register.enter(kind))
@@ -183,6 +245,30 @@ impl Guard {
             if let Some(readable) = self.wait_either(stream.as_fd(), None)? {
                 return Ok(readable);
             }
+        }
+    }
+
+    /// Returns whether the predecessor had this connection, and [moved](crate::Builder::move_connections) it here.
+    pub fn is_moved(&self) -> bool {
+        self.moved
+    }
+
+    /// Gives the connection bytes of the server's own that travel with it when it [moves](crate::Builder::move_connections): what
+    /// a line of the PROXY protocol said, for example, since a client sends it once. At most 16 MiB; replaces what was there.
+    pub fn carry(&mut self, bytes: impl Into<Arc<[u8]>>) {
+        self.carried = Some(bytes.into());
+    }
+
+    /// Returns what the connection [carries](Guard::carry): what the predecessor gave it, or this process.
+    pub fn carried(&self) -> &[u8] {
+        self.carried.as_deref().unwrap_or_default()
+    }
+
+    /// It came from the predecessor with this.
+    pub(crate) fn set_moved(&mut self, carried: Vec<u8>) {
+        self.moved = true;
+        if !carried.is_empty() {
+            self.carry(carried);
         }
     }
 
@@ -211,6 +297,7 @@ impl Guard {
             self.busy();
             return Ok(Some(true));
         }
+        self.begin_to_wait();
         if self.kind != Kind::LongLived {
             self.idle();
         }
@@ -251,7 +338,7 @@ impl Guard {
 }
 
 /// Rounded up: waking before the moment would only mean waiting again.
-fn until(moment: Instant) -> PollTimeout {
+pub(crate) fn until(moment: Instant) -> PollTimeout {
     let left = moment.saturating_duration_since(Instant::now());
     let milliseconds = left.as_nanos().div_ceil(1_000_000);
     PollTimeout::try_from(milliseconds).unwrap_or(PollTimeout::MAX)

@@ -6,7 +6,7 @@ use nix::sys::socket::{SockaddrLike, SockaddrStorage, getpeername};
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -59,16 +59,21 @@ impl Entry {
             1 => Kind::InRequest,
             _ => Kind::LongLived,
         };
-        let name = name.map(Cow::into_owned).or_else(|| self.client());
+        let name = name.map(Cow::into_owned).or_else(|| client(self.connection.get()?.as_fd()));
         let name = name.unwrap_or_else(|| "without a name".to_owned());
         Held { name, kind, age: now.saturating_duration_since(self.since) }
     }
 
-    fn client(&self) -> Option<String> {
-        let address: SockaddrStorage = getpeername(self.connection.get()?.as_raw_fd()).ok()?;
-        // A client of a Unix socket has none.
-        address.family().filter(|_| address.as_unix_addr().is_none()).map(|_| address.to_string())
+    #[cfg(any(feature = "actix", feature = "hyper"))]
+    pub(super) fn connection(&self) -> Option<BorrowedFd<'_>> {
+        self.connection.get().map(AsFd::as_fd)
     }
+}
+
+/// The address of a connection's client (`getpeername`). A client of a Unix socket has none.
+pub(super) fn client(connection: BorrowedFd<'_>) -> Option<String> {
+    let address: SockaddrStorage = getpeername(connection.as_raw_fd()).ok()?;
+    address.family().filter(|_| address.as_unix_addr().is_none()).map(|_| address.to_string())
 }
 
 /// All that are in the list, by their address in memory.

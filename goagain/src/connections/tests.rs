@@ -6,7 +6,7 @@ use std::io::{ErrorKind, Write};
 use std::net::{TcpListener, TcpStream};
 
 fn connections() -> Connections {
-    Connections::new(Duration::ZERO, Cut::Leave).unwrap()
+    Connections::new(Duration::ZERO, Cut::Leave, Duration::ZERO).unwrap()
 }
 
 fn woken(connections: &Connections) -> bool {
@@ -151,7 +151,7 @@ fn the_long_lived_are_told_last() {
 #[test]
 fn with_a_spread_each_goes_at_a_moment_of_its_own() {
     let window = Duration::from_millis(200);
-    let connections = Connections::new(window, Cut::Leave).unwrap();
+    let connections = Connections::new(window, Cut::Leave, Duration::ZERO).unwrap();
     let guards: Vec<Guard> = (0..8).map(|_| connections.begin()).collect();
     assert!(guards.iter().all(|guard| guard.told_at().is_none()));
     connections.drain();
@@ -177,7 +177,7 @@ fn with_a_spread_each_goes_at_a_moment_of_its_own() {
 
 #[test]
 fn a_roll_back_within_the_spread_keeps_the_connection() {
-    let connections = Connections::new(Duration::from_secs(3600), Cut::Leave).unwrap();
+    let connections = Connections::new(Duration::from_secs(3600), Cut::Leave, Duration::ZERO).unwrap();
     let (_client, server) = UnixStream::pair().unwrap();
     let mut guard = connections.begin();
     connections.drain();
@@ -239,7 +239,7 @@ fn the_list_has_who_asked_to_be_in_it_the_oldest_first() {
 fn a_cut_closes_or_resets_what_was_given_to_it() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     for how in [Cut::Leave, Cut::Close, Cut::Reset] {
-        let connections = Connections::new(Duration::ZERO, how).unwrap();
+        let connections = Connections::new(Duration::ZERO, how, Duration::ZERO).unwrap();
         let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (server, _) = listener.accept().unwrap();
         let mut guard = connections.begin();
@@ -259,7 +259,7 @@ fn a_cut_closes_or_resets_what_was_given_to_it() {
         }
     }
     // A Unix socket has no reset, and no address to be named by.
-    let connections = Connections::new(Duration::ZERO, Cut::Reset).unwrap();
+    let connections = Connections::new(Duration::ZERO, Cut::Reset, Duration::ZERO).unwrap();
     let (mut client, server) = UnixStream::pair().unwrap();
     let mut guard = connections.begin();
     guard.let_cut(&server).unwrap();

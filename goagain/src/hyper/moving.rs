@@ -1,7 +1,7 @@
 //! A connection that moves to the successor when it waits for a request.
 
 use super::BoxError;
-use super::connection::{both_versions, serve_connection, serve_work};
+use super::connection::{both_versions, end, serve_work};
 use super::departing::Departing;
 use super::service::Drained;
 use crate::counted::{Counted, Work};
@@ -11,8 +11,7 @@ use ::hyper::body::{Body as HttpBody, Incoming};
 use ::hyper::server::conn::http1;
 use ::hyper::service::Service;
 use ::hyper::{Request, Response};
-use ::tokio::io::{AsyncRead, ReadBuf};
-use ::tokio::task::yield_now;
+use ::tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use hyper_util::rt::TokioIo;
 use std::future::{pending, poll_fn};
 use std::io;
@@ -23,12 +22,12 @@ use std::task::Poll;
 /// What a connection of HTTP/2 begins with (RFC 9113, section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// [`serve_connection`] for a socket that the listener of `mover` accepted: over HTTP/1.1 it moves to the successor in place of
+/// [`serve_connection`](super::serve_connection) for a socket that the listener of `mover` accepted: over HTTP/1.1 it moves to the successor in place of
 /// being closed, as soon as it waits for a request and the successor takes it. One of HTTP/2, or that was upgraded, is served as
 /// ever.
 ///
 /// # Errors
-/// As [`serve_connection`].
+/// As [`serve_connection`](super::serve_connection).
 pub async fn serve_or_move<S, B>(
     stream: Stream,
     guard: Guard,
@@ -52,7 +51,8 @@ where
         if !has_come {
             match wait(&mover, &work, &stream, &unread).await? {
                 Idle::Readable => {}
-                Idle::Moved | Idle::Close => return Ok(()),
+                Idle::Moved => return Ok(()),
+                Idle::Close => return Ok(close(Counted::of_stream(stream, work)).await?),
             }
             let is_at_end = read_some(&mut stream, &mut unread).await? == 0;
             if !is_at_end && may_be_preface(&unread) {
@@ -61,7 +61,7 @@ where
         }
         has_come = false;
         if unread.starts_with(PREFACE) {
-            let stream = stream.with_unread(unread);
+            let stream = Counted::of_stream(stream.with_unread(unread), work.clone());
             return serve_work(&both_versions(), stream, work, draining, service).await;
         }
         let service = Drained::new(service.clone(), work.clone(), Some(Arc::clone(&mover)));
@@ -89,7 +89,12 @@ where
 {
     match mover {
         Some(mover) => serve_or_move(stream, guard, mover, service).await,
-        None => serve_connection(stream, guard, service).await,
+        None => {
+            let draining = guard.connections().reached(DrainPhase::Draining);
+            let work = Work::new(guard);
+            let stream = Counted::of_stream(stream, work.clone());
+            serve_work(&both_versions(), stream, work, draining, service).await
+        }
     }
 }
 
@@ -101,7 +106,7 @@ async fn wait(mover: &Mover, work: &Work, stream: &Stream, unread: &[u8]) -> io:
     loop {
         let mut room = None;
         if opened.as_ref().is_some_and(crate::Reached::is_reached) {
-            match mover.offer(stream, unread) {
+            match mover.offer_with(stream, unread, &work.carried()) {
                 Ok(()) => {
                     work.give_up_connection();
                     return Ok(Idle::Moved);
@@ -170,7 +175,8 @@ where
     B::Error: Into<BoxError>,
 {
     let has_begun = service.has_begun();
-    let io = Departing::new(Counted::new(stream, work.clone()));
+    work.read_anew();
+    let io = Departing::new(Counted::of_stream(stream, work.clone()));
     let state = io.state();
     let mut connection = http1::Builder::new().serve_connection(TokioIo::new(io), service).with_upgrades();
     let mut told = pin!(work.clone().told_to_go());
@@ -184,12 +190,12 @@ where
         if may_move {
             work.has_answered(cx);
         }
-        if may_move && has_begun() && work.is_idle() && !state.sends() {
+        if may_move && has_begun() && work.is_between() && !state.sends() {
             return Poll::Ready(Ok(true));
         }
         // What is in a request can still move after its answer.
         is_told = is_told || told.as_mut().poll(cx).is_ready();
-        if is_told && (work.is_idle() || !mover.keeps_open()) {
+        if is_told && (work.is_between() || !mover.may_move()) {
             Poll::Ready(Ok(false))
         } else {
             Poll::Pending
@@ -214,17 +220,15 @@ where
                 Poll::Pending => state.set_departs(false),
             }
         }
-        Ok(false) => {
-            // A request that is there is served, whatever else is said: the runtime asks the kernel once more, and hyper looks.
-            yield_now().await;
-            if let Poll::Ready(ended) = poll_fn(|cx| Poll::Ready(Pin::new(&mut connection).poll(cx))).await {
-                return Ok(ended.map(|()| None)?);
-            }
-            Pin::new(&mut connection).graceful_shutdown();
-        }
+        Ok(false) => {}
     }
-    connection.await?;
+    end(pin!(connection), |connection| connection.graceful_shutdown(), work).await?;
     Ok(None)
+}
+
+/// Closes what waits for a request, so that its last answer arrives.
+async fn close(mut connection: Counted<Stream>) -> io::Result<()> {
+    poll_fn(|cx| Pin::new(&mut connection).poll_shutdown(cx)).await
 }
 
 /// The connection, and what comes before the bytes of its descriptor.

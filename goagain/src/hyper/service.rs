@@ -3,10 +3,11 @@
 use super::Body;
 use crate::Mover;
 use crate::counted::{InRequest, Work};
-use ::hyper::body::Incoming;
+use crate::reading::Length;
+use ::hyper::body::{Body as HttpBody, Incoming};
 use ::hyper::header::{CONNECTION, HeaderValue};
 use ::hyper::service::Service;
-use ::hyper::{Request, Response, StatusCode, Version};
+use ::hyper::{Method, Request, Response, StatusCode, Version};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -41,6 +42,12 @@ impl<S> Drained<S> {
     }
 }
 
+/// How long the body of a request over HTTP/1.1 is; `None` for one over HTTP/2.
+pub(crate) fn length_of<B: HttpBody>(request: &Request<B>) -> Option<Length> {
+    let length = || request.body().size_hint().exact().map_or(Length::Chunks, Length::Known);
+    (request.version() < Version::HTTP_2).then(length)
+}
+
 impl<S, B> Service<Request<Incoming>> for Drained<S>
 where
     S: Service<Request<Incoming>, Response = Response<B>>,
@@ -55,9 +62,10 @@ where
             self.speaks_http2.store(true, Ordering::Relaxed);
         }
         self.has_begun.store(true, Ordering::Relaxed);
-        let under_way = Some(self.work.begin());
+        let under_way = self.work.begin(length_of(&request));
         let (work, mover) = (self.work.clone(), self.mover.clone());
-        Answer { answer: self.service.call(request), work, mover, under_way, http2 }
+        let connects = request.method() == Method::CONNECT;
+        Answer { answer: self.service.call(request), work, mover, under_way, http2, connects }
     }
 }
 
@@ -68,8 +76,9 @@ pin_project_lite::pin_project! {
         answer: F,
         work: Work,
         mover: Option<Arc<Mover>>,
-        under_way: Option<InRequest>,
+        under_way: InRequest,
         http2: bool,
+        connects: bool,
     }
 }
 
@@ -82,16 +91,16 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let mut response = ready!(this.answer.poll(cx))?;
-        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-            this.work.upgrade();
-        } else if !*this.http2
-            && this.work.is_draining()
-            && !this.mover.as_ref().is_some_and(|mover| mover.keeps_open())
+        let may_move = || this.mover.as_ref().is_some_and(|mover| mover.may_move());
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS
+            || *this.connects && response.status().is_success()
         {
+            // Over HTTP/2 it is one stream of several (RFC 8441, and CONNECT itself).
+            if *this.http2 { this.work.give_a_stream() } else { this.work.upgrade() }
+        } else if !*this.http2 && this.work.should_close() && !may_move() {
             // HTTP/2 has GOAWAY for it.
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
-        let under_way = this.under_way.take().unwrap_or_else(|| this.work.begin());
-        Poll::Ready(Ok(response.map(|body| Body::new(body, under_way))))
+        Poll::Ready(Ok(response.map(|body| Body::new(body, this.under_way.clone()))))
     }
 }

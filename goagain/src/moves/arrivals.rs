@@ -9,13 +9,14 @@ use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// More than any server keeps of a request that it has not begun to serve.
-const LONGEST_UNREAD: u64 = 16 << 20;
+pub(super) const LONGEST_BYTES: u64 = 16 << 20;
 
 /// A connection that the predecessor had accepted.
 #[derive(Debug)]
 pub struct Arrived {
     fd: OwnedFd,
     unread: Vec<u8>,
+    carried: Vec<u8>,
 }
 
 impl Arrived {
@@ -25,9 +26,14 @@ impl Arrived {
         (self.fd, self.unread)
     }
 
+    /// What the predecessor's server had the connection [carry](crate::Guard::carry).
+    pub fn carried(&self) -> &[u8] {
+        &self.carried
+    }
+
     /// Looks at what has come with the message.
-    pub(super) fn of(descriptors: Vec<OwnedFd>, unread: bool) -> Result<Arrived, String> {
-        let expected = if unread { 2 } else { 1 };
+    pub(super) fn of(descriptors: Vec<OwnedFd>, unread: bool, carried: bool) -> Result<Arrived, String> {
+        let expected = 1 + usize::from(unread) + usize::from(carried);
         let found = descriptors.len();
         let mut descriptors = descriptors.into_iter();
         let (Some(fd), true) = (descriptors.next(), found == expected) else {
@@ -40,12 +46,16 @@ impl Arrived {
         if !is_stream || getsockopt(&fd, sockopt::AcceptConn) != Ok(false) {
             return Err("expected a connection, found another kind of descriptor".into());
         }
-        let mut bytes = Vec::new();
-        if let Some(file) = descriptors.next() {
-            let read = File::from(file).take(LONGEST_UNREAD).read_to_end(&mut bytes);
-            read.map_err(|error| format!("its unread bytes cannot be read: {error}"))?;
-        }
-        Ok(Arrived { fd, unread: bytes })
+        let mut bytes_of = |is_there: bool, what: &str| {
+            let mut bytes = Vec::new();
+            if let Some(file) = is_there.then(|| descriptors.next()).flatten() {
+                let read = File::from(file).take(LONGEST_BYTES).read_to_end(&mut bytes);
+                read.map_err(|error| format!("its {what} bytes cannot be read: {error}"))?;
+            }
+            Ok::<_, String>(bytes)
+        };
+        let (unread, carried) = (bytes_of(unread, "unread")?, bytes_of(carried, "carried")?);
+        Ok(Arrived { fd, unread, carried })
     }
 }
 
@@ -112,7 +122,7 @@ mod tests {
         for _ in 0..2 {
             assert!(!ready() && arrivals.take().is_none());
             for _ in 0..3 {
-                arrivals.push(Arrived::of(vec![UnixStream::pair().unwrap().0.into()], false).unwrap());
+                arrivals.push(Arrived::of(vec![UnixStream::pair().unwrap().0.into()], false, false).unwrap());
             }
             for _ in 0..3 {
                 assert!(ready());
@@ -123,10 +133,12 @@ mod tests {
 
     #[test]
     fn what_is_no_connection_is_refused() {
-        let refused = |descriptors, unread| Arrived::of(descriptors, unread).unwrap_err();
+        let refused = |descriptors, unread| Arrived::of(descriptors, unread, false).unwrap_err();
         assert!(refused(vec![], false).starts_with("expected 1 descriptors, found 0"));
         let connection = || OwnedFd::from(UnixStream::pair().unwrap().0);
         assert!(refused(vec![connection()], true).starts_with("expected 2 descriptors, found 1"));
+        let none_carried = Arrived::of(vec![connection(), connection()], true, true).unwrap_err();
+        assert!(none_carried.starts_with("expected 3 descriptors, found 2"));
         assert!(
             refused(vec![connection(), connection()], false).starts_with("expected 1 descriptors, found 2")
         );

@@ -1,5 +1,6 @@
 //! Sending a connection to the successor.
 
+use super::arrivals::LONGEST_BYTES;
 use crate::gate::Gate;
 use crate::{Connections, Guard};
 use goagain_env::{Allowance, Channel, Message, Parcel};
@@ -101,12 +102,14 @@ impl Mover {
         Mover { listener: listener.to_owned(), outgoing, connections }
     }
 
-    /// Whether an answer may keep its connection open (`Connection: keep-alive`): while this process serves, and in a drain as
-    /// long as the connection can, or may soon, move.
-    pub fn keeps_open(&self) -> bool {
-        if !self.connections.is_draining() {
-            return true;
-        }
+    /// Returns whether the answer to be written now may keep its connection open (`Connection: keep-alive`): the connection can
+    /// move, or soon can, or [`Guard::should_close`] says no.
+    pub fn keeps_open(&self, guard: &Guard, stream: impl AsFd, unread: &[u8]) -> bool {
+        self.may_move() || !guard.should_close(stream, unread)
+    }
+
+    /// Whether a connection can, or may soon, move.
+    pub(crate) fn may_move(&self) -> bool {
         let Some(outgoing) = &self.outgoing else { return false };
         match outgoing.lock().way {
             Way::None => false,
@@ -116,27 +119,45 @@ impl Mover {
     }
 
     /// Sends a connection to the successor, by `sendmsg(2)` with SCM_RIGHTS: one that waits for a request, with the bytes of it
-    /// that were read and not served. Never blocks. The successor's acceptor of this listener's name yields it as if just
-    /// accepted.
+    /// that were read and not served, and those that its guard [carries](Guard::carry). Never blocks. The successor's acceptor of
+    /// this listener's name yields it as if just accepted; its guard [tells](Guard::is_moved) that it was not.
     ///
     /// After `Ok` drop yours, without `shutdown`, which would end it for the successor too. After an error it is yours as before:
     /// serve it, or close it the ordinary way.
     ///
     /// # Errors
     /// [`MoveError`]
-    pub fn offer(&self, connection: impl AsFd, unread: &[u8]) -> Result<(), MoveError> {
+    pub fn offer(&self, guard: &Guard, connection: impl AsFd, unread: &[u8]) -> Result<(), MoveError> {
+        self.offer_with(connection, unread, guard.carried())
+    }
+
+    pub(crate) fn offer_with(
+        &self,
+        connection: impl AsFd,
+        unread: &[u8],
+        carried: &[u8],
+    ) -> Result<(), MoveError> {
         let Some(outgoing) = &self.outgoing else { return Err(MoveError::NotOpen) };
         let Some(channel) = outgoing.channel() else { return Err(MoveError::NotOpen) };
         if self.listener.len() > LONGEST_NAME {
             return Err(MoveError::Name);
         }
-        let message = Message::Moved { listener: self.listener.clone(), unread: !unread.is_empty() };
-        let file = match unread {
-            [] => None,
-            _ => Some(file_of(unread).map_err(MoveError::System)?),
+        if unread.len().max(carried.len()) as u64 > LONGEST_BYTES {
+            return Err(MoveError::TooLong);
+        }
+        let message = Message::Moved {
+            listener: self.listener.clone(),
+            unread: !unread.is_empty(),
+            carried: !carried.is_empty(),
         };
+        let files: Vec<Parcel> = [unread, carried]
+            .into_iter()
+            .filter(|bytes| !bytes.is_empty())
+            .map(file_of)
+            .collect::<io::Result<_>>()
+            .map_err(MoveError::System)?;
         let descriptors: Vec<BorrowedFd<'_>> =
-            [connection.as_fd()].into_iter().chain(file.as_ref().map(AsFd::as_fd)).collect();
+            [connection.as_fd()].into_iter().chain(files.iter().map(AsFd::as_fd)).collect();
         match channel.send_with(&message, &descriptors) {
             Ok(()) => Ok(()),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(MoveError::Full),
@@ -170,7 +191,7 @@ impl Mover {
             // Looked at before the offer, so that nothing that opens after it is missed.
             let opening = Arc::clone(&outgoing.lock().opening);
             let channel = outgoing.channel();
-            let offered = self.offer(&stream, unread);
+            let offered = self.offer(guard, &stream, unread);
             if offered.is_ok() {
                 guard.give_up_connection();
                 return Ok(Idle::Moved);
@@ -227,9 +248,9 @@ impl AsFd for Opening {
     }
 }
 
-fn file_of(unread: &[u8]) -> io::Result<Parcel> {
-    let allowance = Allowance::new(unread.len() as u64, Duration::from_secs(60));
-    Parcel::pack("", 0, allowance, |writer| writer.write_all(unread).map_err(|error| error.to_string()))
+fn file_of(bytes: &[u8]) -> io::Result<Parcel> {
+    let allowance = Allowance::new(bytes.len() as u64, Duration::from_secs(60));
+    Parcel::pack("", 0, allowance, |writer| writer.write_all(bytes).map_err(|error| error.to_string()))
         .map_err(io::Error::other)
 }
 
@@ -244,6 +265,8 @@ pub enum MoveError {
     Full,
     /// The name of the listener is longer than 500 bytes.
     Name,
+    /// More than 16 MiB were read of it and not served, or it carries more than that.
+    TooLong,
     /// A system call failed.
     System(io::Error),
 }
@@ -254,6 +277,12 @@ impl fmt::Display for MoveError {
             MoveError::NotOpen => f.write_str("no successor takes connections now"),
             MoveError::Full => f.write_str("the successor has not taken the connections sent before"),
             MoveError::Name => write!(f, "expected a listener's name of at most {LONGEST_NAME} bytes"),
+            MoveError::TooLong => {
+                write!(
+                    f,
+                    "expected at most {LONGEST_BYTES} bytes that were read, or are carried, of a connection"
+                )
+            }
             MoveError::System(error) => write!(f, "cannot move the connection: {error}"),
         }
     }
@@ -277,7 +306,7 @@ mod tests {
 
     fn mover() -> (Mover, Outgoing, Connections) {
         let (outgoing, connections) =
-            (Outgoing::new().unwrap(), Connections::new(Duration::ZERO, Cut::Leave).unwrap());
+            (Outgoing::new().unwrap(), Connections::new(Duration::ZERO, Cut::Leave, Duration::ZERO).unwrap());
         (Mover::new("http", Some(outgoing.clone()), connections.clone()), outgoing, connections)
     }
 
@@ -286,22 +315,24 @@ mod tests {
         let (mover, outgoing, connections) = mover();
         let (ours, mut theirs) = Channel::pair().unwrap();
         let (client, server) = UnixStream::pair().unwrap();
-        assert!(matches!(mover.offer(&server, b""), Err(MoveError::NotOpen)));
+        let mut guard = connections.begin();
+        guard.carry(&b"PROXY"[..]);
+        assert!(matches!(mover.offer(&guard, &server, b""), Err(MoveError::NotOpen)));
         outgoing.await_opening(ours);
         connections.drain();
-        assert!(mover.keeps_open(), "it may move soon");
-        assert!(matches!(mover.offer(&server, b""), Err(MoveError::NotOpen)));
+        assert!(mover.keeps_open(&guard, &server, b""), "it may move soon");
+        assert!(matches!(mover.offer(&guard, &server, b""), Err(MoveError::NotOpen)));
         let opening = mover.opening().unwrap();
         assert!(!opening.is_open());
         outgoing.open();
         assert!(opening.is_open());
-        mover.offer(&server, b"GET").unwrap();
-        let expected = Message::Moved { listener: "http".into(), unread: true };
+        mover.offer(&guard, &server, b"GET").unwrap();
+        let expected = Message::Moved { listener: "http".into(), unread: true, carried: true };
         assert_eq!(theirs.receive().unwrap(), Received::Message(expected));
-        assert_eq!(theirs.take_descriptors().len(), 2);
+        assert_eq!(theirs.take_descriptors().len(), 3);
         drop(theirs);
-        assert!(matches!(mover.offer(&client, b""), Err(MoveError::NotOpen)));
-        assert!(!mover.keeps_open());
+        assert!(matches!(mover.offer(&guard, &client, b""), Err(MoveError::NotOpen)));
+        assert!(!mover.keeps_open(&guard, &client, b""));
     }
 
     #[test]
@@ -311,17 +342,18 @@ mod tests {
         let (_client, server) = UnixStream::pair().unwrap();
         outgoing.await_opening(ours);
         outgoing.open();
-        while mover.offer(&server, b"").is_ok() {}
-        assert!(matches!(mover.offer(&server, b""), Err(MoveError::Full)));
-        let (waits, mut guard) = (mover.clone(), connections.begin());
+        let mut guard = connections.begin();
+        while mover.offer(&guard, &server, b"").is_ok() {}
+        assert!(matches!(mover.offer(&guard, &server, b""), Err(MoveError::Full)));
+        let waits = mover.clone();
         let waiting = std::thread::spawn(move || waits.wait(&mut guard, &server, b"").unwrap());
         while !waiting.is_finished() {
             theirs.receive().unwrap();
         }
         assert_eq!(waiting.join().unwrap(), Idle::Moved);
         let name = "x".repeat(LONGEST_NAME + 1);
-        let long = Mover::new(&name, Some(outgoing), connections);
-        assert!(matches!(long.offer(&_client, b""), Err(MoveError::Name)));
+        let long = Mover::new(&name, Some(outgoing), connections.clone());
+        assert!(matches!(long.offer(&connections.begin(), &_client, b""), Err(MoveError::Name)));
     }
 
     #[test]

@@ -29,6 +29,7 @@ impl Guard {
     /// # Panics
     /// As [`Guard::told_to_go`].
     pub async fn readable(&mut self, stream: &Stream) -> io::Result<bool> {
+        self.begin_to_wait();
         if self.kind() != Kind::LongLived {
             self.idle();
         }

@@ -1,6 +1,8 @@
 //! What an acceptor yields.
 
 use super::Moved;
+use crate::Guard;
+use crate::linger::{Lingering, bytes_unsent};
 use ::tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use ::tokio::net::{TcpStream, UnixStream};
 use nix::sys::socket::{MsgFlags, recv};
@@ -55,6 +57,23 @@ impl Stream {
     /// The runtime is shutting down.
     pub async fn readable(&self) -> io::Result<()> {
         poll_fn(|cx| self.poll_arrived(cx)).await
+    }
+
+    /// Closes this connection, and waits until its client has the last answer: shuts down the writing side, reads and drops what
+    /// comes, and is done when the client has closed, or 2 seconds after its last sign of life. See [`Linger`](crate::Linger).
+    ///
+    /// The drain waits for it: the guard is dropped at the end. Closing a connection without this can lose the end of what was
+    /// written, where the client sends more at that moment. What goes wrong is passed over, as the connection ends anyway.
+    ///
+    /// # Panics
+    /// If the runtime was built without `enable_time`.
+    pub async fn close(mut self, guard: Guard) {
+        let mut lingering = Lingering::default();
+        let unsent = |stream: &Stream| bytes_unsent(stream.as_fd());
+        let _ = poll_fn(|cx| lingering.poll(cx, &mut self, unsent)).await;
+        // In this order, as the process may leave after the last guard.
+        drop(self);
+        drop(guard);
     }
 
     /// Reads what is there (`recv`), and never waits.

@@ -21,7 +21,7 @@ mod workers;
 
 use anyhow::{Context as _, bail};
 use axum::middleware::from_fn_with_state;
-use goagain::{Connections, Double, DrainPhase, Finish, Goagain, Listener, Single};
+use goagain::{Connections, Double, Finish, Goagain, Listener, Single};
 use goagain_tests::config::{ServerConfig, StrategyKind};
 use goagain_tests::events::{Emitter, Event};
 use goagain_tests::reports;
@@ -141,7 +141,8 @@ impl Server {
             "axum" => tokio::spawn(goagain::axum::serve(listener.to_tokio()?, app())),
             "axum_serve" => {
                 let app = app().layer(from_fn_with_state(self.connections.clone(), goagain::axum::drain));
-                let closing = self.connections.reached(DrainPhase::Closing);
+                let app = app.into_make_service_with_connect_info::<goagain::axum::Connection>();
+                let closing = goagain::axum::closing(self.connections.clone());
                 let serving = axum::serve(listener.to_axum()?, app).with_graceful_shutdown(closing);
                 tokio::spawn(serving.into_future())
             }
