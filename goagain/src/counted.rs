@@ -1,6 +1,7 @@
 //! A connection with its guard.
 
 use crate::linger::{Lingering, bytes_unsent};
+use crate::peek::has_more;
 use crate::reading::{Length, Reading};
 use crate::tokio::Stream;
 use crate::tokio::guard::told_to_go;
@@ -28,6 +29,8 @@ struct Shared {
     is_active: AtomicBool,
     /// Something was to be written, and the client does not take it now.
     is_blocked: AtomicBool,
+    /// Something waits in the socket that the runtime does not know of yet.
+    has_more: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -77,6 +80,7 @@ impl Work {
             is_upgraded: AtomicBool::new(false),
             is_active: AtomicBool::new(false),
             is_blocked: AtomicBool::new(false),
+            has_more: AtomicBool::new(false),
         }))
     }
 
@@ -126,8 +130,12 @@ impl Work {
 
     /// Whether the answer to be given over HTTP/1.1 is to close its connection: as [`Guard::should_close`].
     pub(crate) fn should_close(&self) -> bool {
+        if !self.is_draining() {
+            return false;
+        }
         let doing = self.lock();
-        self.is_draining() && (doing.guard.is_past_closing() || !doing.reading.is_ahead())
+        let has_more = doing.reading.is_ahead() || self.0.has_more.load(Ordering::Relaxed);
+        !has_more || doing.guard.is_past_closing()
     }
 
     /// Whether an answer was given while this process drains; if not, the task of `cx` is woken when one is.
@@ -329,10 +337,11 @@ impl<I> Counted<I> {
         &self.work
     }
 
-    /// In a drain, when there is nothing to read: a client that takes what was written is alive. Who is told to go and does not
-    /// can be seen by the operator.
+    /// In a drain, when the runtime has nothing to read: the kernel may have. A client that takes what was written is alive. Who
+    /// is told to go and does not can be seen by the operator.
     fn look(&mut self) {
         let socket = (self.socket)(&self.io);
+        self.work.0.has_more.store(socket.is_some_and(has_more), Ordering::Relaxed);
         let unsent = self.work.bytes_unsent(socket);
         if let Some(socket) = socket.filter(|_| self.work.0.connections.is_closing()) {
             self.work.lock().guard.name_by_client(socket);
@@ -386,6 +395,7 @@ impl<I: AsyncRead + Unpin> AsyncRead for Counted<I> {
             return if this.work.keeps_the_end(cx) { Poll::Pending } else { Poll::Ready(Ok(())) };
         }
         this.is_active();
+        this.work.0.has_more.store(false, Ordering::Relaxed);
         this.work.read(bytes);
         Poll::Ready(Ok(()))
     }
