@@ -31,14 +31,12 @@
 //! connections that are idle.
 
 mod body;
-mod idles;
 
 use self::body::Body;
-use self::idles::Idles;
-use crate::counted::Work;
+use crate::counted::{Counted, Work};
 use crate::reading::Length;
-use crate::tokio::Acceptor;
-use ::tokio::task::JoinSet;
+use crate::tokio::{Acceptor, Stream};
+use ::tokio::task::{JoinSet, yield_now};
 use actix_http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use actix_http::{ConnectionType, HttpService, Method, Protocol, Request, Response, StatusCode};
 use actix_service::{IntoServiceFactory, Service, ServiceFactory, apply_fn_factory, map_config};
@@ -79,6 +77,11 @@ where
         let answer = app.call(request);
         async move {
             let mut response: Response<B> = answer.await?.into();
+            if let Some(work) = work.as_ref().filter(|work| work.is_draining()) {
+                // actix-http asks for more before it looks at an answer again, and so tells whether there is more.
+                work.look_again();
+                yield_now().await;
+            }
             if response.status() == StatusCode::SWITCHING_PROTOCOLS
                 || connects && response.status().is_success()
             {
@@ -90,7 +93,7 @@ where
         }
     });
     let service = HttpService::build()
-        .on_connect_ext(|connection: &Idles, data| {
+        .on_connect_ext(|connection: &Counted<Stream>, data| {
             data.insert(connection.work().clone());
         })
         .finish(drained);
@@ -100,7 +103,7 @@ where
     while let Some(accepted) = acceptor.accept().await {
         let (stream, guard) = accepted?;
         let peer = stream.peer();
-        let connection = Idles::new(stream, guard);
+        let connection = Counted::that_ends(stream, Work::new(guard));
         let service = Rc::clone(&service);
         // What goes wrong with one connection is its client's affair.
         connections.spawn_local(async move { service.call((connection, Protocol::Http1, peer)).await.ok() });

@@ -187,7 +187,7 @@ impl ::axum::serve::Listener for Accepting {
             match self.acceptor.accept().await {
                 Some(Ok((stream, guard))) => {
                     let peer = stream.peer().map_or(Address::Other, Address::Tcp);
-                    return (Counted::of_stream(stream, Work::unfollowed(guard)), peer);
+                    return (Counted::that_ends(stream, Work::unfollowed(guard)), peer);
                 }
                 // It has ended: there is no other way to say so.
                 Some(Err(_)) => {}

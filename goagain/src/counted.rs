@@ -7,6 +7,8 @@ use crate::tokio::Stream;
 use crate::tokio::guard::told_to_go;
 use crate::{Connections, Guard, Kind};
 use ::tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use ::tokio::time::{Sleep, sleep};
+use std::fmt;
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
@@ -29,8 +31,8 @@ struct Shared {
     is_active: AtomicBool,
     /// Something was to be written, and the client does not take it now.
     is_blocked: AtomicBool,
-    /// Something waits in the socket that the runtime does not know of yet.
-    has_more: AtomicBool,
+    /// The kernel was asked, when the runtime last had nothing to read, and had nothing either.
+    has_nothing: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -80,7 +82,7 @@ impl Work {
             is_upgraded: AtomicBool::new(false),
             is_active: AtomicBool::new(false),
             is_blocked: AtomicBool::new(false),
-            has_more: AtomicBool::new(false),
+            has_nothing: AtomicBool::new(false),
         }))
     }
 
@@ -128,14 +130,21 @@ impl Work {
         self.0.connections.is_draining()
     }
 
+    /// What the kernel was asked before does not count any longer.
+    #[cfg(feature = "actix")]
+    pub(crate) fn look_again(&self) {
+        self.0.has_nothing.store(false, Ordering::Relaxed);
+    }
+
     /// Whether the answer to be given over HTTP/1.1 is to close its connection: as [`Guard::should_close`].
     pub(crate) fn should_close(&self) -> bool {
         if !self.is_draining() {
             return false;
         }
         let doing = self.lock();
-        let has_more = doing.reading.is_ahead() || self.0.has_more.load(Ordering::Relaxed);
-        !has_more || doing.guard.is_past_closing()
+        // What is behind a body that is answered before it has come can wait for ever.
+        let has_nothing = doing.reading.is_in_body() || self.0.has_nothing.load(Ordering::Relaxed);
+        !doing.reading.is_ahead() && has_nothing || doing.guard.is_past_closing()
     }
 
     /// Whether an answer was given while this process drains; if not, the task of `cx` is woken when one is.
@@ -160,10 +169,13 @@ impl Work {
         doing.requests == 0 && doing.reading.is_ahead()
     }
 
-    /// Whether nothing has been read since the last answer, and all of that is written.
-    #[cfg(feature = "actix")]
-    pub(crate) fn is_idle(&self) -> bool {
-        self.lock().guard.kind() == Kind::Idle && !self.0.is_blocked.load(Ordering::Relaxed)
+    /// Whether, over HTTP/1.1, nothing has been read since the last answer, and all of that is written.
+    fn is_idle(&self) -> bool {
+        let doing = self.lock();
+        doing.follows
+            && !doing.reading.is_other()
+            && doing.guard.kind() == Kind::Idle
+            && !self.0.is_blocked.load(Ordering::Relaxed)
     }
 
     /// Whether no request is under way, nothing waits to be written, and nothing was read or written since the last time that this
@@ -172,7 +184,9 @@ impl Work {
         let is_active = self.0.is_active.swap(false, Ordering::Relaxed);
         let doing = self.lock();
         !is_active
+            && doing.follows
             && doing.requests == 0
+            && !doing.reading.has_head()
             && doing.guard.kind() != Kind::LongLived
             && !self.0.is_blocked.load(Ordering::Relaxed)
     }
@@ -267,7 +281,7 @@ struct UnderWay(Work);
 
 impl InRequest {
     /// The request of an answer whose body was given to the library whole.
-    #[cfg(feature = "axum")]
+    #[cfg(any(feature = "actix", feature = "axum"))]
     pub(crate) fn work(&self) -> &Work {
         &self.0.0
     }
@@ -309,17 +323,40 @@ pub struct Counted<I> {
     socket: for<'a> fn(&'a I) -> Option<BorrowedFd<'a>>,
     was_unsent: usize,
     lingering: Lingering,
+    /// Of a connection whose library has no word for it: it looks as if its client had closed it.
+    ending: Option<Ending>,
+}
+
+/// How a connection comes to its end when it is told to go.
+#[derive(Default)]
+struct Ending {
+    told: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    is_told: bool,
+    /// From then on, whether its client is silent.
+    silence: Option<Pin<Box<Sleep>>>,
+}
+
+impl fmt::Debug for Ending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ending").field("is_told", &self.is_told).finish_non_exhaustive()
+    }
 }
 
 impl Counted<Stream> {
     pub(crate) fn of_stream(stream: Stream, work: Work) -> Counted<Stream> {
         Counted { socket: |stream| Some(stream.as_fd()), ..Counted::new(stream, work) }
     }
+
+    /// The same for a library that closes no idle connection by itself: when this is told to go, its library reads an end.
+    #[cfg(any(feature = "actix", feature = "axum"))]
+    pub(crate) fn that_ends(stream: Stream, work: Work) -> Counted<Stream> {
+        Counted { ending: Some(Ending::default()), ..Counted::of_stream(stream, work) }
+    }
 }
 
 impl<I> Counted<I> {
     pub(crate) fn new(io: I, work: Work) -> Counted<I> {
-        Counted { io, work, socket: |_| None, was_unsent: 0, lingering: Lingering::default() }
+        Counted { io, work, socket: |_| None, was_unsent: 0, lingering: Lingering::default(), ending: None }
     }
 
     #[cfg(feature = "hyper")]
@@ -332,7 +369,7 @@ impl<I> Counted<I> {
         &self.io
     }
 
-    #[cfg(feature = "axum")]
+    #[cfg(any(feature = "actix", feature = "axum"))]
     pub(crate) fn work(&self) -> &Work {
         &self.work
     }
@@ -341,7 +378,7 @@ impl<I> Counted<I> {
     /// is told to go and does not can be seen by the operator.
     fn look(&mut self) {
         let socket = (self.socket)(&self.io);
-        self.work.0.has_more.store(socket.is_some_and(has_more), Ordering::Relaxed);
+        self.work.0.has_nothing.store(!socket.is_some_and(has_more), Ordering::Relaxed);
         let unsent = self.work.bytes_unsent(socket);
         if let Some(socket) = socket.filter(|_| self.work.0.connections.is_closing()) {
             self.work.lock().guard.name_by_client(socket);
@@ -350,6 +387,35 @@ impl<I> Counted<I> {
             self.is_active();
         }
         self.was_unsent = unsent;
+    }
+
+    /// Whether it is to come to its end, having nothing to read: it is idle, or its client is silent for too long.
+    fn poll_is_over(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some(Ending { told, is_told, silence }) = &mut self.ending else { return false };
+        let work = &self.work;
+        if !*is_told {
+            let told = told.get_or_insert_with(|| Box::pin(work.clone().told_to_go()));
+            *is_told = told.as_mut().poll(cx).is_ready();
+        }
+        if !*is_told || !work.0.has_nothing.load(Ordering::Relaxed) {
+            return false;
+        }
+        if work.is_idle() {
+            return true;
+        }
+        loop {
+            let timer = silence.get_or_insert_with(|| {
+                work.is_silent();
+                Box::pin(sleep(work.patience()))
+            });
+            if timer.as_mut().poll(cx).is_pending() {
+                return false;
+            }
+            *silence = None;
+            if work.is_silent() {
+                return true;
+            }
+        }
     }
 
     fn is_active(&self) {
@@ -384,10 +450,14 @@ impl<I: AsyncRead + Unpin> AsyncRead for Counted<I> {
         }
         let Poll::Ready(read) = read else {
             this.work.read(b"");
-            if this.work.is_draining() {
-                this.look();
+            if !this.work.is_draining() {
+                this.work.0.has_nothing.store(false, Ordering::Relaxed);
+                // To be woken when the drain tells it to go.
+                this.poll_is_over(cx);
+                return Poll::Pending;
             }
-            return Poll::Pending;
+            this.look();
+            return if this.poll_is_over(cx) { Poll::Ready(Ok(())) } else { Poll::Pending };
         };
         read?;
         let bytes = &buffer.filled()[before..];
@@ -395,7 +465,7 @@ impl<I: AsyncRead + Unpin> AsyncRead for Counted<I> {
             return if this.work.keeps_the_end(cx) { Poll::Pending } else { Poll::Ready(Ok(())) };
         }
         this.is_active();
-        this.work.0.has_more.store(false, Ordering::Relaxed);
+        this.work.0.has_nothing.store(false, Ordering::Relaxed);
         this.work.read(bytes);
         Poll::Ready(Ok(()))
     }

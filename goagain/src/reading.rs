@@ -121,6 +121,21 @@ impl Reading {
         self.at == At::Head || self.at == At::Chunks && self.ahead == LAST_CHUNK
     }
 
+    /// Whether a whole head has come of a request that has not begun.
+    pub(crate) fn has_head(&self) -> bool {
+        self.at == At::Head && self.ahead.windows(HEAD_END.len()).any(|window| window == HEAD_END)
+    }
+
+    /// Whether a part of a body of known length is to come.
+    pub(crate) fn is_in_body(&self) -> bool {
+        matches!(self.at, At::Body(_))
+    }
+
+    /// Whether it is not HTTP/1.1.
+    pub(crate) fn is_other(&self) -> bool {
+        self.at == At::Other
+    }
+
     /// Whether it is HTTP/1.1, and has not been lost.
     pub(crate) fn is_followed(&self) -> bool {
         !matches!(self.at, At::Other | At::Unsure)
