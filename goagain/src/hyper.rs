@@ -4,12 +4,16 @@
 //!
 //! | [phase](crate::DrainPhase) | HTTP/1.1 | HTTP/2 | upgraded |
 //! |---|---|---|---|
-//! | `Draining` | each answer says `Connection: close`; who waits for a request is still served | with the next answer GOAWAY, as RFC 9113 has it for a server that goes: what was sent by then is answered | |
-//! | `Closing` | the idle are closed | GOAWAY; who has sent nothing yet is closed | |
+//! | `Draining` | the last answer says `Connection: close`: the one behind which nothing more has come; who waits for a request is still served | with the next answer GOAWAY, as RFC 9113 has it for a server that goes: what was sent by then is answered | |
+//! | `Closing` | the idle are closed; every answer closes | GOAWAY; who has sent nothing yet is closed | |
 //! | `Parting` | | | the word for its handler, by [`Connections::reached`](crate::Connections::reached) |
 //!
+//! A connection that is closed here [lingers](crate::Linger), so that its last answer arrives. One that is told to go, and is silent for another
+//! [`idle_grace`](crate::Builder::idle_grace) with no request under way, is dropped. A client that shuts down its writing side after its
+//! request gets its answer. [`guide::drain`](crate::guide::drain) has the details.
+//!
 //! A connection counts until its last byte: the drain waits for it, under its deadline, also when it was upgraded. Then it
-//! is [long-lived](crate::Kind::LongLived).
+//! is [long-lived](crate::Kind::LongLived), and so is a connection of HTTP/2 one of whose streams is a tunnel (CONNECT, RFC 8441).
 //!
 //! ```no_run
 //! use goagain::{Finish, Goagain, Single};

@@ -267,3 +267,34 @@ fn a_cut_closes_or_resets_what_was_given_to_it() {
     connections.cut_off();
     assert_eq!(client.read(&mut [0]).unwrap(), 0);
 }
+
+#[test]
+fn what_first_waits_in_a_drain_has_as_long_as_a_new_connection() {
+    let connections = Connections::new(Duration::ZERO, Cut::Leave, Duration::from_secs(3600)).unwrap();
+    let (_client, server) = UnixStream::pair().unwrap();
+    // One has waited before, the other has been in its handshake until now.
+    let (mut known, mut fresh) = (connections.begin(), connections.begin());
+    known.begin_to_wait();
+    connections.drain();
+    connections.close_idle();
+    assert!(!known.wait_readable(&server).unwrap());
+    fresh.begin_to_wait();
+    assert!(!fresh.is_closing() && fresh.told_at().unwrap() > std::time::Instant::now());
+    (&_client).write_all(b"GET").unwrap();
+    assert!(fresh.wait_readable(&server).unwrap());
+    assert!(!fresh.should_close(&server, b""), "its request is not read yet");
+}
+
+#[test]
+fn a_connection_carries_what_its_server_gave_it() {
+    let connections = connections();
+    let mut guard = connections.begin();
+    assert!(!guard.is_moved() && guard.carried().is_empty());
+    guard.carry(&b"one"[..]);
+    guard.carry(&b"other"[..]);
+    assert_eq!(guard.carried(), b"other");
+    let mut moved = connections.begin();
+    moved.set_moved(b"PROXY TCP4".to_vec());
+    assert!(moved.is_moved());
+    assert_eq!(moved.carried(), b"PROXY TCP4");
+}

@@ -60,3 +60,49 @@ fn over_a_unix_socket() {
     assert!(matches!(stream, Stream::Unix(_)));
     speak(client, stream);
 }
+
+#[test]
+fn closing_waits_for_a_client_that_still_sends() {
+    let (again, http) = crate::support::owner();
+    let connections = again.connections();
+    let mut client = TcpStream::connect(address(&http)).unwrap();
+    client.set_read_timeout(Some(SOON)).unwrap();
+    client.write_all(b"?").unwrap();
+    let (mut stream, guard) = http.acceptor().unwrap().next().unwrap().unwrap();
+    stream.read_exact(&mut [0]).unwrap();
+    let answer = vec![b'!'; 4 << 20];
+    let expected = answer.len();
+    let closing = std::thread::spawn(move || {
+        stream.write_all(&answer).unwrap();
+        stream.close(guard);
+    });
+    // More than the server's read has taken: closed without waiting, it would be answered by a reset.
+    let mut chunk = [0; 16 * 1024];
+    let mut read = 0;
+    while read < expected {
+        client.write_all(b"more").unwrap();
+        read += client.read(&mut chunk).unwrap();
+    }
+    assert_eq!(client.read(&mut chunk).unwrap(), 0);
+    assert!(!closing.is_finished() || connections.is_empty());
+    drop(client);
+    closing.join().unwrap();
+    assert!(connections.is_empty());
+}
+
+#[test]
+fn the_last_answer_is_the_one_behind_which_nothing_has_come() {
+    let (mut again, http) = crate::support::owner();
+    let mut client = TcpStream::connect(address(&http)).unwrap();
+    client.write_all(b"12").unwrap();
+    let (mut stream, guard) = http.acceptor().unwrap().next().unwrap().unwrap();
+    let mut byte = [0];
+    stream.read_exact(&mut byte).unwrap();
+    assert!(!guard.should_close(&stream, b""), "it serves");
+    again.handle().stop_gracefully();
+    again.step();
+    assert!(!guard.should_close(&stream, b""), "the second waits in the socket");
+    stream.read_exact(&mut byte).unwrap();
+    assert!(!guard.should_close(&stream, b"3"), "the third was read");
+    assert!(guard.should_close(&stream, b""));
+}
