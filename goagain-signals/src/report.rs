@@ -27,6 +27,11 @@ pub enum Report {
         /// Why.
         reason: String,
     },
+    /// The end of an attempt was asked for, and there is none that can still be ended.
+    NotAborted {
+        /// Why.
+        reason: String,
+    },
     /// The new image runs.
     Spawned {
         /// Its process.
@@ -109,6 +114,7 @@ impl fmt::Display for Report {
         match self {
             Report::Requested => f.write_str("restart requested"),
             Report::Refused { reason } => write!(f, "restart refused: {reason}"),
+            Report::NotAborted { reason } => write!(f, "nothing aborted: {reason}"),
             Report::Spawned { pid } => write!(f, "spawned process {pid}"),
             Report::Ready => f.write_str("the successor is ready"),
             Report::Committed => f.write_str("committed"),

@@ -8,6 +8,7 @@ pub(crate) fn event(observed: &Observed) {
     let after_ms = after.as_secs_f64() * 1e3;
     match report {
         Report::Refused { .. }
+        | Report::NotAborted { .. }
         | Report::Failed { .. }
         | Report::RolledBack { .. }
         | Report::TookOver { .. }

@@ -9,6 +9,7 @@ pub fn event(generation: u64, observed: &Observed) -> Event {
     let (name, detail) = match &observed.report {
         Report::Requested => ("requested", Value::Null),
         Report::Refused { reason } => ("refused", json!({ "reason": reason })),
+        Report::NotAborted { reason } => ("not_aborted", json!({ "reason": reason })),
         Report::Spawned { pid } => ("spawned", json!({ "pid": pid.as_raw() })),
         Report::Ready => ("ready_received", Value::Null),
         Report::Committed => ("committed", Value::Null),

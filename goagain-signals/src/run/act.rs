@@ -158,7 +158,8 @@ impl Loop {
         let pids: Vec<_> = others.iter().map(ToString::to_string).collect();
         (count > most).then(|| {
             format!(
-                "expected at most {most} processes to drain, and with this one there would be {count}:                  ask again when {} has left",
+                "expected at most {most} processes to drain, and with this one there would be {count}: \
+                 ask again when {} has left",
                 pids.join(" or ")
             )
         })
@@ -247,7 +248,10 @@ impl Loop {
         let strategy = &mut self.strategy;
         let launched = catch_unwind(AssertUnwindSafe(|| strategy.launch(launch)))
             .unwrap_or_else(|_| Err(LaunchError::refused("the strategy's launch panicked")));
-        launched.map(|launched: Launched| (launched.into_process(), ours))
+        launched.map(|launched: Launched| {
+            self.attempted = launched.image_file().cloned().map(|file| (attempt, file));
+            (launched.into_process(), ours)
+        })
     }
 
     /// What the image that comes `after` this one, as the next or as the next but one, is told of its predecessor: of this

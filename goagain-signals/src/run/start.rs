@@ -89,6 +89,7 @@ impl Loop {
             peers: Vec::new(),
             deadlines: BTreeMap::new(),
             busy: None,
+            attempted: None,
             since: HashMap::new(),
             started: Instant::now(),
             generation: 1,

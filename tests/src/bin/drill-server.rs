@@ -167,6 +167,7 @@ fn configure(
             emitter.emit(&Event::new(number, "callback").detail(json!({ "signal": signal })));
         }
     };
+    let aborts = config.behaviour == "aborts";
     let (on_usr1, handle) = (callback(for_usr1, "USR1"), Arc::clone(handle));
     let (held, for_held) = (emitter.try_clone()?, Arc::clone(generation));
     let mut builder = builder;
@@ -204,6 +205,9 @@ fn configure(
             // As in the example `custom`.
             if let Some(handle) = handle.get().filter(|_| stands_by) {
                 handle.dismiss();
+            }
+            if let Some(handle) = handle.get().filter(|_| aborts) {
+                handle.abort_attempt("the operator said so");
             }
         })
         .observe(move |observed| {
