@@ -44,6 +44,10 @@ pub struct Loop {
     release_within: Option<Duration>,
     /// Who drains; `None` where there cannot be such a file.
     draining: Option<Draining>,
+    /// It stands for the whole process, and not for a test in it.
+    is_of_the_process: bool,
+    /// It has accepted, so that whatever it does afterwards is a drain.
+    has_accepted: bool,
     aborted_because: Option<String>,
     warnings: Vec<String>,
     /// The attempt whose image has told of its descriptors.
@@ -343,6 +347,17 @@ impl Loop {
         }
         let since = self.since.get(&attempt).copied().unwrap_or(self.started);
         server.observe(&Observed::new(attempt, since.elapsed(), report));
+    }
+}
+
+/// What the process does from here on, such as a runtime that waits for its last tasks, it does as one that drains.
+impl Drop for Loop {
+    fn drop(&mut self) {
+        if let Some(draining) = self.draining.take_if(|_| self.is_of_the_process && self.has_accepted) {
+            // It may be the owner still. That this fails has nobody to be told to.
+            let _ = draining.begin();
+            draining.keep();
+        }
     }
 }
 

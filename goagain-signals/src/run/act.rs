@@ -86,6 +86,7 @@ impl Loop {
                 None
             }
             Action::Accept => {
+                self.has_accepted = true;
                 self.drains(false);
                 server.accept();
                 None

@@ -148,6 +148,12 @@ fn run() -> anyhow::Result<()> {
         }
     }
     drop(heap);
+    if config.behaviour == "lingers" {
+        // As a runtime that waits for its last tasks.
+        drop(again);
+        emit("lingers", Value::Null);
+        hang();
+    }
     emit("leaving", Value::Null);
     Ok(())
 }

@@ -109,7 +109,8 @@ fn hangs_and_is_replaced(context: &Context) -> anyhow::Result<()> {
 
 fn hangs_and_is_aborted(context: &Context) -> anyhow::Result<()> {
     let mut service = context.start_with(|config| {
-        (config.ready_ms, config.probation_ms, config.behaviour) = (TOO_LONG, 5_000, "aborts".into());
+        (config.ready_ms, config.probation_ms, config.grace_ms) = (TOO_LONG, 5_000, 200);
+        config.behaviour = "aborts".into();
     })?;
     let owner = service.owner()?;
     let load = context.load(&service)?;
@@ -139,7 +140,8 @@ fn hangs_and_is_aborted(context: &Context) -> anyhow::Result<()> {
 
 fn parent_hangs_and_is_aborted(context: &Context) -> anyhow::Result<()> {
     let mut service = context.start_with(|config| {
-        (config.back_ms, config.probation_ms, config.behaviour) = (TOO_LONG, 2_000, "aborts".into());
+        (config.back_ms, config.probation_ms, config.grace_ms) = (TOO_LONG, 2_000, 200);
+        config.behaviour = "aborts".into();
     })?;
     let parent = service.owner()?;
     let load = context.load(&service)?;
