@@ -1,6 +1,6 @@
 //! Everything that happens, for the observer.
 
-use crate::{InFlight, Signal, Stop};
+use crate::{Held, InFlight, Signal, Stop, held};
 use goagain_env::{OfferError, Pid};
 use std::{fmt, time::Duration};
 
@@ -64,10 +64,19 @@ pub enum Report {
         /// Why.
         stop: Stop,
     },
+    /// The drain has come to its third phase, and this is in flight still. Reported once a drain.
+    StillDraining {
+        /// How many, by kind.
+        in_flight: InFlight,
+        /// Those of them that have a name, the oldest first.
+        held: Vec<Held>,
+    },
     /// The drain is over, or there is none, and this is in flight still: it is cut off.
     CutOff {
         /// How many, by kind.
         in_flight: InFlight,
+        /// Those of them that have a name, the oldest first.
+        held: Vec<Held>,
     },
     /// The net is gone: in the predecessor, it let go; in the owner, it was let go.
     Released,
@@ -123,7 +132,14 @@ impl fmt::Display for Report {
             Report::RolledBack { reason } => write!(f, "rolled back: {reason}"),
             Report::TookOver { reason } => write!(f, "took over: {reason}"),
             Report::Draining { stop } => write!(f, "draining: {stop}"),
-            Report::CutOff { in_flight } => write!(f, "cut off: {in_flight}"),
+            Report::StillDraining { in_flight, held } => {
+                f.write_str("still draining: ")?;
+                held::write(f, in_flight, held)
+            }
+            Report::CutOff { in_flight, held } => {
+                f.write_str("cut off: ")?;
+                held::write(f, in_flight, held)
+            }
             Report::Released => f.write_str("released"),
             Report::Settled => f.write_str("settled"),
             Report::Callback { callback, error } => write!(f, "callback {callback}: {error}"),

@@ -12,6 +12,7 @@ pub(crate) fn event(observed: &Observed) {
         | Report::Failed { .. }
         | Report::RolledBack { .. }
         | Report::TookOver { .. }
+        | Report::StillDraining { .. }
         | Report::CutOff { .. }
         | Report::Callback { .. }
         | Report::Warning { .. } => tracing::warn!(attempt, after_ms, "{report}"),

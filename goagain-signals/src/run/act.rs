@@ -104,13 +104,18 @@ impl Loop {
             }
             Action::Part => {
                 server.part();
+                let (in_flight, held) = server.waits_for();
+                if in_flight.total() > 0 {
+                    self.report(self.machine.attempt(), Report::StillDraining { in_flight, held }, server);
+                }
                 None
             }
             Action::CutOff => {
-                let (in_flight, called) = server.cut_off();
+                let (in_flight, held) = server.waits_for();
+                let called = server.cut_off(&held);
                 self.callback(("on_cut_off", called), server);
                 if in_flight.total() > 0 {
-                    self.report(self.machine.attempt(), Report::CutOff { in_flight }, server);
+                    self.report(self.machine.attempt(), Report::CutOff { in_flight, held }, server);
                 }
                 None
             }

@@ -156,7 +156,7 @@ fn cut_off(context: &Context) -> anyhow::Result<()> {
             "held: expected two, the oldest first, found {held}"
         );
         let counted = service.await_event(is_old("cut_off"), DEADLINE)?.detail;
-        let expected = serde_json::json!({ "idle": 0, "in_request": 1, "long_lived": 1 });
+        let expected = serde_json::json!({ "idle": 0, "in_request": 1, "long_lived": 1, "names": names });
         ensure!(counted == expected, "cut off: expected {expected}, found {counted}");
         for stream in [stubborn.0.get_mut() as &mut dyn Read, slow.stream()] {
             let read = stream.read(&mut [0; 64]);
@@ -179,7 +179,10 @@ fn own_deadline(context: &Context) -> anyhow::Result<()> {
     })?;
     let _stubborn = Stream::open(&service, STUBBORN, "stubborn")?;
     let restart = service.restart()?;
-    service.await_event(|event| event.name == "cut_off", DEADLINE)?;
+    let held = service.await_name("still_draining")?.detail;
+    let expected = serde_json::json!({ "idle": 0, "in_request": 0, "long_lived": 1, "names": ["stubborn"] });
+    ensure!(held == expected, "still draining: expected {expected}, found {held}");
+    service.await_name("cut_off")?;
     service.await_settled(restart.generation)?;
     service.end()
 }
