@@ -1,7 +1,7 @@
 //! Which processes of a service still drain.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, IntoRawFd, OwnedFd};
 
 use nix::fcntl::{FcntlArg, fcntl};
 
@@ -41,6 +41,12 @@ impl Draining {
     /// Those of `fcntl`.
     pub fn end(&self) -> io::Result<()> {
         self.lock(libc::F_UNLCK)
+    }
+
+    /// Keeps what was begun until the process dies: the descriptor stays open for good.
+    pub fn keep(self) {
+        // Not an owner any longer, so nobody closes it.
+        let _ = self.0.into_raw_fd();
     }
 
     fn lock(&self, kind: libc::c_int) -> io::Result<()> {

@@ -4,7 +4,7 @@ use std::env;
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{self, Path, PathBuf};
 
 /// The path of the image to run, absolute.
@@ -46,6 +46,53 @@ impl Image {
     /// The path.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+}
+
+/// Which file was at a path at one moment, so that a later look tells whether a deploy has replaced it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImageFile {
+    path: PathBuf,
+    identity: Identity,
+}
+
+/// What changes when a file is renamed over another, or written to in place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Identity {
+    device: u64,
+    inode: u64,
+    size: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Identity {
+    fn at(path: &Path) -> io::Result<Identity> {
+        let file = path.metadata()?;
+        Ok(Identity {
+            device: file.dev(),
+            inode: file.ino(),
+            size: file.size(),
+            modified: (file.mtime(), file.mtime_nsec()),
+            changed: (file.ctime(), file.ctime_nsec()),
+        })
+    }
+}
+
+impl ImageFile {
+    /// The file that is at `path` now (`stat(2)`, which follows symbolic links).
+    ///
+    /// # Errors
+    /// Those of `stat`.
+    pub fn at(path: impl Into<PathBuf>) -> io::Result<ImageFile> {
+        let path = path.into();
+        Ok(ImageFile { identity: Identity::at(&path)?, path })
+    }
+
+    /// Whether the path leads to another file by now, or to the same one with another size, mtime or ctime (`stat(2)`).
+    /// Returns false where there is none: a deploy may be halfway, and there is nothing to start.
+    pub fn is_replaced(&self) -> bool {
+        Identity::at(&self.path).is_ok_and(|now| now != self.identity)
     }
 }
 
@@ -120,6 +167,27 @@ mod tests {
         let link = folder.path().join("current");
         std::os::unix::fs::symlink("/bin", &link).unwrap();
         assert_eq!(Image::at(link.join("sh")).unwrap().path(), link.join("sh"));
+    }
+
+    #[test]
+    fn a_file_is_replaced_by_a_rename_by_a_write_and_by_a_link_that_turns() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        std::fs::write(path("one"), "1").unwrap();
+        std::fs::write(path("two"), "2").unwrap();
+        std::os::unix::fs::symlink("one", path("current")).unwrap();
+        let (direct, linked) = (ImageFile::at(path("one")).unwrap(), ImageFile::at(path("current")).unwrap());
+        assert!(!direct.is_replaced() && !linked.is_replaced());
+        std::os::unix::fs::symlink("two", path("next")).unwrap();
+        std::fs::rename(path("next"), path("current")).unwrap();
+        assert!(!direct.is_replaced() && linked.is_replaced());
+        std::fs::write(path("one"), "longer").unwrap();
+        assert!(direct.is_replaced());
+        let direct = ImageFile::at(path("one")).unwrap();
+        std::fs::rename(path("two"), path("one")).unwrap();
+        assert!(direct.is_replaced());
+        std::fs::remove_file(path("one")).unwrap();
+        assert!(!direct.is_replaced(), "there is nothing to start");
     }
 
     #[test]

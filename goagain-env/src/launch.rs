@@ -12,7 +12,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 pub use self::error::LaunchError;
-use crate::{Handoff, Image, Pid, Process, SeedSignal, VARIABLES};
+use crate::{Handoff, Image, ImageFile, Pid, Process, SeedSignal, VARIABLES};
 
 /// A new image with its arguments, environment and handoff, about to be spawned or exec'd.
 ///
@@ -168,12 +168,18 @@ impl fmt::Debug for Launch<'_> {
 #[must_use = "a child that nobody holds is never reaped"]
 pub struct Launched {
     process: Process,
+    file: Option<ImageFile>,
 }
 
 impl Launched {
     /// The child's id.
     pub fn pid(&self) -> Pid {
         self.process.pid()
+    }
+
+    /// The file that was its image, as it was just before; `None` where it could not be looked at.
+    pub fn image_file(&self) -> Option<&ImageFile> {
+        self.file.as_ref()
     }
 
     /// The child.

@@ -112,7 +112,7 @@ pub use self::address::{Address, LabelError};
 pub use self::channel::{Channel, Received};
 pub use self::draining::Draining;
 pub use self::handoff::{Described, Handoff, HandoffError, Link, SeedSignal, VARIABLES};
-pub use self::image::Image;
+pub use self::image::{Image, ImageFile};
 pub use self::inherit::{
     Inherit, InheritError, Inheritance, Inherited, InheritedDescriptor, NotOurs, Predecessor, inherit,
 };

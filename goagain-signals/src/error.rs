@@ -49,8 +49,8 @@ impl fmt::Display for StartError {
 impl error::Error for StartError {
     fn source(&self) -> Option<&(dyn error::Error + 'static)> {
         match self {
-            StartError::System { source, .. } => Some(source),
             // What they say is said by this error already.
+            StartError::System { source, .. } => source.source(),
             StartError::Handoff(error) => error.source(),
             StartError::Inherit(error) => error.source(),
             StartError::AlreadyStarted | StartError::Strategy(_) => None,

@@ -21,6 +21,10 @@ pub enum Event {
     OnlyLongLived,
     /// A restart was asked for.
     Restart,
+    /// A restart was asked for, and the image that the attempt under way runs was replaced after it had been started.
+    RestartAnew,
+    /// The operator or the application wants the attempt under way to end, and says why.
+    Abort(String),
     /// A stop was asked for.
     Stop(Stop),
     /// The operator or the application needs its net no longer.

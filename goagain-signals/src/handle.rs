@@ -24,9 +24,10 @@ struct State {
     attempt: u64,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Request {
     Restart,
+    Abort(String),
     Stop(Stop),
     Dismiss,
 }
@@ -34,8 +35,28 @@ pub(crate) enum Request {
 impl Handle {
     /// Asks for a restart and returns the number of the attempt that will do it. While a restart runs this notes one
     /// more, to be done after it; many such requests are one, and have the same number.
+    ///
+    /// Where the image's file was replaced since the running attempt was started (`stat(2)` answers another device, inode,
+    /// size, mtime or ctime), that attempt ends as by [`abort_attempt`](Handle::abort_attempt), without a grace, and this one
+    /// begins as soon as its process is reaped: a fixed image does not wait for a broken one.
     pub fn restart(&self) -> u64 {
         self.ask(Request::Restart) + 1
+    }
+
+    /// Ends the attempt that is under way, whose new image is not ready yet, and refuses a restart that was noted meanwhile. The
+    /// owner serves on, and reports [`Failed`](crate::Report::Failed) with `reason`.
+    ///
+    /// The new image reads `reason` as that of [its abort], has `grace` to leave, and is killed (SIGKILL) after that. A commit is
+    /// final: from then on this does nothing but report [`NotAborted`](crate::Report::NotAborted), and so it does where no
+    /// attempt is under way.
+    ///
+    /// Under a strategy that execs in place there is a second half, in which the child owns and waits for the process that
+    /// has exec'd. Asked of the child, this gives that process up, as its deadline (`back_within`) would: the child keeps the
+    /// service, and the service's first pid ends.
+    ///
+    /// [its abort]: goagain_env::Message::Abort
+    pub fn abort_attempt(&self, reason: impl Into<String>) {
+        self.ask(Request::Abort(reason.into()));
     }
 
     /// Stops now, without a drain, as INT and TERM do.
@@ -116,11 +137,12 @@ mod tests {
         requests.set_attempt(6);
         assert_eq!(handle.restart(), 7);
         assert_eq!(handle.restart(), 7);
+        handle.abort_attempt("a typo");
         handle.stop_gracefully();
         handle.dismiss();
         handle.stop_now();
         use Request::*;
-        let expected = [Restart, Restart, Stop(Gracefully), Dismiss, Stop(Now(None))];
+        let expected = [Restart, Restart, Abort("a typo".into()), Stop(Gracefully), Dismiss, Stop(Now(None))];
         use crate::Stop::*;
         assert_eq!(requests.take(), expected);
         assert_eq!(requests.take(), []);

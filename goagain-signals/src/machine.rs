@@ -133,6 +133,8 @@ impl Machine {
             Event::Drained => self.drained(actions),
             Event::OnlyLongLived => self.part(actions),
             Event::Restart => self.restart(actions),
+            Event::RestartAnew => self.restart_anew(actions),
+            Event::Abort(reason) => self.abort_attempt(reason, actions),
             Event::Stop(stop) => self.stop(stop, actions),
             Event::Dismiss => self.dismiss(actions),
             Event::Spawned(attempt) => self.spawned(attempt, actions),
@@ -285,7 +287,9 @@ impl Machine {
             (Deadline::IdleGrace, _) => actions.push(Action::CloseIdle),
             (Deadline::LongLived, _) => self.part(actions),
             (Deadline::Grace, _) => self.grace_over(actions),
-            (Deadline::Back, Phase::Owner) => self.not_back(actions),
+            (Deadline::Back, Phase::Owner) => {
+                self.not_back("it was not back within its deadline".into(), actions);
+            }
             (Deadline::Release, Phase::Owner) => {
                 if let Some(peer) = self.predecessor.as_ref().filter(|peer| !peer.mark) {
                     actions.push(Action::Kill(peer.attempt));

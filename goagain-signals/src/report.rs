@@ -1,6 +1,6 @@
 //! Everything that happens, for the observer.
 
-use crate::{InFlight, Signal, Stop};
+use crate::{Held, InFlight, Signal, Stop, held};
 use goagain_env::{OfferError, Pid};
 use std::{fmt, time::Duration};
 
@@ -24,6 +24,11 @@ pub enum Report {
     Requested,
     /// A restart was asked of a process that cannot do it.
     Refused {
+        /// Why.
+        reason: String,
+    },
+    /// The end of an attempt was asked for, and there is none that can still be ended.
+    NotAborted {
         /// Why.
         reason: String,
     },
@@ -59,10 +64,19 @@ pub enum Report {
         /// Why.
         stop: Stop,
     },
+    /// The drain has come to its third phase, and this is in flight still. Reported once a drain.
+    StillDraining {
+        /// How many, by kind.
+        in_flight: InFlight,
+        /// Those of them that have a name, the oldest first.
+        held: Vec<Held>,
+    },
     /// The drain is over, or there is none, and this is in flight still: it is cut off.
     CutOff {
         /// How many, by kind.
         in_flight: InFlight,
+        /// Those of them that have a name, the oldest first.
+        held: Vec<Held>,
     },
     /// The net is gone: in the predecessor, it let go; in the owner, it was let go.
     Released,
@@ -109,6 +123,7 @@ impl fmt::Display for Report {
         match self {
             Report::Requested => f.write_str("restart requested"),
             Report::Refused { reason } => write!(f, "restart refused: {reason}"),
+            Report::NotAborted { reason } => write!(f, "nothing aborted: {reason}"),
             Report::Spawned { pid } => write!(f, "spawned process {pid}"),
             Report::Ready => f.write_str("the successor is ready"),
             Report::Committed => f.write_str("committed"),
@@ -117,7 +132,14 @@ impl fmt::Display for Report {
             Report::RolledBack { reason } => write!(f, "rolled back: {reason}"),
             Report::TookOver { reason } => write!(f, "took over: {reason}"),
             Report::Draining { stop } => write!(f, "draining: {stop}"),
-            Report::CutOff { in_flight } => write!(f, "cut off: {in_flight}"),
+            Report::StillDraining { in_flight, held } => {
+                f.write_str("still draining: ")?;
+                held::write(f, in_flight, held)
+            }
+            Report::CutOff { in_flight, held } => {
+                f.write_str("cut off: ")?;
+                held::write(f, in_flight, held)
+            }
             Report::Released => f.write_str("released"),
             Report::Settled => f.write_str("settled"),
             Report::Callback { callback, error } => write!(f, "callback {callback}: {error}"),

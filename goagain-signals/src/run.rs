@@ -10,9 +10,9 @@ use crate::handlers::{Arrived, Handlers};
 use crate::peer::Peer;
 use crate::poller::Poller;
 use crate::{
-    Deadline, Event, Handle, Machine, Meaning, Observed, Report, Server, Settings, Signal, Stop, Turn,
+    Deadline, Event, Handle, Machine, Meaning, Observed, Phase, Report, Server, Settings, Signal, Stop, Turn,
 };
-use goagain_env::{Draining, Exit, Message, Parcel, Received, Strategy};
+use goagain_env::{Draining, Exit, ImageFile, Message, Parcel, Received, Strategy};
 use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -32,6 +32,8 @@ pub struct Loop {
     deadlines: BTreeMap<Deadline, Instant>,
     /// An attempt whose image is being written at this moment (ETXTBSY), how often it was tried, and when next.
     busy: Option<(u64, u32, Instant)>,
+    /// The file that the last attempt was started from.
+    attempted: Option<(u64, ImageFile)>,
     /// When each attempt was asked for.
     since: HashMap<u64, Instant>,
     started: Instant,
@@ -42,6 +44,10 @@ pub struct Loop {
     release_within: Option<Duration>,
     /// Who drains; `None` where there cannot be such a file.
     draining: Option<Draining>,
+    /// It stands for the whole process, and not for a test in it.
+    is_of_the_process: bool,
+    /// It has accepted, so that whatever it does afterwards is a drain.
+    has_accepted: bool,
     aborted_because: Option<String>,
     warnings: Vec<String>,
     /// The attempt whose image has told of its descriptors.
@@ -114,14 +120,13 @@ impl Loop {
             self.report(self.machine.attempt(), Report::Warning { text }, server);
         }
         for request in self.requests.take() {
-            self.feed(
-                match request {
-                    Request::Restart => Event::Restart,
-                    Request::Stop(stop) => Event::Stop(stop),
-                    Request::Dismiss => Event::Dismiss,
-                },
-                server,
-            );
+            let event = match request {
+                Request::Restart => self.restart(),
+                Request::Abort(reason) => Event::Abort(reason),
+                Request::Stop(stop) => Event::Stop(stop),
+                Request::Dismiss => Event::Dismiss,
+            };
+            self.feed(event, server);
         }
         for arrived in self.handlers.read() {
             self.signal(arrived, server);
@@ -176,7 +181,7 @@ impl Loop {
             return self.feed(event, server);
         }
         let called = match self.settings.signals.meaning(signal) {
-            Some(Meaning::Restart) => return self.feed(Event::Restart, server),
+            Some(Meaning::Restart) => return self.feed(self.restart(), server),
             Some(Meaning::StopNow) => return self.feed(Event::Stop(Stop::Now(Some(signal))), server),
             Some(Meaning::StopGracefully) => return self.feed(Event::Stop(Stop::Gracefully), server),
             Some(Meaning::Reload) => ("on_hup", server.reload()),
@@ -185,6 +190,15 @@ impl Loop {
         };
         self.report(self.machine.attempt(), Report::Signalled { signal }, server);
         self.callback(called, server);
+    }
+
+    /// What a restart is that is asked for now: of the image that the attempt under way runs, or of one deployed since.
+    fn restart(&self) -> Event {
+        let under_way = self.machine.successor().filter(|_| self.machine.phase() == Phase::Starting);
+        match &self.attempted {
+            Some((attempt, file)) if under_way == Some(*attempt) && file.is_replaced() => Event::RestartAnew,
+            _ => Event::Restart,
+        }
     }
 
     fn callback(&mut self, (callback, result): (&'static str, Result<(), String>), server: &mut dyn Server) {
@@ -333,6 +347,17 @@ impl Loop {
         }
         let since = self.since.get(&attempt).copied().unwrap_or(self.started);
         server.observe(&Observed::new(attempt, since.elapsed(), report));
+    }
+}
+
+/// What the process does from here on, such as a runtime that waits for its last tasks, it does as one that drains.
+impl Drop for Loop {
+    fn drop(&mut self) {
+        if let Some(draining) = self.draining.take_if(|_| self.is_of_the_process && self.has_accepted) {
+            // It may be the owner still. That this fails has nobody to be told to.
+            let _ = draining.begin();
+            draining.keep();
+        }
     }
 }
 

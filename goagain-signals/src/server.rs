@@ -1,6 +1,6 @@
 //! What the loop asks of the process that it runs in.
 
-use crate::{InFlight, Observed};
+use crate::{Held, InFlight, Observed};
 use goagain_env::{Address, Described, OfferError, Parcel};
 use std::os::fd::{BorrowedFd, OwnedFd};
 
@@ -16,11 +16,13 @@ pub trait Server {
     fn part(&mut self);
     /// Whether the idle were told to go, and nothing but what is long-lived and was not told is left.
     fn only_long_lived(&self) -> bool;
-    /// The drain is over, whatever is in flight: that is cut off. Gives what it is, and what the callback for it said.
+    /// What is in flight, and those of it that have a name, the oldest first.
+    fn waits_for(&self) -> (InFlight, Vec<Held>);
+    /// The drain is over, whatever is in flight: that is cut off, and `held` told to the callback for it.
     ///
     /// # Errors
     /// The callback's own, which is reported.
-    fn cut_off(&mut self) -> (InFlight, Result<(), String>);
+    fn cut_off(&mut self, held: &[Held]) -> Result<(), String>;
     /// Lets the listeners go; `unlink` says that nobody else has them.
     fn close_listeners(&mut self, unlink: bool);
     /// Whether the application is done and nothing is in flight.

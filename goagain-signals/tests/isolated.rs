@@ -4,7 +4,7 @@
 mod support;
 
 use goagain_env::{Next, Strategy, View};
-use goagain_signals::{Event, Loop, Report, StartError, Stop, Turn};
+use goagain_signals::{Event, Loop, Report, Server as _, StartError, Stop, Turn};
 use std::thread;
 use std::time::Duration;
 use support::{Leaves, Remembers, settings, soon};
@@ -80,9 +80,14 @@ fn the_long_lived_are_told_once_and_what_is_left_is_counted() {
         assert_eq!(inner.step(&mut server), Turn::Drain(Stop::Gracefully));
         assert_eq!(turned(&mut inner, &mut server), Turn::Leave);
         assert_eq!(server.asked, ["accept", "stop accepting", "close and unlink", "part", "cut off"]);
-        let in_flight = server.in_flight;
-        assert_eq!(server.reports.last(), Some(&Report::CutOff { in_flight }));
-        assert_eq!(in_flight.to_string(), "0 idle, 0 in a request, 2 long-lived");
+        let (in_flight, held) = server.waits_for();
+        let still = Report::StillDraining { in_flight, held: held.clone() };
+        assert!(server.reports.contains(&still), "{:?}", server.reports);
+        assert_eq!(
+            still.to_string(),
+            "still draining: 0 idle, 0 in a request, 2 long-lived: a feed (long-lived, 2.0 s), and 1 more"
+        );
+        assert_eq!(server.reports.last(), Some(&Report::CutOff { in_flight, held }));
     });
 }
 

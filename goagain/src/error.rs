@@ -79,7 +79,8 @@ impl fmt::Display for ListenError {
 impl error::Error for ListenError {
     fn source(&self) -> Option<&(dyn error::Error + 'static)> {
         match self {
-            ListenError::Bind { source, .. } => Some(source),
+            // What it says is said by this error already.
+            ListenError::Bind { source, .. } => source.source(),
             _ => None,
         }
     }
@@ -116,7 +117,9 @@ impl fmt::Display for ReadyError {
 impl error::Error for ReadyError {
     fn source(&self) -> Option<&(dyn error::Error + 'static)> {
         match self {
-            ReadyError::Channel(error) => Some(error),
+            // What they say is said by this error already.
+            ReadyError::State(error) => error.source(),
+            ReadyError::Channel(error) => error.source(),
             _ => None,
         }
     }

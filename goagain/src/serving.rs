@@ -6,7 +6,7 @@ use crate::listener::{Ended, Slot, Terms};
 use crate::moves::{Moves, OfListener};
 use crate::offers::Offers;
 use crate::socket::{DatagramSocket, Socket};
-use crate::{Address, Connections, InFlight, path};
+use crate::{Address, Connections, Held, InFlight, path};
 use goagain_env::{Described, Inherited, OfferError, Parcel};
 use goagain_signals::{Observed, Report, Server};
 use nix::sys::socket::{getsockopt, sockopt};
@@ -316,14 +316,17 @@ impl Server for Serving {
         self.connections.only_long_lived()
     }
 
-    fn cut_off(&mut self) -> (InFlight, Result<(), String>) {
-        let in_flight = self.connections.in_flight();
-        if in_flight.total() == 0 {
-            return (in_flight, Ok(()));
+    fn waits_for(&self) -> (InFlight, Vec<Held>) {
+        (self.connections.in_flight(), self.connections.held())
+    }
+
+    fn cut_off(&mut self, held: &[Held]) -> Result<(), String> {
+        if self.connections.is_empty() {
+            return Ok(());
         }
-        let called = call_with(&mut self.callbacks.on_cut_off, &self.connections.held());
+        let called = call_with(&mut self.callbacks.on_cut_off, held);
         self.connections.cut_off();
-        (in_flight, called)
+        called
     }
 
     fn close_listeners(&mut self, unlink: bool) {

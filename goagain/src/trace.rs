@@ -8,9 +8,11 @@ pub(crate) fn event(observed: &Observed) {
     let after_ms = after.as_secs_f64() * 1e3;
     match report {
         Report::Refused { .. }
+        | Report::NotAborted { .. }
         | Report::Failed { .. }
         | Report::RolledBack { .. }
         | Report::TookOver { .. }
+        | Report::StillDraining { .. }
         | Report::CutOff { .. }
         | Report::Callback { .. }
         | Report::Warning { .. } => tracing::warn!(attempt, after_ms, "{report}"),

@@ -9,30 +9,37 @@ use goagain_tests::model::mutant::Mutant;
 use goagain_tests::model::strategies;
 use goagain_tests::model::world::{Bounds, Broken};
 
-const NOTHING: Bounds = Bounds { restarts: 0, stops: 0, dismissals: 0, crashes: 0, hangs: 0, failures: 0 };
+const NOTHING: Bounds =
+    Bounds { restarts: 0, stops: 0, aborts: 0, dismissals: 0, crashes: 0, hangs: 0, failures: 0 };
 const ONE: Bounds = Bounds { restarts: 1, ..NOTHING };
 const TWO: Bounds = Bounds { restarts: 2, ..NOTHING };
 const THREE: Bounds = Bounds { restarts: 3, ..NOTHING };
 
 /// One restart, and everything that can happen to it, two stops among it.
-const ANYTHING: Bounds = Bounds { restarts: 1, stops: 2, dismissals: 1, crashes: 1, hangs: 1, failures: 1 };
+const ANYTHING: Bounds = Bounds { stops: 2, dismissals: 1, crashes: 1, hangs: 1, failures: 1, ..ONE };
+
+/// One restart that is aborted, and everything else that can happen to it.
+const ABORTED: Bounds = Bounds { aborts: 1, stops: 1, crashes: 1, hangs: 1, failures: 1, ..ONE };
 
 /// Two restarts, so that three generations are there at once, and one thing more.
-const TWO_AND_ONE: [Bounds; 5] = [
+const TWO_AND_ONE: [Bounds; 6] = [
     Bounds { crashes: 1, ..TWO },
     Bounds { stops: 1, ..TWO },
     Bounds { hangs: 1, ..TWO },
     Bounds { failures: 1, ..TWO },
     Bounds { dismissals: 1, ..TWO },
+    Bounds { aborts: 1, ..TWO },
 ];
 
 /// Wider bounds, which take minutes.
-const WIDE: [Bounds; 6] = [
+const WIDE: [Bounds; 8] = [
     Bounds { crashes: 1, stops: 1, ..TWO },
     Bounds { hangs: 1, stops: 1, ..TWO },
     Bounds { crashes: 1, hangs: 1, failures: 1, ..TWO },
     Bounds { crashes: 2, ..TWO },
     Bounds { stops: 2, ..TWO },
+    Bounds { aborts: 1, hangs: 1, ..TWO },
+    Bounds { aborts: 2, ..TWO },
     THREE,
 ];
 
@@ -54,7 +61,7 @@ fn holds(strategies: &[Decisions], bounds: Bounds) -> usize {
 fn holds_within_all(name: &str, strategies: &[Decisions]) {
     let wide = WIDE.iter().filter(|_| is_full());
     let mut states = 0;
-    for &bounds in [ANYTHING].iter().chain(&TWO_AND_ONE).chain(wide) {
+    for &bounds in [ANYTHING, ABORTED].iter().chain(&TWO_AND_ONE).chain(wide) {
         states += holds(strategies, bounds);
     }
     println!("{name}: {states} states");
@@ -93,6 +100,7 @@ fn every_strategy_there_can_be_keeps_the_invariants() {
         Bounds { dismissals: 1, ..ONE },
         Bounds { failures: 1, ..ONE },
         Bounds { stops: 1, ..ONE },
+        Bounds { aborts: 1, ..ONE },
     ];
     let wide = [TWO, Bounds { crashes: 1, dismissals: 1, ..ONE }, Bounds { crashes: 1, stops: 1, ..ONE }];
     let wide = wide.iter().filter(|_| is_full());
@@ -107,7 +115,10 @@ fn every_strategy_there_can_be_keeps_the_invariants() {
 #[test]
 fn whatever_is_bound_to_happen_comes_to_an_end() {
     for strategy in [strategies::single(), strategies::double(), strategies::standby()] {
-        for bounds in [Bounds { stops: 1, crashes: 1, ..ONE }, Bounds { hangs: 1, failures: 1, ..ONE }] {
+        let aborts = Bounds { aborts: 1, ..TWO };
+        for bounds in
+            [Bounds { stops: 1, crashes: 1, ..ONE }, Bounds { hangs: 1, failures: 1, ..ONE }, aborts]
+        {
             let protocol = Protocol { strategies: vec![strategy], bounds, mutant: None };
             assert!(protocol.comes_to_an_end(), "{} {bounds:?}", strategies::describe(strategy));
         }
@@ -224,6 +235,17 @@ fn an_exec_that_fails_gives_nothing_back_by_itself() {
 fn an_aborted_image_is_ended_and_waited_for() {
     is_caught(Mutant::NoGrace, strategies::single(), Bounds { hangs: 1, ..ONE }, Broken::Lingers);
     is_caught(Mutant::AttemptBesideAttempt, strategies::single(), TWO, Broken::TwoSuccessors);
+}
+
+#[test]
+fn what_is_committed_is_not_aborted() {
+    let abort = Bounds { aborts: 1, ..ONE };
+    is_caught(Mutant::AbortAfterCommit, strategies::single(), abort, Broken::OwnerAborted);
+    is_caught(Mutant::AbortAfterCommit, strategies::double(), abort, Broken::OwnerAborted);
+    is_caught(Mutant::AbortBesideNet, strategies::single(), abort, Broken::OwnerAborted);
+    is_caught(Mutant::AbortBesideNet, strategies::double(), abort, Broken::OwnerAborted);
+    let anew = Bounds { aborts: 1, ..TWO };
+    is_caught(Mutant::AnewBesideAttempt, strategies::single(), anew, Broken::TwoSuccessors);
 }
 
 #[test]

@@ -12,12 +12,14 @@ use nix::unistd;
 
 use super::{Launch, LaunchError, Launched, Strings};
 use crate::sys::raw::SigPipe;
-use crate::{Pid, Process, mask};
+use crate::{ImageFile, Pid, Process, mask};
 
 pub(super) fn spawn(launch: Launch<'_>) -> Result<Launched, LaunchError> {
     let strings = launch.strings()?;
+    // Before: a deploy in this moment is taken for one that comes later, and never missed.
+    let file = ImageFile::at(&launch.image).ok();
     match spawn_and_hold(&strings, &launch.descriptors) {
-        Ok(process) => Ok(Launched { process }),
+        Ok(process) => Ok(Launched { process, file }),
         Err(source) => Err(LaunchError::Spawn { image: launch.image, source }),
     }
 }

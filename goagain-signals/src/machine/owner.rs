@@ -45,6 +45,39 @@ impl Machine {
         actions.push(Action::Report(attempt, Report::Refused { reason: refusal.into() }));
     }
 
+    /// A restart of an image that was deployed since the attempt under way was started: nobody wants that one any longer.
+    pub(super) fn restart_anew(&mut self, actions: &mut Vec<Action>) {
+        if self.phase == Phase::Starting && self.successor.is_some() {
+            self.attempt_failed("a newer image was deployed, and a restart requested".into(), false, actions);
+        }
+        self.restart(actions);
+    }
+
+    /// Ends the attempt under way, and refuses the restart that was noted. A commit is final.
+    pub(super) fn abort_attempt(&mut self, reason: String, actions: &mut Vec<Action>) {
+        const COMMITTED: &str = "the attempt is committed, and a commit is final";
+        let baton = self.predecessor.as_ref().map(|peer| peer.mark);
+        let why_not = match (self.phase, baton) {
+            (Phase::Starting, _) => {
+                self.refuse_what_was_asked(&reason, actions);
+                return self.attempt_failed(reason, false, actions);
+            }
+            // It is this side that may give the other up.
+            (Phase::Owner, Some(true)) => {
+                self.refuse_what_was_asked(&reason, actions);
+                return self.not_back(reason, actions);
+            }
+            (Phase::Owner, _) if self.again => return self.refuse_what_was_asked(&reason, actions),
+            (Phase::Owner, None) => "no attempt is under way",
+            (Phase::Owner | Phase::Draining | Phase::Killing, _) => COMMITTED,
+            (Phase::Init | Phase::Wait | Phase::Released, _) => {
+                "this process is not the owner: ask the owner"
+            }
+            (Phase::Stopping | Phase::Dead, _) => "this process is stopping",
+        };
+        actions.push(Action::Report(self.attempt, Report::NotAborted { reason: why_not.into() }));
+    }
+
     /// Begins the attempt that was asked for, unless somebody could still take the service back (there would be two
     /// owners), or the image of the last attempt still lives.
     pub(super) fn start_if_asked(&mut self, actions: &mut Vec<Action>) {

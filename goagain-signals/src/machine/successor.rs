@@ -143,17 +143,17 @@ impl Machine {
         }
     }
 
-    /// It released in order to exec, and has not come back in time.
-    pub(super) fn not_back(&mut self, actions: &mut Vec<Action>) {
+    /// It released in order to exec, and is given up before it has come back.
+    pub(super) fn not_back(&mut self, reason: String, actions: &mut Vec<Action>) {
         if !self.predecessor.as_ref().is_some_and(|peer| peer.mark) {
             return;
         }
         if let Some(peer) = self.predecessor.take() {
-            let reason = "it was not back within its deadline";
             actions.extend([
-                Action::Send(peer.attempt, Message::Abort(reason.into())),
+                Action::Send(peer.attempt, Message::Abort(reason.clone())),
+                Action::Disarm(Deadline::Back),
                 Action::Arm(Deadline::Grace),
-                Action::Report(peer.attempt, Report::Failed { reason: reason.into() }),
+                Action::Report(peer.attempt, Report::Failed { reason }),
             ]);
             self.aborted = Some(peer);
         }

@@ -167,6 +167,81 @@ fn an_attempt_that_fails_leaves_the_owner_and_can_be_tried_again() {
 }
 
 #[test]
+fn an_attempt_can_be_aborted_until_it_is_committed() {
+    let abort = || Event::Abort("a typo".into());
+    let failed = Action::Report(1, Report::Failed { reason: "a typo".into() });
+    let refused = |attempt| Action::Report(attempt, Report::Refused { reason: "a typo".into() });
+    for decisions in BOTH {
+        let owner = Process::starting(decisions()).then(abort()).is(Phase::Owner).did(failed.clone());
+        let owner = owner.sent(Message::Abort("a typo".into())).did(Action::Arm(Deadline::Grace));
+        // READY that was on its way is nobody's.
+        let owner = owner.says(Message::Ready).is(Phase::Owner).did_not(|_| true);
+        let owner = owner.then(Event::Deadline(Deadline::Grace)).did(Action::Kill(1));
+        let owner = owner.then(Event::Dead(1, "was killed".into())).is(Phase::Owner);
+        owner.then(Event::Restart).did(Action::Spawn(2)).is(Phase::Starting);
+        // What was noted has the same image, and is not wanted either.
+        let noted = Process::starting(decisions()).then(Event::Restart).then(abort()).did(refused(2));
+        let reaped = noted.then(Event::Dead(1, "was killed".into())).is(Phase::Owner);
+        reaped.did_not(|action| matches!(action, Action::Spawn(_)));
+        // One that is not begun yet: its image is busy, or the last one's is not reaped.
+        let busy = Process::owner(decisions()).then(Event::Restart).then(abort()).is(Phase::Owner);
+        busy.did(Action::CancelSpawn(1)).did(failed.clone());
+        let noted = Process::starting(decisions()).then(abort()).then(Event::Restart).is(Phase::Owner);
+        noted.then(abort()).did(refused(2)).then(Event::Dead(1, "left".into())).is(Phase::Owner);
+
+        let draining = Process::draining(decisions());
+        let before = draining.machine.clone();
+        let reason = "the attempt is committed, and a commit is final".to_owned();
+        let final_now = Action::Report(1, Report::NotAborted { reason });
+        let draining = draining.then(abort()).did(final_now.clone());
+        assert_eq!((draining.machine, draining.said.len()), (before, 1));
+        let young = Process::young(decisions(), Kin::Parent).then(abort()).is(Phase::Owner).did(final_now);
+        assert_eq!(young.said.len(), 1);
+        let idle = Process::owner(decisions()).then(abort()).is(Phase::Owner);
+        idle.did(Action::Report(0, Report::NotAborted { reason: "no attempt is under way".into() }));
+    }
+}
+
+#[test]
+fn a_restart_of_a_newer_image_does_not_wait_for_the_older_one() {
+    for decisions in BOTH {
+        let owner = Process::starting(decisions()).then(Event::RestartAnew).is(Phase::Owner);
+        let reason = "a newer image was deployed, and a restart requested".to_owned();
+        let owner = owner.did(Action::Report(1, Report::Failed { reason })).did(Action::Kill(1));
+        let owner = owner.did(Action::Report(2, Report::Requested));
+        let owner = owner.did_not(|action| matches!(action, Action::Spawn(_)));
+        owner.then(Event::Dead(1, "was killed".into())).is(Phase::Starting).did(Action::Spawn(2));
+        // Everywhere else it is a restart like any other.
+        let others: [fn(Decisions) -> Process; 5] = [
+            Process::fresh,
+            Process::owner,
+            |decisions| Process::owner(decisions).then(Event::Restart),
+            Process::draining,
+            |decisions| Process::young(decisions, Kin::Parent),
+        ];
+        for process in others {
+            let anew = process(decisions()).then(Event::RestartAnew);
+            let plain = process(decisions()).then(Event::Restart);
+            assert_eq!((anew.machine, anew.said), (plain.machine, plain.said));
+        }
+    }
+}
+
+#[test]
+fn who_is_to_come_back_is_given_up_when_told_to_and_not_for_a_newer_image() {
+    let owner =
+        || Process::young(returning(), Kin::Parent).says(Message::Released { exec: true, again: false });
+    let alone = owner().then(Event::Abort("it hangs".into())).is(Phase::Owner);
+    let alone = alone.sent(Message::Abort("it hangs".into())).did(Action::Arm(Deadline::Grace));
+    let alone = alone.did(Action::Disarm(Deadline::Back)).did_not(|action| *action == Action::Accept);
+    let alone = alone.then(Event::Deadline(Deadline::Grace)).did(Action::Kill(1));
+    alone.then(Event::Dead(1, "was killed".into())).then(Event::Restart).did(Action::Spawn(2));
+    // The pid is worth more than the wait, and the new one is passed on the restart.
+    let noted = owner().then(Event::RestartAnew).is(Phase::Owner).did_not(sends);
+    noted.says(Message::Ready).sent(Message::Commit { again: true });
+}
+
+#[test]
 fn an_aborted_image_is_killed_after_its_grace() {
     let owner = Process::starting(leaving()).then(Event::Deadline(Deadline::Ready));
     let owner = owner.then(Event::Deadline(Deadline::Grace)).did(Action::Kill(1));

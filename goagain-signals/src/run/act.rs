@@ -86,6 +86,7 @@ impl Loop {
                 None
             }
             Action::Accept => {
+                self.has_accepted = true;
                 self.drains(false);
                 server.accept();
                 None
@@ -103,13 +104,18 @@ impl Loop {
             }
             Action::Part => {
                 server.part();
+                let (in_flight, held) = server.waits_for();
+                if in_flight.total() > 0 {
+                    self.report(self.machine.attempt(), Report::StillDraining { in_flight, held }, server);
+                }
                 None
             }
             Action::CutOff => {
-                let (in_flight, called) = server.cut_off();
+                let (in_flight, held) = server.waits_for();
+                let called = server.cut_off(&held);
                 self.callback(("on_cut_off", called), server);
                 if in_flight.total() > 0 {
-                    self.report(self.machine.attempt(), Report::CutOff { in_flight }, server);
+                    self.report(self.machine.attempt(), Report::CutOff { in_flight, held }, server);
                 }
                 None
             }
@@ -158,7 +164,8 @@ impl Loop {
         let pids: Vec<_> = others.iter().map(ToString::to_string).collect();
         (count > most).then(|| {
             format!(
-                "expected at most {most} processes to drain, and with this one there would be {count}:                  ask again when {} has left",
+                "expected at most {most} processes to drain, and with this one there would be {count}: \
+                 ask again when {} has left",
                 pids.join(" or ")
             )
         })
@@ -247,7 +254,10 @@ impl Loop {
         let strategy = &mut self.strategy;
         let launched = catch_unwind(AssertUnwindSafe(|| strategy.launch(launch)))
             .unwrap_or_else(|_| Err(LaunchError::refused("the strategy's launch panicked")));
-        launched.map(|launched: Launched| (launched.into_process(), ours))
+        launched.map(|launched: Launched| {
+            self.attempted = launched.image_file().cloned().map(|file| (attempt, file));
+            (launched.into_process(), ours)
+        })
     }
 
     /// What the image that comes `after` this one, as the next or as the next but one, is told of its predecessor: of this

@@ -68,7 +68,10 @@ impl Loop {
     /// # Errors
     /// [`StartError`]
     pub fn isolated(settings: Settings, strategy: Box<dyn Strategy>) -> Result<Loop, StartError> {
-        Loop::new(settings, strategy, Handlers::none().map_err(StartError::system("make a pipe"))?)
+        let handlers = Handlers::none().map_err(StartError::system("make a pipe"))?;
+        let mut isolated = Loop::new(settings, strategy, handlers)?;
+        isolated.is_of_the_process = false;
+        Ok(isolated)
     }
 
     fn new(settings: Settings, strategy: Box<dyn Strategy>, handlers: Handlers) -> Result<Loop, StartError> {
@@ -89,11 +92,14 @@ impl Loop {
             peers: Vec::new(),
             deadlines: BTreeMap::new(),
             busy: None,
+            attempted: None,
             since: HashMap::new(),
             started: Instant::now(),
             generation: 1,
             release_within: None,
             draining,
+            is_of_the_process: true,
+            has_accepted: false,
             aborted_because: None,
             warnings,
             told_by: None,

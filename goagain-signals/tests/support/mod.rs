@@ -2,7 +2,7 @@
 #![allow(dead_code, reason = "each test program uses a part")]
 
 use goagain_env::{Described, Image, Next, Strategy, View};
-use goagain_signals::{InFlight, Observed, Report, Server, Settings};
+use goagain_signals::{Held, InFlight, Kind, Observed, Report, Server, Settings};
 use std::os::fd::BorrowedFd;
 use std::sync::mpsc::channel;
 use std::thread;
@@ -60,9 +60,15 @@ impl Server for Remembers {
         self.only_long_lived
     }
 
-    fn cut_off(&mut self) -> (InFlight, Result<(), String>) {
+    fn waits_for(&self) -> (InFlight, Vec<Held>) {
+        let feed = Held::new("a feed", Kind::LongLived, Duration::from_secs(2));
+        let named = self.in_flight.long_lived.min(1);
+        (self.in_flight, vec![feed; named])
+    }
+
+    fn cut_off(&mut self, _: &[Held]) -> Result<(), String> {
         self.asked.push("cut off");
-        (self.in_flight, Ok(()))
+        Ok(())
     }
 
     fn close_listeners(&mut self, unlink: bool) {

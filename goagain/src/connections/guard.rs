@@ -6,36 +6,14 @@ use super::held::client;
 use super::phase::{DrainPhase, Reached};
 use super::{CLOSING, CONNECTION, COUNT, Connections, PARTING, WAITING};
 use crate::peek::has_more;
+pub use goagain_signals::Kind;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::borrow::Cow;
-use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
-
-/// What a connection does, and so what a drain does with it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Kind {
-    /// It waits for a request: in the second phase of a drain it is told to go.
-    Idle,
-    /// It is in a request, which a drain waits for.
-    InRequest,
-    /// It lives on (an upgraded connection, a stream, a subscription): in the third phase of a drain, when the others are
-    /// gone, it is told to go.
-    LongLived,
-}
-
-impl fmt::Display for Kind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Kind::Idle => "idle",
-            Kind::InRequest => "in a request",
-            Kind::LongLived => "long-lived",
-        })
-    }
-}
 
 /// One connection in flight, or one piece of other work; the drain waits until it is dropped.
 ///

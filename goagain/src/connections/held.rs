@@ -2,32 +2,14 @@
 
 use super::cut::{Cut, cut};
 use super::guard::Kind;
+pub use goagain_signals::Held;
 use nix::sys::socket::{SockaddrLike, SockaddrStorage, getpeername};
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::fmt;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::{Duration, Instant};
-
-/// One thing that a drain waits for, or did in vain.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Held {
-    /// The name that its guard was [given](crate::Guard::set_name), or else the address of its client.
-    pub name: String,
-    /// What it does.
-    pub kind: Kind,
-    /// For how long it has been in the list.
-    pub age: Duration,
-}
-
-impl fmt::Display for Held {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({}, {:.1} s)", self.name, self.kind, self.age.as_secs_f64())
-    }
-}
+use std::time::Instant;
 
 /// What a guard that is in the list says of itself.
 #[derive(Debug)]
@@ -61,7 +43,7 @@ impl Entry {
         };
         let name = name.map(Cow::into_owned).or_else(|| client(self.connection.get()?.as_fd()));
         let name = name.unwrap_or_else(|| "without a name".to_owned());
-        Held { name, kind, age: now.saturating_duration_since(self.since) }
+        Held::new(name, kind, now.saturating_duration_since(self.since))
     }
 
     #[cfg(any(feature = "actix", feature = "hyper"))]

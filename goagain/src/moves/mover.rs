@@ -291,7 +291,8 @@ impl fmt::Display for MoveError {
 impl error::Error for MoveError {
     fn source(&self) -> Option<&(dyn error::Error + 'static)> {
         match self {
-            MoveError::System(error) => Some(error),
+            // What it says is said by this error already.
+            MoveError::System(error) => error.source(),
             _ => None,
         }
     }

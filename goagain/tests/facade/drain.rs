@@ -117,7 +117,8 @@ fn the_end_of_a_drain_tells_what_is_held_and_cuts_it() {
     let failed = expect(&reports, |report| matches!(report, Report::Callback { .. }));
     assert!(failed.to_string().ends_with("callback on_cut_off: it is seen"), "{failed}");
     let in_flight = InFlight { idle: 1, in_request: 1, long_lived: 0 };
-    expect(&reports, |report| *report == Report::CutOff { in_flight });
+    let cut = expect(&reports, |report| matches!(report, Report::CutOff { .. }));
+    assert_eq!(cut.report, Report::CutOff { in_flight, held });
     let read = client.read(&mut [0]);
     match read {
         Err(error) if cfg!(target_os = "linux") => assert_eq!(error.kind(), ErrorKind::ConnectionReset),
@@ -156,6 +157,6 @@ fn a_stop_now_and_a_second_stop_count_what_they_cut() {
         }
         drained(again);
         let in_flight = InFlight { in_request: 1, ..InFlight::default() };
-        expect(&reports, |report| *report == Report::CutOff { in_flight });
+        expect(&reports, |report| *report == Report::CutOff { in_flight, held: Vec::new() });
     }
 }

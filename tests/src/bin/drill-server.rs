@@ -148,6 +148,12 @@ fn run() -> anyhow::Result<()> {
         }
     }
     drop(heap);
+    if config.behaviour == "lingers" {
+        // As a runtime that waits for its last tasks.
+        drop(again);
+        emit("lingers", Value::Null);
+        hang();
+    }
     emit("leaving", Value::Null);
     Ok(())
 }
@@ -167,6 +173,7 @@ fn configure(
             emitter.emit(&Event::new(number, "callback").detail(json!({ "signal": signal })));
         }
     };
+    let aborts = config.behaviour == "aborts";
     let (on_usr1, handle) = (callback(for_usr1, "USR1"), Arc::clone(handle));
     let (held, for_held) = (emitter.try_clone()?, Arc::clone(generation));
     let mut builder = builder;
@@ -204,6 +211,9 @@ fn configure(
             // As in the example `custom`.
             if let Some(handle) = handle.get().filter(|_| stands_by) {
                 handle.dismiss();
+            }
+            if let Some(handle) = handle.get().filter(|_| aborts) {
+                handle.abort_attempt("the operator said so");
             }
         })
         .observe(move |observed| {

@@ -8,6 +8,9 @@ use crate::config::StrategyKind;
 use crate::events::Event;
 use crate::service::{DEADLINE, Service};
 
+/// Longer than a drill waits for anything, in milliseconds.
+const TOO_LONG: u64 = 120_000;
+
 pub(super) fn all() -> Vec<Drill> {
     vec![
         Drill::both(
@@ -26,6 +29,22 @@ pub(super) fn all() -> Vec<Drill> {
             "not ready in time: killed and reaped, a retry works (seed 9)",
             hangs,
         ),
+        Drill::both(
+            "image_that_hangs_is_replaced",
+            "a fixed image, deployed over one that hangs, is started at once, without waiting for ready_within",
+            hangs_and_is_replaced,
+        ),
+        Drill::both(
+            "image_that_hangs_is_aborted",
+            "abort_attempt ends the attempt under way; after commit it does nothing, and says so",
+            hangs_and_is_aborted,
+        ),
+        Drill {
+            name: "parent_image_that_hangs_is_aborted",
+            about: "Double's second exec hangs: a newer image waits for it, abort_attempt gives it up",
+            strategies: &[StrategyKind::Double],
+            run: parent_hangs_and_is_aborted,
+        },
         Drill::both("successor_dies_in_probation", "kill -9 after commit: rolled back", killed_in_probation),
         Drill::both("image_that_aborts_after_commit", "abort once it owns: rolled back", aborts_after_commit),
         Drill::both(
@@ -63,6 +82,87 @@ fn fails(context: &Context) -> anyhow::Result<()> {
 fn hangs(context: &Context) -> anyhow::Result<()> {
     // Long enough for a good image on a busy machine.
     bad_before_ready(context.start_with(|config| config.ready_ms = 2_000)?, "hang").map(drop)
+}
+
+fn hangs_and_is_replaced(context: &Context) -> anyhow::Result<()> {
+    let mut service = context.start_with(|config| config.ready_ms = TOO_LONG)?;
+    let load = context.load(&service)?;
+    service.deploy(&service.image().behaviour("hang"))?;
+    service.restart()?;
+    let hung = service.await_name("hangs")?.pid;
+    // Asked for once more of the same image, it is noted.
+    service.restart()?;
+    service.await_name("requested")?;
+    service.quiesce()?;
+    ensure!(service.living().contains(&hung), "{hung}: expected it to live on");
+    service.deploy(&service.image())?;
+    service.restart_and_settle()?;
+    let failed = service.await_name("failed")?;
+    ensure!(failed.reason().contains("newer image"), "reason: found `{}`", failed.reason());
+    service.await_gone(hung)?;
+    super::nothing_lost(load)?;
+    let owner = service.owner()?;
+    serves_as_before(&service, owner)?;
+    restarts_well(&mut service)?;
+    service.end()
+}
+
+fn hangs_and_is_aborted(context: &Context) -> anyhow::Result<()> {
+    let mut service = context.start_with(|config| {
+        (config.ready_ms, config.probation_ms, config.grace_ms) = (TOO_LONG, 5_000, 200);
+        config.behaviour = "aborts".into();
+    })?;
+    let owner = service.owner()?;
+    let load = context.load(&service)?;
+    service.deploy(&service.image().behaviour("hang"))?;
+    service.restart()?;
+    service.await_name("hangs")?;
+    service.signal(owner, Signal::SIGUSR1)?;
+    let failed = service.await_name("failed")?;
+    ensure!(failed.reason() == "the operator said so", "reason: found `{}`", failed.reason());
+    successor_is_gone(&service, owner)?;
+    serves_as_before(&service, owner)?;
+    service.mark();
+    service.signal(owner, Signal::SIGUSR1)?;
+    let idle = service.await_name("not_aborted")?;
+    ensure!(idle.reason() == "no attempt is under way", "reason: found `{}`", idle.reason());
+    service.deploy(&service.image())?;
+    let restart = service.restart()?;
+    service.await_event(|event| event.name == "owner" && event.pid != owner, DEADLINE)?;
+    service.signal(owner, Signal::SIGUSR1)?;
+    let too_late =
+        service.await_event(|event| event.name == "not_aborted" && event.pid == owner, DEADLINE)?;
+    ensure!(too_late.reason().contains("a commit is final"), "reason: found `{}`", too_late.reason());
+    service.await_settled(restart.generation)?;
+    super::nothing_lost(load)?;
+    service.end()
+}
+
+fn parent_hangs_and_is_aborted(context: &Context) -> anyhow::Result<()> {
+    let mut service = context.start_with(|config| {
+        (config.back_ms, config.probation_ms, config.grace_ms) = (TOO_LONG, 2_000, 200);
+        config.behaviour = "aborts".into();
+    })?;
+    let parent = service.owner()?;
+    let load = context.load(&service)?;
+    service.restart()?;
+    let child = service.await_event(|event| event.name == "owner" && event.pid != parent, DEADLINE)?.pid;
+    // Before probation is over, so before the parent execs itself.
+    service.deploy(&service.image().behaviour("hang"))?;
+    service.await_event(|event| event.name == "hangs" && event.pid == parent, DEADLINE)?;
+    service.deploy(&service.image())?;
+    service.signal(child, Signal::SIGUSR2)?;
+    service.await_event(|event| event.name == "requested" && event.pid == child, DEADLINE)?;
+    service.quiesce()?;
+    ensure!(service.living().contains(&parent), "{parent}: expected it to live on");
+    service.signal(child, Signal::SIGUSR1)?;
+    let failed = service.await_name("failed")?;
+    ensure!(failed.reason() == "the operator said so", "reason: found `{}`", failed.reason());
+    service.await_name("refused")?;
+    service.await_gone(parent)?;
+    super::nothing_lost(load)?;
+    serves_as_before(&service, child)?;
+    service.end()
 }
 
 /// Restarts into `behaviour`, which fails, and then into a good image, which works.

@@ -47,6 +47,11 @@ pub(super) fn all() -> Vec<Drill> {
             "with a cap a restart is refused with the processes that drain, until one of them is killed",
             capped,
         ),
+        Drill::both(
+            "counted_until_it_dies",
+            "a process that lives on after the library's end counts as one that drains, until it dies",
+            lingers,
+        ),
     ]
 }
 
@@ -151,7 +156,7 @@ fn cut_off(context: &Context) -> anyhow::Result<()> {
             "held: expected two, the oldest first, found {held}"
         );
         let counted = service.await_event(is_old("cut_off"), DEADLINE)?.detail;
-        let expected = serde_json::json!({ "idle": 0, "in_request": 1, "long_lived": 1 });
+        let expected = serde_json::json!({ "idle": 0, "in_request": 1, "long_lived": 1, "names": names });
         ensure!(counted == expected, "cut off: expected {expected}, found {counted}");
         for stream in [stubborn.0.get_mut() as &mut dyn Read, slow.stream()] {
             let read = stream.read(&mut [0; 64]);
@@ -174,7 +179,10 @@ fn own_deadline(context: &Context) -> anyhow::Result<()> {
     })?;
     let _stubborn = Stream::open(&service, STUBBORN, "stubborn")?;
     let restart = service.restart()?;
-    service.await_event(|event| event.name == "cut_off", DEADLINE)?;
+    let held = service.await_name("still_draining")?.detail;
+    let expected = serde_json::json!({ "idle": 0, "in_request": 0, "long_lived": 1, "names": ["stubborn"] });
+    ensure!(held == expected, "still draining: expected {expected}, found {held}");
+    service.await_name("cut_off")?;
     service.await_settled(restart.generation)?;
     service.end()
 }
@@ -255,6 +263,35 @@ fn side_by_side(context: &Context) -> anyhow::Result<()> {
     }
     nothing_lost(load)?;
     restarts_well(&mut service)?;
+    service.end()
+}
+
+fn lingers(context: &Context) -> anyhow::Result<()> {
+    let mut service = context.start_with(|config| {
+        (config.most_draining, config.idle_ms, config.drain_ms) = (1, 200, 120_000);
+        config.behaviour = "lingers".into();
+    })?;
+    service.restart()?;
+    let lingering = service.await_name("lingers")?.pid;
+    // Under Double the pid that stays accepts again by now, or does soon.
+    let generation = if context.strategy == StrategyKind::Double { 3 } else { 2 };
+    service.await_event(|event| event.name == "owner" && event.generation == generation, DEADLINE)?;
+    service.await_event(|event| event.name == "released" && event.generation == generation, DEADLINE)?;
+    let owner = service.owner()?;
+    service.restart()?;
+    let refused = service.await_name("refused")?;
+    let names_it = refused.reason().contains(&lingering.to_string());
+    ensure!(names_it, "refused: expected {lingering} to be named, found `{}`", refused.reason());
+    ensure!(service.get("/")?.pid == owner, "owner: expected {owner} to serve on");
+    service.signal(lingering, Signal::SIGKILL)?;
+    service.await_gone(lingering)?;
+    service.deploy(&service.image().behaviour(""))?;
+    service.restart()?;
+    if context.strategy == StrategyKind::Single {
+        let last = service.await_name("lingers")?.pid;
+        service.signal(last, Signal::SIGKILL)?;
+    }
+    service.await_settled(refused.generation)?;
     service.end()
 }
 

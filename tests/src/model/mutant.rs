@@ -6,7 +6,7 @@
 use super::process::Process;
 use super::world::World;
 use goagain_env::Message;
-use goagain_signals::{Action, Deadline, Event, Phase, Stop};
+use goagain_signals::{Action, Deadline, Event, Phase, Report, Stop};
 
 /// A rule of the protocol that is not kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +55,12 @@ pub enum Mutant {
     AttemptsMixed,
     /// Rule 19: anyone's signal is taken for the successor's, which serves by then.
     SenderIgnored,
+    /// Rule 2, commit is final: a successor is aborted that has been given the service.
+    AbortAfterCommit,
+    /// Rule 12: an owner aborts the attempt that made it before its predecessor has released.
+    AbortBesideNet,
+    /// Rule 15: a newer image is started before the older one, which was aborted for it, is reaped.
+    AnewBesideAttempt,
 }
 
 impl Mutant {
@@ -113,6 +119,15 @@ impl Mutant {
                 let died = aborted.map(|peer| Event::Dead(peer.attempt, String::new()));
                 died.chain([Event::Restart]).collect()
             }
+            (Mutant::AbortBesideNet, Event::Abort(reason)) if machine.phase() == Phase::Owner => {
+                let released = Message::Released { exec: true, again: false };
+                let predecessor = machine.predecessor().map(|(attempt, _)| Event::Message(attempt, released));
+                predecessor.into_iter().chain([Event::Abort(reason)]).collect()
+            }
+            (Mutant::AnewBesideAttempt, Event::RestartAnew) => {
+                let died = machine.successor().map(|attempt| Event::Dead(attempt, String::new()));
+                [Event::RestartAnew].into_iter().chain(died).collect()
+            }
             (Mutant::HungNetTolerated, Event::Deadline(Deadline::Release)) => Vec::new(),
             (Mutant::AttemptsMixed, Event::Dead(attempt, how)) => {
                 vec![Event::Dead(machine.successor().unwrap_or(attempt), how)]
@@ -130,6 +145,16 @@ impl Mutant {
                 for action in &mut actions {
                     if let Action::Send(attempt, Message::Abort(_)) = action {
                         *action = Action::Close(*attempt);
+                    }
+                }
+            }
+            Mutant::AbortAfterCommit => {
+                let successor = process.machine.successor();
+                for action in &mut actions {
+                    if let (Action::Report(_, Report::NotAborted { .. }), Some(attempt)) =
+                        (&*action, successor)
+                    {
+                        *action = Action::Send(attempt, Message::Abort(String::new()));
                     }
                 }
             }

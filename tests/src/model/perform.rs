@@ -92,6 +92,15 @@ pub fn perform(protocol: &Protocol, world: &mut World, step: Step) {
             world.left.restarts -= 1;
             tell(protocol, world, me, Event::Restart);
         }
+        Step::RestartAnew(me) => {
+            world.left.restarts -= 1;
+            world.left.aborts -= 1;
+            tell(protocol, world, me, Event::RestartAnew);
+        }
+        Step::Abort(me) => {
+            world.left.aborts -= 1;
+            tell(protocol, world, me, Event::Abort(String::new()));
+        }
         Step::Stop(me, now) => {
             world.left.stops -= 1;
             let for_the_service = world.is_the_service(me);

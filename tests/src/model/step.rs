@@ -43,6 +43,10 @@ pub enum Step {
     CannotServe(usize),
     /// Not bound to happen: a restart is asked for.
     Restart(usize),
+    /// Not bound to happen: a restart is asked for, of an image that has replaced that of the attempt under way.
+    RestartAnew(usize),
+    /// Not bound to happen: the attempt under way is aborted.
+    Abort(usize),
     /// Not bound to happen: a stop is given, at once or gracefully.
     Stop(usize, bool),
     /// Not bound to happen: the net is said to be needed no longer.
@@ -136,6 +140,12 @@ pub fn possible(world: &World, steps: &mut Vec<Step>) {
         steps.extend((can_fail && process.in_exec).then_some(Step::NotExeced(index)));
         steps.extend((can_fail && acts && phase == Phase::Init).then_some(Step::CannotServe(index)));
         steps.extend((left.restarts > 0 && acts).then_some(Step::Restart(index)));
+        if left.aborts > 0 && acts {
+            // The loop asks so only then.
+            let anew = left.restarts > 0 && phase == Phase::Starting && process.machine.successor().is_some();
+            steps.extend(anew.then_some(Step::RestartAnew(index)));
+            steps.push(Step::Abort(index));
+        }
         if left.stops > 0 && acts {
             steps.extend([Step::Stop(index, true), Step::Stop(index, false)]);
         }

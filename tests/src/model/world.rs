@@ -11,6 +11,8 @@ pub struct Bounds {
     pub restarts: u8,
     /// Stops that are given.
     pub stops: u8,
+    /// Attempts that are aborted, and restarts that abort the attempt under way.
+    pub aborts: u8,
     /// Times that the net is said to be needed no longer.
     pub dismissals: u8,
     /// Processes that end at any moment.

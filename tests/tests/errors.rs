@@ -1,0 +1,218 @@
+//! What an error of ours says: its text has the causes in it, and its source does not say them once more, so that both
+//! `{error}` and a report of the whole chain, as anyhow's `{:#}`, say everything once.
+
+use goagain::{
+    Address, HandoffError, InheritError, LaunchError, ListenError, MoveError, Pid, ReadyError, SeedSignal,
+    StartError, Stop, TakeError,
+};
+use goagain_env::{Channel, Handoff, Inherit, Link, State};
+use nix::errno::Errno;
+use std::collections::BTreeSet;
+use std::error::Error;
+use std::ffi::OsString;
+use std::fmt;
+use std::fs;
+use std::io;
+use std::os::fd::IntoRawFd;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+/// The text of what has gone wrong in the end.
+const ROOT: &str = "the disk is on fire";
+
+#[derive(Debug)]
+struct Root;
+
+impl fmt::Display for Root {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(ROOT)
+    }
+}
+
+impl Error for Root {}
+
+#[derive(Debug)]
+struct Middle(Root);
+
+impl fmt::Display for Middle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("cannot write")
+    }
+}
+
+impl Error for Middle {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&self.0)
+    }
+}
+
+/// What the system says, and one with a chain of its own, as a custom strategy or a wrapped socket may make it.
+fn causes() -> [io::Error; 2] {
+    [io::Error::from(Errno::EADDRINUSE), io::Error::other(Middle(Root))]
+}
+
+fn handoff_error() -> HandoffError {
+    Handoff::decode(|_| Some(OsString::from("x"))).unwrap_err()
+}
+
+/// A handoff that is meant for this process, as if it had exec'd itself while a child serves, with a socket where a file
+/// should be.
+fn inherit_error() -> InheritError {
+    let child = Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::null()).spawn();
+    let mut child = child.expect("there is a `cat`");
+    let (ours, _theirs) = Channel::pair().unwrap();
+    let inherited = || nix::unistd::dup(&ours).unwrap().into_raw_fd();
+    let link = Link {
+        fd: inherited(),
+        signals: None,
+        attempt: 1,
+        generation: 2,
+        ready_within: Duration::from_secs(60),
+        release_within: None,
+        seed: false,
+        state: false,
+        leaving: Vec::new(),
+        draining: Some(inherited()),
+    };
+    let handoff = Handoff {
+        descriptors: Vec::new(),
+        successor: Pid::new(child.id().try_into().unwrap()),
+        predecessor: Pid::current(),
+        signal: SeedSignal::Quit,
+        channel: Some(link),
+        seed_listener: None,
+    };
+    let error = match goagain_env::inherit(handoff) {
+        Err(error) => error,
+        Ok(Inherit::Ours(inheritance)) => panic!("{inheritance:?}"),
+        Ok(Inherit::NotOurs(not_ours)) => panic!("{not_ours}"),
+    };
+    drop(child.stdin.take());
+    child.wait().unwrap();
+    error
+}
+
+/// Every variant of every error that names its cause as its source, with that cause.
+fn every() -> Vec<(&'static str, Box<dyn Error>, Option<String>)> {
+    let (name, text) = (|| "http".to_owned(), || "for a reason".to_owned());
+    let address = || Address::Unix("/run/http".into());
+    let image = || PathBuf::from("/srv/server");
+    let torn = || State::default().take(1, 0, Vec::new()).unwrap_err();
+    let mut all: Vec<(&'static str, Box<dyn Error>, Option<String>)> = Vec::new();
+    let mut add = |of, error: Box<dyn Error>, cause: Option<String>| all.push((of, error, cause));
+    for number in 0..causes().len() {
+        let cause = || causes().into_iter().nth(number).unwrap();
+        let says = || Some(cause().to_string());
+        let bind = ListenError::Bind { name: name(), address: Some(address()), source: cause() };
+        add("ListenError", Box::new(bind), says());
+        add("ReadyError", Box::new(ReadyError::Channel(cause())), says());
+        add("MoveError", Box::new(MoveError::System(cause())), says());
+        add("StartError", Box::new(StartError::System { what: "make a pipe", source: cause() }), says());
+        add("LaunchError", Box::new(LaunchError::Spawn { image: image(), source: cause() }), says());
+        add("LaunchError", Box::new(LaunchError::Exec { image: image(), source: cause() }), says());
+    }
+    let (broken, inherited) = (|| Some(handoff_error().to_string()), inherit_error());
+    add("LaunchError", Box::new(LaunchError::Handoff(handoff_error())), broken());
+    add("LaunchError", Box::new(LaunchError::Nul(text())), None);
+    add("LaunchError", Box::new(LaunchError::Descriptors(text())), None);
+    add("LaunchError", Box::new(LaunchError::Refused(text())), None);
+    add("StartError", Box::new(StartError::AlreadyStarted), None);
+    add("StartError", Box::new(StartError::Handoff(handoff_error())), broken());
+    let says = Some(inherited.to_string());
+    add("StartError", Box::new(StartError::Inherit(inherited)), says);
+    add("StartError", Box::new(StartError::Strategy(name())), None);
+    add("ListenError", Box::new(ListenError::NameTaken { name: name() }), None);
+    let another = ListenError::AnotherAddress { name: name(), inherited: address(), asked: None };
+    add("ListenError", Box::new(another), None);
+    add("ListenError", Box::new(ListenError::Address { given: text() }), None);
+    add("ReadyError", Box::new(ReadyError::Aborted(text())), None);
+    add("ReadyError", Box::new(ReadyError::Stopped(Stop::Gracefully)), None);
+    add("ReadyError", Box::new(ReadyError::Silent(Duration::from_secs(1))), None);
+    let state = TakeError::Torn(torn());
+    let says = Some(state.to_string());
+    add("ReadyError", Box::new(ReadyError::State(state)), says);
+    add("MoveError", Box::new(MoveError::NotOpen), None);
+    add("MoveError", Box::new(MoveError::Full), None);
+    add("MoveError", Box::new(MoveError::Name), None);
+    all
+}
+
+#[test]
+fn no_error_says_its_cause_twice_and_none_withholds_it() {
+    for (of, error, cause) in every() {
+        let said = error.to_string();
+        if let Some(cause) = cause {
+            assert!(said.contains(&cause), "{of}: expected `{cause}` in `{said}`");
+        }
+        let mut chain = vec![said];
+        let mut source = error.source();
+        while let Some(error) = source {
+            chain.push(error.to_string());
+            source = error.source();
+        }
+        for pair in chain.windows(2) {
+            assert!(!pair[0].contains(&pair[1]), "{of}: `{}` says `{}` already", pair[0], pair[1]);
+        }
+        // The end of a chain that a cause brings along is still to be found.
+        let burns = chain[0].contains("cannot write");
+        assert_eq!(burns, chain.last().is_some_and(|last| last == ROOT), "{of}: {chain:?}");
+    }
+}
+
+fn sources() -> Vec<String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let crates = ["goagain", "goagain-double", "goagain-env", "goagain-signals", "goagain-single"];
+    let mut folders: Vec<PathBuf> = crates.iter().map(|each| root.join(each).join("src")).collect();
+    let mut texts = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            match path.extension() {
+                None => folders.push(path),
+                Some(_) => texts.push(fs::read_to_string(path).unwrap()),
+            }
+        }
+    }
+    texts
+}
+
+/// The names of an enum's variants, in a text as rustfmt writes it.
+fn variants(text: &str, of: &str) -> BTreeSet<String> {
+    let (_, body) = text.split_once(&format!("pub enum {of} {{\n")).expect("an enum");
+    let lines = body.lines().take_while(|line| *line != "}");
+    let inner = lines.filter_map(|line| line.strip_prefix("    "));
+    let inner = inner.filter(|line| line.starts_with(|first: char| first.is_ascii_uppercase()));
+    inner.map(first_word).collect()
+}
+
+fn first_word(text: &str) -> String {
+    text.chars().take_while(|each| each.is_ascii_alphanumeric()).collect()
+}
+
+/// Who has no source cannot say it twice. Each other type is looked at above, in each of its variants.
+#[test]
+fn every_error_with_a_source_is_looked_at() {
+    let mut looked_at: Vec<(&str, BTreeSet<String>)> = Vec::new();
+    for (of, error, _) in every() {
+        let variant = first_word(&format!("{error:?}"));
+        match looked_at.iter_mut().find(|(each, _)| *each == of) {
+            Some((_, variants)) => drop(variants.insert(variant)),
+            None => looked_at.push((of, BTreeSet::from([variant]))),
+        }
+    }
+    let mut found = 0;
+    for text in sources() {
+        for implemented in text.split("Error for ").skip(1) {
+            let (of, rest) = implemented.split_once(" {").unwrap();
+            if rest.starts_with('}') || !of.chars().all(|each| each.is_ascii_alphanumeric()) {
+                continue;
+            }
+            let looked_at = looked_at.iter().find(|(each, _)| *each == of);
+            let (_, looked_at) = looked_at.unwrap_or_else(|| panic!("{of}: expected it to be looked at"));
+            assert_eq!(*looked_at, variants(&text, of), "{of}");
+            found += 1;
+        }
+    }
+    assert_eq!(found, looked_at.len());
+}
