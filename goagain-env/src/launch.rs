@@ -21,6 +21,7 @@ use crate::{Handoff, Image, Pid, Process, SeedSignal, VARIABLES};
 pub struct Launch<'fd> {
     image: PathBuf,
     args: Vec<OsString>,
+    directory: Option<PathBuf>,
     environment: BTreeMap<OsString, OsString>,
     handoff: Handoff,
     descriptors: Vec<BorrowedFd<'fd>>,
@@ -37,7 +38,7 @@ impl<'fd> Launch<'fd> {
     ) -> Launch<'fd> {
         let is_ours = |name: &OsStr| VARIABLES.iter().any(|variable| name == *variable);
         let environment = env::vars_os().filter(|(name, _)| !is_ours(name)).collect();
-        Launch { image: image.path().to_owned(), args, environment, handoff, descriptors }
+        Launch { image: image.path().to_owned(), args, directory: None, environment, handoff, descriptors }
     }
 
     /// The path of the image.
@@ -45,9 +46,23 @@ impl<'fd> Launch<'fd> {
         &self.image
     }
 
-    /// Runs another file: an absolute path, or one from the directory of now.
+    /// Runs another file: an absolute path, or one from the directory that the new image starts in.
     pub fn set_image(&mut self, image: impl Into<PathBuf>) -> &mut Self {
         self.image = image.into();
+        self
+    }
+
+    /// The directory that the new image starts in; `None`: that of this process.
+    pub fn working_directory(&self) -> Option<&Path> {
+        self.directory.as_deref()
+    }
+
+    /// Starts the new image in another directory (`posix_spawn_file_actions_addchdir_np(3)`, or `chdir(2)` before an own exec),
+    /// and sets the variable `PWD` to it.
+    pub fn set_working_directory(&mut self, path: impl Into<PathBuf>) -> &mut Self {
+        let path = path.into();
+        self.env("PWD", &path);
+        self.directory = Some(path);
         self
     }
 
@@ -131,6 +146,11 @@ impl<'fd> Launch<'fd> {
         });
         Ok(Strings {
             image: c_string("the image", self.image.clone().into())?,
+            directory: self
+                .directory
+                .clone()
+                .map(|path| c_string("the directory", path.into()))
+                .transpose()?,
             argv: argv.map(|arg| c_string("an argument", arg.clone())).collect::<Result<_, _>>()?,
             environment: environment.map(|pair| c_string("a variable", pair)).collect::<Result<_, _>>()?,
         })
@@ -139,6 +159,7 @@ impl<'fd> Launch<'fd> {
 
 struct Strings {
     image: CString,
+    directory: Option<CString>,
     argv: Vec<CString>,
     environment: Vec<CString>,
 }
@@ -156,6 +177,7 @@ impl fmt::Debug for Launch<'_> {
         f.debug_struct("Launch")
             .field("image", &self.image)
             .field("args", &self.args)
+            .field("directory", &self.directory)
             .field("environment", &self.environment.keys())
             .field("handoff", &self.handoff)
             .field("descriptors", &self.descriptors)

@@ -11,11 +11,13 @@ use nix::sys::wait::waitpid;
 use nix::unistd;
 
 use super::{Launch, LaunchError, Launched, Strings};
+use crate::directory::{self, Entered};
 use crate::sys::raw::SigPipe;
-use crate::{Pid, Process, mask};
+use crate::{Pid, Process, mask, sys};
 
 pub(super) fn spawn(launch: Launch<'_>) -> Result<Launched, LaunchError> {
     let strings = launch.strings()?;
+    launch.check_directory()?;
     match spawn_and_hold(&strings, &launch.descriptors) {
         Ok(process) => Ok(Launched { process }),
         Err(source) => Err(LaunchError::Spawn { image: launch.image, source }),
@@ -30,6 +32,8 @@ fn spawn_and_hold(strings: &Strings, descriptors: &[BorrowedFd<'_>]) -> io::Resu
         // Onto itself: in the child alone this clears close-on-exec (glibc 2.29, musl 1.1.22, POSIX 2024).
         actions.add_dup2(descriptor.as_raw_fd(), descriptor.as_raw_fd())?;
     }
+    // Where the system cannot do it for the child alone, this process is there meanwhile.
+    let _there = strings.directory.as_deref().map(|there| sys::start_in(&mut actions, there)).transpose()?;
     let mut attributes = PosixSpawnAttr::init()?;
     attributes.set_flags(PosixSpawnFlags::POSIX_SPAWN_SETSIGMASK | PosixSpawnFlags::POSIX_SPAWN_SETSIGDEF)?;
     attributes.set_sigmask(&mask::for_spawn()?)?;
@@ -57,6 +61,9 @@ pub(super) fn exec(launch: Launch<'_>) -> LaunchError {
         Ok(strings) => strings,
         Err(error) => return error,
     };
+    if let Err(error) = launch.check_directory() {
+        return error;
+    }
     let Err(source) = become_image(&strings, &launch.descriptors);
     LaunchError::Exec { image: launch.image, source }
 }
@@ -68,7 +75,8 @@ fn become_image(strings: &Strings, descriptors: &[BorrowedFd<'_>]) -> io::Result
     for descriptor in descriptors {
         undo.inheritable(*descriptor)?;
     }
-    // Last, as it holds for other threads too.
+    // Last, as these hold for other threads too.
+    undo.directory = strings.directory.as_deref().map(Entered::new).transpose()?;
     undo.sigpipe = Some(SigPipe::set_default()?);
     #[cfg(goagain_faults)]
     crate::fault::hit("execve")?;
@@ -79,6 +87,7 @@ fn become_image(strings: &Strings, descriptors: &[BorrowedFd<'_>]) -> io::Result
 struct Undo<'fd> {
     flags: Vec<(BorrowedFd<'fd>, FdFlag)>,
     sigpipe: Option<SigPipe>,
+    directory: Option<Entered>,
 }
 
 impl<'fd> Undo<'fd> {
@@ -103,6 +112,13 @@ impl Drop for Undo<'_> {
 }
 
 impl Launch<'_> {
+    /// `posix_spawn` and `execve` would say ENOENT of the directory as they do of the image.
+    fn check_directory(&self) -> Result<(), LaunchError> {
+        let Some(path) = &self.directory else { return Ok(()) };
+        directory::enterable(path)
+            .map_err(|source| LaunchError::Directory { directory: path.clone(), source })
+    }
+
     /// What the handoff names and is not handed over would be an error in the new image; what is handed over without a
     /// name would leak there.
     pub(super) fn check_descriptors(&self) -> Result<(), LaunchError> {
