@@ -35,6 +35,7 @@
 //!         state: false,
 //!         leaving: Vec::new(),
 //!         draining: None,
+//!         list: None,
 //!     }),
 //!     seed_listener: None,
 //! };
@@ -117,7 +118,8 @@ pub use self::draining::Draining;
 pub use self::handoff::{Described, Handoff, HandoffError, Link, SeedSignal, VARIABLES};
 pub use self::image::Image;
 pub use self::inherit::{
-    Inherit, InheritError, Inheritance, Inherited, InheritedDescriptor, NotOurs, Predecessor, inherit,
+    AdoptError, Inherit, InheritError, Inheritance, Inherited, InheritedDescriptor, NotOurs, Predecessor,
+    adopt, inherit,
 };
 pub use self::launch::{Launch, LaunchError, Launched};
 pub use self::mask::{Blocked, block_control, unblock};

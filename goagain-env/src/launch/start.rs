@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::spawn::{PosixSpawnAttr, PosixSpawnFileActions, PosixSpawnFlags, posix_spawn};
@@ -16,15 +16,20 @@ use crate::sys::raw::SigPipe;
 use crate::{Pid, Process, mask, sys};
 
 pub(super) fn spawn(launch: Launch<'_>) -> Result<Launched, LaunchError> {
-    let strings = launch.strings()?;
+    let list = launch.list()?;
+    let strings = launch.strings(list.as_ref())?;
     launch.check_directory()?;
-    match spawn_and_hold(&strings, &launch.descriptors) {
+    let descriptors = launch.descriptors.iter().copied().chain(list.as_ref().map(AsFd::as_fd));
+    match spawn_and_hold(&strings, descriptors) {
         Ok(process) => Ok(Launched { process }),
         Err(source) => Err(LaunchError::Spawn { image: launch.image, source }),
     }
 }
 
-fn spawn_and_hold(strings: &Strings, descriptors: &[BorrowedFd<'_>]) -> io::Result<Process> {
+fn spawn_and_hold<'fd>(
+    strings: &Strings,
+    descriptors: impl Iterator<Item = BorrowedFd<'fd>>,
+) -> io::Result<Process> {
     #[cfg(goagain_faults)]
     crate::fault::hit("posix_spawn")?;
     let mut actions = PosixSpawnFileActions::init()?;
@@ -57,23 +62,28 @@ fn hold(child: unistd::Pid) -> io::Result<Process> {
 }
 
 pub(super) fn exec(launch: Launch<'_>) -> LaunchError {
-    let strings = match launch.strings() {
-        Ok(strings) => strings,
+    let prepared = launch.list().and_then(|list| {
+        let strings = launch.strings(list.as_ref())?;
+        launch.check_directory().map(|()| (list, strings))
+    });
+    let (list, strings) = match prepared {
+        Ok(prepared) => prepared,
         Err(error) => return error,
     };
-    if let Err(error) = launch.check_directory() {
-        return error;
-    }
-    let Err(source) = become_image(&strings, &launch.descriptors);
+    let descriptors = launch.descriptors.iter().copied().chain(list.as_ref().map(AsFd::as_fd));
+    let Err(source) = become_image(&strings, descriptors);
     LaunchError::Exec { image: launch.image, source }
 }
 
 /// What is changed is undone in reverse order, by drop.
-fn become_image(strings: &Strings, descriptors: &[BorrowedFd<'_>]) -> io::Result<std::convert::Infallible> {
+fn become_image<'fd>(
+    strings: &Strings,
+    descriptors: impl Iterator<Item = BorrowedFd<'fd>>,
+) -> io::Result<std::convert::Infallible> {
     let _mask = mask::block_control()?;
     let mut undo = Undo::default();
     for descriptor in descriptors {
-        undo.inheritable(*descriptor)?;
+        undo.inheritable(descriptor)?;
     }
     // Last, as these hold for other threads too.
     undo.directory = strings.directory.as_deref().map(Entered::new).transpose()?;

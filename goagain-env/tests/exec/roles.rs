@@ -217,6 +217,7 @@ pub(crate) fn handoff(descriptors: Vec<Described>, channel: &Channel) -> Handoff
         state: false,
         leaving: Vec::new(),
         draining: None,
+        list: None,
     };
     Handoff {
         descriptors,

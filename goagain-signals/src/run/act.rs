@@ -299,6 +299,7 @@ impl Loop {
             state: false,
             leaving: Vec::new(),
             draining: self.draining.as_ref().map(|draining| draining.as_fd().as_raw_fd()),
+            list: None,
         }
     }
 
