@@ -129,6 +129,7 @@ mod datagrams;
 mod error;
 mod fresh;
 mod gate;
+mod given;
 mod goagain;
 pub mod guide;
 #[cfg(feature = "hyper")]
@@ -155,6 +156,7 @@ pub use callbacks::CallbackResult;
 pub use connections::{Connections, Cut, DrainPhase, Guard, Held, Kind, Reached};
 pub use datagrams::{Datagrams, Peer, Receiver};
 pub use error::{ListenError, ReadyError};
+pub use given::Given;
 pub use goagain::{Finish, Goagain};
 #[cfg(feature = "double")]
 pub use goagain_double::Double;

@@ -6,6 +6,7 @@ mod bad_image;
 mod callbacks;
 mod changes;
 mod connections;
+mod container;
 mod custom;
 mod deploy;
 mod draining;
@@ -66,6 +67,7 @@ pub fn all() -> Vec<Drill> {
     let groups = [
         restart::all(),
         deploy::all(),
+        container::all(),
         bad_image::all(),
         requests::all(),
         stop::all(),
