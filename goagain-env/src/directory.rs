@@ -66,12 +66,18 @@ impl WorkingDirectory {
     }
 }
 
+/// Who is asked for: the user that the process acts as. Android knows the real one alone.
+#[cfg(not(target_os = "android"))]
+const EFFECTIVE: AtFlags = AtFlags::AT_EACCESS;
+#[cfg(target_os = "android")]
+const EFFECTIVE: AtFlags = AtFlags::empty();
+
 /// Whether a process of this user can enter it.
 pub(crate) fn enterable(path: &Path) -> io::Result<()> {
     if !fs::metadata(path)?.is_dir() {
         return Err(io::Error::from_raw_os_error(libc::ENOTDIR));
     }
-    Ok(faccessat(AT_FDCWD, path, AccessFlags::X_OK, AtFlags::AT_EACCESS)?)
+    Ok(faccessat(AT_FDCWD, path, AccessFlags::X_OK, EFFECTIVE)?)
 }
 
 /// This process is in another directory, with all its threads, until this is dropped: then it is back where it was, also if

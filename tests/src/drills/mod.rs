@@ -18,11 +18,13 @@ pub(crate) mod moves;
 mod requests;
 mod restart;
 mod seed;
+mod shell;
 mod signals;
 mod sockets;
 mod standby;
 mod state;
 mod stop;
+mod within;
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -68,6 +70,7 @@ pub fn all() -> Vec<Drill> {
         restart::all(),
         deploy::all(),
         container::all(),
+        shell::all(),
         bad_image::all(),
         requests::all(),
         stop::all(),
