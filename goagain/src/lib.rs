@@ -84,6 +84,8 @@
 //! Sockets and other descriptors, by name; bytes, by [`Goagain::offer`] and [`Goagain::take`]; idle connections, by
 //! [`Builder::move_connections`]. [`guide::state`] has the details.
 //!
+//! The file, the directory and the variables that a new image starts with, pid 1 of a container, and shells: [`guide::environment`].
+//!
 //! # Features
 //! | feature | adds |
 //! |---|---|
