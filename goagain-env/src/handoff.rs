@@ -28,9 +28,6 @@ pub const VARIABLES: &[&str] = &[FD, NAME, PID, PPID, SIGNAL, CHANNEL, DESCRIPTO
 /// One string of the environment, "NAME=value", holds at most this many bytes (MAX_ARG_STRLEN of execve(2), less its NUL).
 const LONGEST_STRING: usize = 131_071;
 
-/// More descriptors than any server has, and fewer than make a look at each expensive.
-const MOST_DESCRIPTORS: usize = 10_000;
-
 /// All that is handed to a new image by its environment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Handoff {
@@ -87,6 +84,9 @@ pub struct Link {
     pub leaving: Vec<Pid>,
     /// The file with the locks of those that drain: see [`Draining`](crate::Draining).
     pub draining: Option<RawFd>,
+    /// A file with the value of GOAGAIN_DESCRIPTORS, which is empty then: thousands of descriptors do not fit a variable.
+    /// [`Launch`](crate::Launch) makes it where one is needed, and [`inherit`](crate::inherit) reads it.
+    pub list: Option<RawFd>,
 }
 
 /// What a seed sends to its predecessor when it serves.
@@ -149,6 +149,12 @@ impl Handoff {
         let seed_listener = fd.map(|fd| seed_listener(&fd, lookup(NAME))).transpose()?;
         let link = channel.map(|value| link::decode(text(&value))).transpose()?;
         let described = descriptors.map(|value| described::decode(&value)).transpose()?;
+        if let (Some(list), Some(false)) =
+            (link.as_ref().and_then(|(link, _)| link.list), described.as_ref().map(Vec::is_empty))
+        {
+            let reason = format!("expected nothing beside list={list} in {CHANNEL}, found descriptors");
+            return Err(HandoffError::new(DESCRIPTORS, reason));
+        }
         // A link that names other processes is stale: a seed was in between, and only the five are its own.
         let pids = Pids { predecessor, successor };
         let (channel, descriptors) = match (link, described) {
@@ -161,13 +167,34 @@ impl Handoff {
     }
 
     /// The variables, each with its value, that make an image of these. To be set in the environment of the new image
-    /// alone, after all of [`VARIABLES`] were removed from it.
+    /// alone, after all of [`VARIABLES`] were removed from it. With [`Link::list`] they say that the descriptors are in
+    /// that file.
     ///
     /// # Errors
     /// - A variable would not fit into one string of the environment, 131,071 bytes with its name.
-    /// - Two descriptors have one number or one name, a name is empty, a number is negative, or there are more than 10,000.
+    /// - Two descriptors have one number or one name, a name is empty, or a number is negative.
     /// - There is no channel, and more to hand over than a seed can take.
     pub fn encode(&self) -> Result<Vec<(&'static str, OsString)>, HandoffError> {
+        self.encode_with(self.channel.as_ref().and_then(|link| link.list))
+    }
+
+    /// The value of GOAGAIN_DESCRIPTORS, where that is too long for a variable and has to go into a file.
+    pub(crate) fn long_list(&self) -> Option<String> {
+        let text = self.channel.as_ref().map(|_| described::encode(&self.descriptors))?;
+        (DESCRIPTORS.len() + 1 + text.len() > LONGEST_STRING).then_some(text)
+    }
+
+    /// Reads the list of descriptors that was in a file.
+    pub(crate) fn read_list(&mut self, list: &OsStr) -> Result<(), HandoffError> {
+        self.descriptors = described::decode(list)?;
+        self.check()
+    }
+
+    /// As [`Handoff::encode`], with the list of descriptors in a file.
+    pub(crate) fn encode_with(
+        &self,
+        list: Option<RawFd>,
+    ) -> Result<Vec<(&'static str, OsString)>, HandoffError> {
         self.check()?;
         let mut variables = Vec::new();
         let listener = self.descriptors.iter().find(|each| each.address.is_seed_listener());
@@ -180,8 +207,9 @@ impl Handoff {
         variables.push((SIGNAL, self.signal.number().to_string().into()));
         if let Some(link) = &self.channel {
             let pids = Pids { predecessor: self.predecessor, successor: self.successor };
-            variables.push((CHANNEL, link::encode(link, pids).into()));
-            variables.push((DESCRIPTORS, described::encode(&self.descriptors).into()));
+            variables.push((CHANNEL, link::encode(&Link { list, ..link.clone() }, pids).into()));
+            let described = list.is_none().then(|| described::encode(&self.descriptors));
+            variables.push((DESCRIPTORS, described.unwrap_or_default().into()));
         } else if listener.is_none() || self.descriptors.len() > 1 {
             let count = self.descriptors.len();
             let reason = format!(
@@ -202,22 +230,16 @@ impl Handoff {
         Ok(variables)
     }
 
-    /// All numbers that must be open in the new image: descriptors, channel, signals, locks.
+    /// All numbers that must be open in the new image: descriptors, channel, signals, locks, list.
     pub(crate) fn numbers(&self) -> impl Iterator<Item = RawFd> {
         let link =
-            self.channel.iter().flat_map(|link| [Some(link.fd), link.signals, link.draining]).flatten();
-        self.descriptors.iter().map(|each| each.fd).chain(link)
+            self.channel.iter().flat_map(|link| [Some(link.fd), link.signals, link.draining, link.list]);
+        self.descriptors.iter().map(|each| each.fd).chain(link.flatten())
     }
 
     fn check(&self) -> Result<(), HandoffError> {
         let of_channel = self.channel.is_some();
         let variable = if of_channel { DESCRIPTORS } else { FD };
-        let count = self.descriptors.len();
-        if count > MOST_DESCRIPTORS {
-            let reason =
-                format!("expected at most {MOST_DESCRIPTORS} descriptors, found {count}: hand over fewer");
-            return Err(HandoffError::new(variable, reason));
-        }
         let (mut numbers, mut names) = (HashSet::new(), HashSet::new());
         for fd in self.numbers() {
             if fd < 0 {

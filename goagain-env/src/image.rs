@@ -5,7 +5,9 @@ use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::{self, Path, PathBuf};
+use std::path::{Path, PathBuf};
+
+use crate::{WorkingDirectory, directory};
 
 /// The path of the image to run, absolute.
 ///
@@ -17,8 +19,9 @@ pub struct Image {
 }
 
 impl Image {
-    /// The file that this process was started by: `argv[0]`, through PATH if it has no slash, from the directory of now. To
-    /// be asked early, before the program changes its directory.
+    /// The file that this process was started by: `argv[0]`, through PATH if it has no slash, from the directory of now, by
+    /// its name in `$PWD` if that names it ([`WorkingDirectory::current`](crate::WorkingDirectory::current)). To be asked early,
+    /// before the program changes its directory.
     ///
     /// Where `argv[0]` names no executable file (it is free to say anything), the file that the system knows
     /// ([`std::env::current_exe`]).
@@ -26,21 +29,34 @@ impl Image {
     /// # Errors
     /// Those of `getcwd(3)` and of `current_exe`, where these are needed.
     pub fn current() -> io::Result<Image> {
+        Image::started(directory::current().ok())
+    }
+
+    /// As [`Image::current`], but that where this process is in `directory`, that is the name it goes by.
+    ///
+    /// # Errors
+    /// As with [`Image::current`].
+    pub fn current_in(directory: &WorkingDirectory) -> io::Result<Image> {
+        let here = directory.path().filter(|_| directory.is_here()).map(Path::to_owned);
+        Image::started(here.or_else(|| directory::current().ok()))
+    }
+
+    fn started(here: Option<PathBuf>) -> io::Result<Image> {
         let argv0 = env::args_os().next().unwrap_or_default();
         let path = env::var_os("PATH").unwrap_or_default();
-        let found = env::current_dir().ok().and_then(|cwd| find(&argv0, &path, &cwd, is_executable));
+        let found = here.and_then(|here| find(&argv0, &path, &here, is_executable));
         match found {
             Some(path) => Ok(Image { path }),
             None => Ok(Image { path: undeleted(env::current_exe()?, Path::exists) }),
         }
     }
 
-    /// The file at a path, made absolute from the directory of now. Whether it is there is not asked before it is run.
+    /// The file at a path, made absolute as [`Image::current`] is. Whether it is there is not asked before it is run.
     ///
     /// # Errors
     /// The path is empty, or `getcwd(3)` fails.
     pub fn at(path: impl AsRef<Path>) -> io::Result<Image> {
-        Ok(Image { path: path::absolute(path)? })
+        Ok(Image { path: directory::absolute(path.as_ref())? })
     }
 
     /// The path.

@@ -4,21 +4,45 @@ mod check;
 mod inherited;
 mod outcome;
 
-use std::os::fd::{AsFd, RawFd};
+use std::ffi::OsStr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
 use std::sync::{Mutex, PoisonError};
 
+use nix::errno::Errno;
 use nix::sys::socket::{getsockopt, sockopt};
 use nix::sys::stat::{SFlag, fstat};
+use nix::sys::uio::pread;
 use nix::unistd::getppid;
 
 pub use self::inherited::{Inherited, InheritedDescriptor};
-pub use self::outcome::{Inherit, InheritError, Inheritance, NotOurs, Predecessor};
+pub use self::outcome::{AdoptError, Inherit, InheritError, Inheritance, NotOurs, Predecessor};
 use crate::handoff::{CHANNEL, DESCRIPTORS, FD, PID, PPID};
 use crate::sys::raw::Unowned;
 use crate::{Address, Channel, Described, Draining, Handoff, Kin, Link, Pid, Process, SeedSignal, sys};
 
 /// A seed has no generations: one that hands over counts as the first.
 const AFTER_A_SEED: u64 = 2;
+
+/// Between the look at a number and its adoption no other call may adopt it.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+/// Owns a descriptor that this process was started with, by its number, if `check` has nothing against it. It is made
+/// close-on-exec (`fcntl(F_SETFD)`).
+///
+/// A number that is close-on-exec already belongs to this process, and is not taken from it.
+///
+/// # Errors
+/// [`AdoptError`]: then the descriptor is as it was.
+pub fn adopt<T, E>(
+    number: RawFd,
+    check: impl FnOnce(BorrowedFd<'_>) -> Result<T, E>,
+) -> Result<(OwnedFd, T), AdoptError<E>> {
+    let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let descriptor = Unowned::probe(number).map_err(|why| AdoptError::NotInherited(why.to_string()))?;
+    let checked = check(descriptor.as_fd()).map_err(AdoptError::Refused)?;
+    Ok((descriptor.adopt(), checked))
+}
 
 /// Asks the system whether a handoff is meant for this process, and takes it over.
 ///
@@ -36,15 +60,23 @@ const AFTER_A_SEED: u64 = 2;
 /// # Errors
 /// It is meant for us, but a descriptor is not what it should be, or the system fails (EMFILE, a Linux without pidfds). Then
 /// no descriptor is owned, and all are as they were.
-pub fn inherit(handoff: Handoff) -> Result<Inherit, InheritError> {
-    // Between the look at a number and its adoption no other call may adopt it.
-    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+pub fn inherit(mut handoff: Handoff) -> Result<Inherit, InheritError> {
     let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
 
     let mut warnings = Vec::new();
     if let Some(link) = &handoff.channel {
         match peer(&handoff, link)? {
-            Ok(peer) => return adopt_from_peer(&handoff.descriptors, link, peer).map(Inherit::Ours),
+            Ok(peer) => {
+                let (link, list) = (link.clone(), link.list.map(list).transpose()?);
+                if let Some((_, text)) = &list {
+                    let read = handoff.read_list(OsStr::from_bytes(text));
+                    read.map_err(|error| InheritError::new(error.variable(), error.reason()))?;
+                }
+                let inheritance = adopt_from_peer(&handoff.descriptors, &link, peer)?;
+                // It has been read, and is closed.
+                drop(list.map(|(file, _)| file.adopt()));
+                return Ok(Inherit::Ours(inheritance));
+            }
             Err(not_ours) => warnings.push(not_ours),
         }
     }
@@ -218,7 +250,28 @@ fn adopt_from_peer(descriptors: &[Described], link: &Link, peer: Peer) -> Result
 
 /// The file of locks is one: a lock on anything else would be somebody else's.
 fn draining(number: RawFd) -> Result<Unowned, InheritError> {
-    let named = |reason: String| InheritError::new(CHANNEL, format!("draining={number}: {reason}"));
+    nameless("draining", number)
+}
+
+/// The list of descriptors that is too long for a variable, and the file that it is in.
+fn list(number: RawFd) -> Result<(Unowned, Vec<u8>), InheritError> {
+    let file = nameless("list", number)?;
+    let (mut text, mut part) = (Vec::new(), [0; 65_536]);
+    loop {
+        // The other side reads by the same open file, so its position is nobody's.
+        match pread(&file, &mut part, text.len() as libc::off_t) {
+            Ok(0) => return Ok((file, text)),
+            Ok(length) => text.extend_from_slice(&part[..length]),
+            Err(Errno::EINTR) => {}
+            Err(error) => {
+                return Err(InheritError::system(CHANNEL, &format!("list={number}"), &error.into()));
+            }
+        }
+    }
+}
+
+fn nameless(key: &str, number: RawFd) -> Result<Unowned, InheritError> {
+    let named = |reason: String| InheritError::new(CHANNEL, format!("{key}={number}: {reason}"));
     let file = Unowned::probe(number).map_err(|why| named(format!("the descriptor {why}")))?;
     let stat = fstat(&file).map_err(|error| named(error.to_string()))?;
     // Nobody can have opened it by a name.

@@ -1,5 +1,6 @@
 //! The new image, about to be started: what a strategy may change, then spawn or exec.
 
+mod environment;
 mod error;
 mod start;
 
@@ -7,20 +8,25 @@ use std::collections::BTreeMap;
 use std::env;
 use std::ffi::{CString, OsStr, OsString};
 use std::fmt;
-use std::os::fd::BorrowedFd;
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 pub use self::error::LaunchError;
-use crate::{Handoff, Image, ImageFile, Pid, Process, SeedSignal, VARIABLES};
+use crate::{Handoff, Image, ImageFile, Pid, Process, SeedSignal, VARIABLES, sys};
 
 /// A new image with its arguments, environment and handoff, about to be spawned or exec'd.
 ///
-/// Its environment is this process's own without the handoff's variables; those that it needs are added at the end, and
-/// this process's own environment is not touched. `argv[0]` is this process's own.
+/// Its environment is this process's own without the handoff's variables, without those by which a supervisor hands over
+/// descriptors (`LISTEN_FDS`), and, if the new image is another process, without those that name this one (`WATCHDOG_PID`,
+/// `SYSTEMD_EXEC_PID`, `MAINPID`). The handoff's variables are added at the end, and this process's own environment is not
+/// touched. `argv[0]` is this process's own.
 pub struct Launch<'fd> {
     image: PathBuf,
     args: Vec<OsString>,
+    directory: Option<PathBuf>,
     environment: BTreeMap<OsString, OsString>,
     handoff: Handoff,
     descriptors: Vec<BorrowedFd<'fd>>,
@@ -35,9 +41,10 @@ impl<'fd> Launch<'fd> {
         handoff: Handoff,
         descriptors: Vec<BorrowedFd<'fd>>,
     ) -> Launch<'fd> {
-        let is_ours = |name: &OsStr| VARIABLES.iter().any(|variable| name == *variable);
-        let environment = env::vars_os().filter(|(name, _)| !is_ours(name)).collect();
-        Launch { image: image.path().to_owned(), args, environment, handoff, descriptors }
+        // Where the successor is known, this very process becomes the image.
+        let stays = handoff.successor.is_some();
+        let environment = environment::passed_on(env::vars_os(), Pid::current(), stays);
+        Launch { image: image.path().to_owned(), args, directory: None, environment, handoff, descriptors }
     }
 
     /// The path of the image.
@@ -45,9 +52,23 @@ impl<'fd> Launch<'fd> {
         &self.image
     }
 
-    /// Runs another file: an absolute path, or one from the directory of now.
+    /// Runs another file: an absolute path, or one from the directory that the new image starts in.
     pub fn set_image(&mut self, image: impl Into<PathBuf>) -> &mut Self {
         self.image = image.into();
+        self
+    }
+
+    /// The directory that the new image starts in; `None`: that of this process.
+    pub fn working_directory(&self) -> Option<&Path> {
+        self.directory.as_deref()
+    }
+
+    /// Starts the new image in another directory (`posix_spawn_file_actions_addchdir_np(3)`, or `chdir(2)` before an own exec),
+    /// and sets the variable `PWD` to it.
+    pub fn set_working_directory(&mut self, path: impl Into<PathBuf>) -> &mut Self {
+        let path = path.into();
+        self.env("PWD", &path);
+        self.directory = Some(path);
         self
     }
 
@@ -113,9 +134,23 @@ impl<'fd> Launch<'fd> {
         start::exec(self)
     }
 
+    /// The file for the list of descriptors, where that is too long for a variable.
+    fn list(&self) -> Result<Option<File>, LaunchError> {
+        let Some(list) = self.handoff.long_list() else { return Ok(None) };
+        let made = || -> io::Result<File> {
+            let mut file = File::from(sys::nameless_file()?);
+            file.write_all(list.as_bytes())?;
+            sys::seal(&file)?;
+            Ok(file)
+        };
+        let failed =
+            |error| LaunchError::Descriptors(format!("cannot make the file that lists them: {error}"));
+        made().map(Some).map_err(failed)
+    }
+
     /// The strings for the system, or what is wrong with them.
-    fn strings(&self) -> Result<Strings, LaunchError> {
-        let variables = self.handoff.encode()?;
+    fn strings(&self, list: Option<&File>) -> Result<Strings, LaunchError> {
+        let variables = self.handoff.encode_with(list.map(AsRawFd::as_raw_fd))?;
         self.check_descriptors()?;
         let own_name = env::args_os().next().unwrap_or_else(|| self.image.clone().into());
         let argv = [&own_name].into_iter().chain(&self.args);
@@ -131,6 +166,11 @@ impl<'fd> Launch<'fd> {
         });
         Ok(Strings {
             image: c_string("the image", self.image.clone().into())?,
+            directory: self
+                .directory
+                .clone()
+                .map(|path| c_string("the directory", path.into()))
+                .transpose()?,
             argv: argv.map(|arg| c_string("an argument", arg.clone())).collect::<Result<_, _>>()?,
             environment: environment.map(|pair| c_string("a variable", pair)).collect::<Result<_, _>>()?,
         })
@@ -139,6 +179,7 @@ impl<'fd> Launch<'fd> {
 
 struct Strings {
     image: CString,
+    directory: Option<CString>,
     argv: Vec<CString>,
     environment: Vec<CString>,
 }
@@ -156,6 +197,7 @@ impl fmt::Debug for Launch<'_> {
         f.debug_struct("Launch")
             .field("image", &self.image)
             .field("args", &self.args)
+            .field("directory", &self.directory)
             .field("environment", &self.environment.keys())
             .field("handoff", &self.handoff)
             .field("descriptors", &self.descriptors)

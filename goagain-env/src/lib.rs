@@ -35,6 +35,7 @@
 //!         state: false,
 //!         leaving: Vec::new(),
 //!         draining: None,
+//!         list: None,
 //!     }),
 //!     seed_listener: None,
 //! };
@@ -78,7 +79,9 @@
 //!
 //! # Limitations
 //!
-//! - Linux must be 5.4 or newer (`pidfd_open(2)`, `waitid(2)` with P_PIDFD), and glibc 2.29 or musl 1.1.22.
+//! - Linux must be 5.4 or newer (`pidfd_open(2)`, `waitid(2)` with P_PIDFD), and glibc 2.29 or musl 1.1.24.
+//! - Elsewhere than on Linux a new image that starts in another directory than this process is in takes this process there
+//!   for the time of `posix_spawn(3)`, with all its threads.
 //! - On other Unixes no descriptor tells of a process's death, and the channel does not say who made it. That way is built
 //!   for FreeBSD and macOS and tested on Linux (`--cfg goagain_portable`), but was not run there.
 //! - To a seed (the Go library of the same name) only the first TCP or Unix listener can be handed over. It passes on to its
@@ -90,6 +93,7 @@
 
 mod address;
 mod channel;
+mod directory;
 mod draining;
 #[cfg(goagain_faults)]
 pub mod fault;
@@ -110,11 +114,13 @@ mod unsent;
 
 pub use self::address::{Address, LabelError};
 pub use self::channel::{Channel, Received};
+pub use self::directory::WorkingDirectory;
 pub use self::draining::Draining;
 pub use self::handoff::{Described, Handoff, HandoffError, Link, SeedSignal, VARIABLES};
 pub use self::image::{Image, ImageFile};
 pub use self::inherit::{
-    Inherit, InheritError, Inheritance, Inherited, InheritedDescriptor, NotOurs, Predecessor, inherit,
+    AdoptError, Inherit, InheritError, Inheritance, Inherited, InheritedDescriptor, NotOurs, Predecessor,
+    adopt, inherit,
 };
 pub use self::launch::{Launch, LaunchError, Launched};
 pub use self::mask::{Blocked, block_control, unblock};

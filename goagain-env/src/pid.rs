@@ -39,7 +39,8 @@ impl Pid {
         (raw > 0).then_some(Pid(raw))
     }
 
-    pub(crate) fn is_init(self) -> bool {
+    /// Whether it is 1: the init of this namespace of pids, whose end is everybody's.
+    pub fn is_init(self) -> bool {
         self.0 == 1
     }
 }

@@ -46,6 +46,11 @@ impl Decisions {
         (0..16).map(view).any(|view| view.successor == kin && self.next(view) == Next::Exec)
     }
 
+    /// Whether a predecessor that sees its successor as `kin` may leave by exit, so that its pid is gone.
+    pub fn may_exit(&self, kin: Kin) -> bool {
+        (0..16).map(view).any(|view| view.successor == kin && self.next(view) == Next::Exit)
+    }
+
     /// Whether the net under a successor of this kin ends by itself, without being dismissed.
     pub fn is_bounded(&self, successor: Kin) -> bool {
         self.next(View { successor, drained: true, probation: true, dismissed: false }) != Next::Stay
@@ -90,6 +95,8 @@ mod tests {
         assert_eq!(always_exec.next(view(8)), Next::Exit);
         assert!(always_exec.may_exec(Kin::Child));
         assert!(!always_exec.may_exec(Kin::Parent));
+        assert!(!always_exec.may_exit(Kin::Child));
+        assert!(always_exec.may_exit(Kin::Parent));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! How long things may take, and which image is started.
 
 use crate::{Decisions, Signals};
-use goagain_env::{Image, Kin};
+use goagain_env::{Image, Kin, WorkingDirectory};
 use std::{ffi::OsString, time::Duration};
 
 /// What a loop is started with.
@@ -12,6 +12,8 @@ pub struct Settings {
     pub image: Image,
     /// Its arguments, without its name.
     pub args: Vec<OsString>,
+    /// The directory that it starts in.
+    pub working_directory: WorkingDirectory,
     /// Which signal means what.
     pub signals: Signals,
     /// From spawn to READY.
@@ -42,6 +44,7 @@ impl Settings {
         Settings {
             image,
             args,
+            working_directory: WorkingDirectory::current(),
             signals: Signals::default(),
             ready_within: Duration::from_secs(60),
             drain_within: Duration::from_secs(30),

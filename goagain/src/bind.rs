@@ -1,11 +1,13 @@
 //! Sockets: inherited by name, or bound.
 
 use crate::fresh::Options;
+use crate::given::{Given, GivenKind};
 use crate::listener::Slot;
 use crate::serving::Kept;
 use crate::socket::{DatagramSocket, Socket};
 use crate::wanted::Wanted;
 use crate::{Address, Datagrams, Goagain, ListenError, Listener};
+use goagain_env::InheritedDescriptor;
 use nix::sys::socket::SockType;
 use std::io;
 use std::net::ToSocketAddrs;
@@ -49,6 +51,12 @@ struct Had {
     address: Address,
     inherited: bool,
     listens_later: bool,
+}
+
+impl Had {
+    fn inherited(name: String, InheritedDescriptor { fd, address, .. }: InheritedDescriptor) -> Had {
+        Had { name, fd, address, inherited: true, listens_later: false }
+    }
 }
 
 impl<'a> Bind<'a> {
@@ -200,6 +208,42 @@ impl<'a> Bind<'a> {
         self.datagrams(&Wanted::unix(SockType::Datagram, path))
     }
 
+    /// The listener of this name: inherited, or the one that somebody else bound: a service manager, or a parent, under a
+    /// number that this process was started with, or a crate such as `listenfd`. Any address is good. It is made
+    /// close-on-exec and non-blocking, and crosses restarts like any other.
+    ///
+    /// Where the predecessor handed over a listener of this name, that one it is: a number is not looked at then, and an owned
+    /// socket is closed. A path of a Unix socket is unlinked when the service stops, if nobody else holds the socket.
+    ///
+    /// # Errors
+    /// - [`ListenError::NotAdopted`]: it is no listener, or the number is not open, or is this process's own; then it is in
+    ///   the error, and was not touched.
+    /// - [`ListenError`]: the name was taken, or inherited as another kind.
+    pub fn adopt(mut self, socket: impl Into<Given>) -> Result<Listener, ListenError> {
+        let had = self.have_or_adopt(socket.into(), GivenKind::Listener)?;
+        self.keep_listener(had)
+    }
+
+    /// The socket of datagrams of this name, UDP or Unix: inherited, or the one that somebody else bound. As [`Bind::adopt`].
+    ///
+    /// # Errors
+    /// As [`Bind::adopt`].
+    pub fn adopt_datagrams(mut self, socket: impl Into<Given>) -> Result<Datagrams, ListenError> {
+        let had = self.have_or_adopt(socket.into(), GivenKind::Datagrams)?;
+        self.keep_datagrams(had)
+    }
+
+    fn have_or_adopt(&mut self, given: Given, kind: GivenKind) -> Result<Had, ListenError> {
+        let name = self.name.clone();
+        if let Some(had) = self.inherited(&name, |address| kind.fits(address), || None)? {
+            return Ok(had);
+        }
+        match given.take(kind) {
+            Ok((fd, address)) => Ok(Had { name, fd, address, inherited: false, listens_later: false }),
+            Err((given, reason)) => Err(ListenError::NotAdopted { name, given, reason }),
+        }
+    }
+
     fn internet(&self, kind: SockType, address: impl ToSocketAddrs) -> Result<Wanted, ListenError> {
         Wanted::internet(kind, address).map_err(|source| ListenError::bind(&self.name, None, source))
     }
@@ -242,30 +286,42 @@ impl<'a> Bind<'a> {
         all.into_iter().map(|had| keep(&mut self, had)).collect()
     }
 
-    /// The socket of this name: inherited, or made.
-    fn have(&mut self, name: String, wanted: &Wanted) -> Result<Had, ListenError> {
+    /// What the predecessor handed over under this name, if it fits.
+    fn inherited(
+        &mut self,
+        name: &str,
+        fits: impl Fn(&Address) -> bool,
+        asked: impl FnOnce() -> Option<Address>,
+    ) -> Result<Option<Had>, ListenError> {
         let serving = self.goagain.serving_mut();
+        let name = name.to_owned();
         if serving.has(&name) {
             return Err(ListenError::NameTaken { name });
         }
-        let fits = |address: &Address| wanted.fits(address);
-        let inherited = match serving.inherited.address(&name) {
-            Some(address) if fits(address) => serving.inherited.take(&name),
+        match serving.inherited.address(&name) {
+            Some(address) if fits(address) => {
+                let descriptor = serving.inherited.take(&name);
+                Ok(descriptor.map(|descriptor| Had::inherited(name, descriptor)))
+            }
+            Some(address) if !self.rebinds => {
+                let (inherited, asked) = (address.clone(), asked());
+                Err(ListenError::AnotherAddress { name, inherited, asked })
+            }
             // What nobody claims is dropped when this image is ready.
-            Some(_) if self.rebinds => None,
-            Some(address) => {
-                let (inherited, asked) = (address.clone(), wanted.asked());
-                return Err(ListenError::AnotherAddress { name, inherited, asked });
-            }
-            // What a seed hands over has no name, only an address.
-            None => {
-                let address = serving.seeds_address(fits);
-                address.and_then(|address| serving.inherited.take_address(&address))
-            }
-        };
-        if let Some(descriptor) = inherited {
-            let (fd, address) = (descriptor.fd, descriptor.address);
-            return Ok(Had { name, fd, address, inherited: true, listens_later: false });
+            _ => Ok(None),
+        }
+    }
+
+    /// The socket of this name: inherited, or made.
+    fn have(&mut self, name: String, wanted: &Wanted) -> Result<Had, ListenError> {
+        if let Some(had) = self.inherited(&name, |address| wanted.fits(address), || wanted.asked())? {
+            return Ok(had);
+        }
+        // What a seed hands over has no name, only an address.
+        let serving = self.goagain.serving_mut();
+        let of_seed = serving.seeds_address(|address| wanted.fits(address));
+        if let Some(descriptor) = of_seed.and_then(|address| serving.inherited.take_address(&address)) {
+            return Ok(Had::inherited(name, descriptor));
         }
         let made = wanted.make(&mut self.options);
         let (fd, address) = made.map_err(|source| ListenError::bind(&name, wanted.asked(), source))?;

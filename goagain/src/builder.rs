@@ -6,7 +6,7 @@ use crate::moves::Moves;
 use crate::offers::Offers;
 use crate::serving::Serving;
 use crate::{CallbackResult, Connections, Cut, Goagain, Held, Observed, Signals, StartError, Strategy};
-use goagain_env::Image;
+use goagain_env::{Image, WorkingDirectory};
 use goagain_signals::{Loop, Settings};
 use std::ffi::OsString;
 use std::io;
@@ -20,6 +20,7 @@ pub struct Builder {
     strategy: Box<dyn Strategy>,
     image: Option<PathBuf>,
     args: Option<Vec<OsString>>,
+    directory: Option<PathBuf>,
     callbacks: Callbacks,
     offers: Offers,
     moves: bool,
@@ -63,6 +64,7 @@ impl Builder {
             strategy,
             image: None,
             args: None,
+            directory: None,
             callbacks,
             offers,
             moves: false,
@@ -237,6 +239,19 @@ impl Builder {
         self
     }
 
+    /// The directory that a new image starts in. Its path is followed anew at each restart, so that a link which a deploy
+    /// turns to the next release, such as `/srv/app/current`, leads there. If this process is in it, a relative `argv[0]` is
+    /// looked for there too.
+    ///
+    /// Defaults to the directory that this process is in at [`start`](Builder::start): by its name in the variable `PWD`, as a
+    /// shell sets it, if that is absolute and names this directory, and by `getcwd(3)` otherwise. If that one cannot be entered
+    /// at a restart, the new image starts where this process is, and a [`Warning`](crate::Report::Warning) says so. If a chosen
+    /// one cannot be, the restart fails.
+    pub fn working_directory(mut self, path: impl Into<PathBuf>) -> Builder {
+        self.directory = Some(path.into());
+        self
+    }
+
     /// Reads the handoff, installs the signal handlers (`sigaction`) and unblocks their signals (`pthread_sigmask`).
     ///
     /// Call it early in `main`, before there are other threads: a thread that is older keeps HUP, USR1 and USR2 blocked, as
@@ -267,13 +282,16 @@ impl Builder {
     }
 
     fn chosen(mut self) -> Result<Chosen, StartError> {
+        let directory = self.directory.map_or_else(|| Ok(WorkingDirectory::current()), WorkingDirectory::at);
+        let directory = directory.map_err(system("find the working directory"))?;
         let image = match self.image {
             Some(path) => Image::at(path),
-            None => Image::current(),
+            None => Image::current_in(&directory),
         };
         let image = image.map_err(system("find the image of this process"))?;
         let args = self.args.unwrap_or_else(|| std::env::args_os().skip(1).collect());
         let mut settings = Settings::new(image, args);
+        settings.working_directory = directory;
         self.adjust.bound();
         let Adjust { signals, ready_within, drain_within, idle_grace, long_lived_within, .. } = self.adjust;
         let Adjust { spread, cut, most_draining, probation, serving_within, grace, back_within, .. } =

@@ -1,6 +1,6 @@
 //! What can fail, typed.
 
-use crate::{Address, Stop, TakeError};
+use crate::{Address, Given, Stop, TakeError};
 use std::time::Duration;
 use std::{error, fmt, io};
 
@@ -30,6 +30,15 @@ pub enum ListenError {
         address: Option<Address>,
         /// The system's answer.
         source: io::Error,
+    },
+    /// The socket that somebody else bound cannot be adopted.
+    NotAdopted {
+        /// The name.
+        name: String,
+        /// The socket, as it was.
+        given: Given,
+        /// What was expected, and what was found.
+        reason: String,
     },
     /// The address cannot be read.
     Address {
@@ -68,6 +77,12 @@ impl fmt::Display for ListenError {
                     write!(f, " on {address}")?;
                 }
                 write!(f, ": {source}")
+            }
+            ListenError::NotAdopted { name, given: Given::Number(number), reason } => {
+                write!(f, "cannot adopt descriptor {number} for `{name}`: {reason}")
+            }
+            ListenError::NotAdopted { name, reason, .. } => {
+                write!(f, "cannot adopt the socket that was given for `{name}`: {reason}")
             }
             ListenError::Address { given } => {
                 write!(f, "expected an address like `127.0.0.1:80` or `unix:/run/http.sock`, found `{given}`")

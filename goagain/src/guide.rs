@@ -9,6 +9,9 @@ pub mod drain {}
 #[doc = include_str!("../docs/failures.md")]
 pub mod failures {}
 
+#[doc = include_str!("../docs/environment.md")]
+pub mod environment {}
+
 #[doc = include_str!("../docs/state.md")]
 pub mod state {}
 

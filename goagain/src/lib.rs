@@ -84,6 +84,8 @@
 //! Sockets and other descriptors, by name; bytes, by [`Goagain::offer`] and [`Goagain::take`]; idle connections, by
 //! [`Builder::move_connections`]. [`guide::state`] has the details.
 //!
+//! The file, the directory and the variables that a new image starts with, pid 1 of a container, and shells: [`guide::environment`].
+//!
 //! # Features
 //! | feature | adds |
 //! |---|---|
@@ -129,6 +131,7 @@ mod datagrams;
 mod error;
 mod fresh;
 mod gate;
+mod given;
 mod goagain;
 pub mod guide;
 #[cfg(feature = "hyper")]
@@ -159,6 +162,7 @@ pub use callbacks::CallbackResult;
 pub use connections::{Connections, Cut, DrainPhase, Guard, Held, Kind, Reached};
 pub use datagrams::{Datagrams, Peer, Receiver};
 pub use error::{ListenError, ReadyError};
+pub use given::Given;
 pub use goagain::{Finish, Goagain};
 #[cfg(feature = "double")]
 pub use goagain_double::Double;

@@ -56,6 +56,10 @@ pub struct ServerConfig {
     /// The sockets, each a name and an address: `127.0.0.1:0`, `[::1]:0`, `unix:/path`, or of another kind, as the server
     /// says in `bin/drill-server/sockets.rs`.
     pub listen: Vec<(String, String)>,
+    /// So many listeners more, at abstract names, that are there to be carried over.
+    pub extra: usize,
+    /// The directory that a new image starts in; empty for the default.
+    pub directory: PathBuf,
     /// The path of the harness's datagram socket; empty for none.
     pub events: PathBuf,
     /// The time that a successor has to say READY.
@@ -103,6 +107,8 @@ impl Default for ServerConfig {
         Self {
             strategy: StrategyKind::Single,
             listen: vec![("http".into(), "127.0.0.1:0".into())],
+            extra: 0,
+            directory: PathBuf::new(),
             events: PathBuf::new(),
             ready_ms: 10_000,
             drain_ms: 30_000,

@@ -6,6 +6,7 @@ mod starting;
 mod waiting;
 
 use std::cell::Cell;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -58,6 +59,10 @@ pub struct ServiceOptions {
     pub own_group: bool,
     /// Starts the server with descriptor 0 closed.
     pub without_stdin: bool,
+    /// A shell script that starts the image, which is `$0`, in place of itself.
+    pub script: Option<&'static str>,
+    /// What the first process has for descriptor 0.
+    pub stdin: Option<Arc<OwnedFd>>,
     /// Variables to start the server with, beside the harness's own.
     pub variables: Vec<(String, String)>,
 }
@@ -71,6 +76,8 @@ impl ServiceOptions {
             by_link: false,
             own_group: false,
             without_stdin: false,
+            script: None,
+            stdin: None,
             variables: Vec::new(),
         }
     }
@@ -131,13 +138,15 @@ impl Service {
     ///
     /// # Errors
     /// - the image cannot be started.
-    pub fn spawn(binaries: &Binaries, options: ServiceOptions) -> anyhow::Result<Self> {
+    pub fn spawn(binaries: &Binaries, mut options: ServiceOptions) -> anyhow::Result<Self> {
         nix::sys::prctl::set_child_subreaper(true).context("PR_SET_CHILD_SUBREAPER")?;
         let mut folder = Folder::new()?;
         let inbox = Inbox::new(&folder.path().join("events"))?;
         let image = options.image.clone().unwrap_or_else(|| Image::of(&binaries.server));
         deploy(&mut folder, &image, options.by_link)?;
         let first = starting::spawn(&folder, &inbox, &options)?;
+        // From here on the service alone has it.
+        options.stdin = None;
         Ok(Self {
             folder,
             inbox,

@@ -51,6 +51,9 @@ pub(super) fn encode(link: &Link, pids: Pids) -> String {
     if let Some(draining) = link.draining {
         let _ = write!(text, " draining={draining}");
     }
+    if let Some(list) = link.list {
+        let _ = write!(text, " list={list}");
+    }
     text
 }
 
@@ -90,6 +93,7 @@ pub(super) fn decode(text: &str) -> Result<(Link, Pids), HandoffError> {
         state: pairs.optional::<u8>("state")?.is_some_and(|state| state != 0),
         leaving,
         draining: pairs.optional("draining")?,
+        list: pairs.optional("list")?,
     };
     let pid = |key, pid: Option<Pid>| pid.ok_or_else(|| expected(&format!("{key}=<process id>"), text));
     let predecessor = pid("predecessor", Pid::new_or_init(pairs.required("predecessor")?))?;
@@ -139,8 +143,9 @@ mod tests {
             state: true,
             leaving: vec![Pid::new(12).unwrap(), Pid::new(13).unwrap()],
             draining: Some(7),
+            list: Some(8),
         };
-        let text = "1 fd=5 attempt=3 generation=2 ready_within=60000 release_within=1000 signals=6 predecessor=9 successor=12 seed=1 state=1 leaving=12,13 draining=7";
+        let text = "1 fd=5 attempt=3 generation=2 ready_within=60000 release_within=1000 signals=6 predecessor=9 successor=12 seed=1 state=1 leaving=12,13 draining=7 list=8";
         let pids = Pids { predecessor: Pid::new(9).unwrap(), successor: Pid::new(12) };
         assert_eq!(encode(&link, pids), text);
         let rounded = Link { ready_within: Duration::from_secs(60), ..link };

@@ -139,8 +139,33 @@ fn what_does_not_fit_is_an_error_before_anything_is_spawned() {
         "GOAGAIN_DESCRIPTORS: expected at most 131071 bytes with its name, found 131072: \
          hand over fewer descriptors, or give them shorter names"
     );
-    let error = of_names((0..10_001).map(|each| each.to_string())).encode().unwrap_err();
-    assert_eq!(error.reason(), "expected at most 10000 descriptors, found 10001: hand over fewer");
+}
+
+#[test]
+fn a_list_that_does_not_fit_goes_into_a_file() {
+    let names = || (0..20_000).map(|each| each.to_string());
+    let handoff = of_names(names());
+    assert!(handoff.encode().is_err());
+    let list = handoff.long_list().unwrap();
+    let variables: HashMap<_, _> = handoff.encode_with(Some(9)).unwrap().into_iter().collect();
+    assert_eq!(variables[DESCRIPTORS], "");
+    let mut decoded = Handoff::decode(|name| variables.get(name).cloned()).unwrap().unwrap();
+    assert_eq!(decoded.channel.as_ref().unwrap().list, Some(9));
+    assert_eq!(Handoff { channel: handoff.channel.clone(), ..decoded.clone() }, of_names(std::iter::empty()));
+    decoded.read_list(list.as_ref()).unwrap();
+    assert_eq!(decoded.descriptors, handoff.descriptors);
+    // What is wrong in a file is what is wrong in a variable.
+    assert!(decoded.read_list("10,a,fd,;10,b,fd,".as_ref()).is_err());
+    assert!(decoded.read_list("x".as_ref()).is_err());
+    assert_eq!(of_names(["short".to_owned()].into_iter()).long_list(), None);
+}
+
+#[test]
+fn descriptors_are_in_one_place() {
+    let link = "1 fd=5 attempt=1 generation=3 ready_within=1 predecessor=77 list=9";
+    let error = seed(&[(CHANNEL, link), (DESCRIPTORS, "4,http,tcp,127.0.0.1:80")]).unwrap_err();
+    assert!(error.to_string().starts_with("GOAGAIN_DESCRIPTORS: expected nothing beside list=9"), "{error}");
+    assert!(seed(&[(CHANNEL, link), (DESCRIPTORS, "")]).is_ok());
 }
 
 #[test]
@@ -209,6 +234,7 @@ fn any_link() -> impl Strategy<Value = Link> {
             state,
             leaving,
             draining: draining.then_some(i32::MAX - 2),
+            list: None,
         },
     )
 }
@@ -256,7 +282,7 @@ proptest! {
 
     #[test]
     fn any_text_near_the_format_has_an_answer(
-        channel in "1( (fd|attempt|generation|ready_within|leaving|seed|signals)=[0-9,x]{0,12}){0,8}",
+        channel in "1( (fd|attempt|generation|ready_within|leaving|seed|signals|list)=[0-9,x]{0,12}){0,8}",
         descriptors in "([0-9]{0,3},[a-c%0-9]{0,4},(tcp|udp|unix|fd),[0-9./:%a]{0,20};?){0,4}",
         label in "(tcp|unix|udp)?:?[0-9a-z./:\\[\\]%]{0,20}(->)?") {
         let _ = seed(&[(CHANNEL, &channel), (DESCRIPTORS, &descriptors), (NAME, &label)]);

@@ -134,3 +134,24 @@ impl fmt::Display for InheritError {
 }
 
 impl std::error::Error for InheritError {}
+
+/// Why a descriptor that this process was started with cannot be owned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum AdoptError<E> {
+    /// It is not open, or belongs to this process already: which of them.
+    NotInherited(String),
+    /// The check refused it.
+    Refused(E),
+}
+
+impl<E: fmt::Display> fmt::Display for AdoptError<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            AdoptError::NotInherited(why) => write!(f, "the descriptor {why}"),
+            AdoptError::Refused(why) => why.fmt(f),
+        }
+    }
+}
+
+impl<E: fmt::Debug + fmt::Display> std::error::Error for AdoptError<E> {}

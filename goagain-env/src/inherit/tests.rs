@@ -72,6 +72,7 @@ fn after_exec(successor: Pid) -> (Handoff, Channel, TcpListener) {
         state: false,
         leaving: Vec::new(),
         draining: None,
+        list: None,
     };
     let handoff = Handoff {
         descriptors: vec![described],

@@ -31,6 +31,13 @@ pub enum LaunchError {
         /// Why.
         source: io::Error,
     },
+    /// The directory that the image should start in cannot be entered.
+    Directory {
+        /// The directory.
+        directory: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// A strategy did not want to.
     Refused(String),
 }
@@ -70,6 +77,11 @@ impl fmt::Display for LaunchError {
         match self {
             LaunchError::Spawn { image, source } => failed("spawn", image, source),
             LaunchError::Exec { image, source } => failed("exec", image, source),
+            LaunchError::Directory { directory, source } => write!(
+                f,
+                "cannot start an image in the working directory {}: {source}: make it, or choose another",
+                directory.display()
+            ),
             LaunchError::Handoff(error) => error.fmt(f),
             LaunchError::Nul(what) | LaunchError::Descriptors(what) | LaunchError::Refused(what) => {
                 f.write_str(what)
@@ -100,7 +112,9 @@ impl Error for LaunchError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             LaunchError::Handoff(error) => error.source(),
-            LaunchError::Spawn { source, .. } | LaunchError::Exec { source, .. } => source.source(),
+            LaunchError::Spawn { source, .. }
+            | LaunchError::Exec { source, .. }
+            | LaunchError::Directory { source, .. } => source.source(),
             _ => None,
         }
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::spawn::{PosixSpawnAttr, PosixSpawnFileActions, PosixSpawnFlags, posix_spawn};
@@ -11,20 +11,27 @@ use nix::sys::wait::waitpid;
 use nix::unistd;
 
 use super::{Launch, LaunchError, Launched, Strings};
+use crate::directory::{self, Entered};
 use crate::sys::raw::SigPipe;
-use crate::{ImageFile, Pid, Process, mask};
+use crate::{ImageFile, Pid, Process, mask, sys};
 
 pub(super) fn spawn(launch: Launch<'_>) -> Result<Launched, LaunchError> {
-    let strings = launch.strings()?;
+    let list = launch.list()?;
+    let strings = launch.strings(list.as_ref())?;
+    launch.check_directory()?;
+    let descriptors = launch.descriptors.iter().copied().chain(list.as_ref().map(AsFd::as_fd));
     // Before: a deploy in this moment is taken for one that comes later, and never missed.
     let file = ImageFile::at(&launch.image).ok();
-    match spawn_and_hold(&strings, &launch.descriptors) {
+    match spawn_and_hold(&strings, descriptors) {
         Ok(process) => Ok(Launched { process, file }),
         Err(source) => Err(LaunchError::Spawn { image: launch.image, source }),
     }
 }
 
-fn spawn_and_hold(strings: &Strings, descriptors: &[BorrowedFd<'_>]) -> io::Result<Process> {
+fn spawn_and_hold<'fd>(
+    strings: &Strings,
+    descriptors: impl Iterator<Item = BorrowedFd<'fd>>,
+) -> io::Result<Process> {
     #[cfg(goagain_faults)]
     crate::fault::hit("posix_spawn")?;
     let mut actions = PosixSpawnFileActions::init()?;
@@ -32,6 +39,8 @@ fn spawn_and_hold(strings: &Strings, descriptors: &[BorrowedFd<'_>]) -> io::Resu
         // Onto itself: in the child alone this clears close-on-exec (glibc 2.29, musl 1.1.22, POSIX 2024).
         actions.add_dup2(descriptor.as_raw_fd(), descriptor.as_raw_fd())?;
     }
+    // Where the system cannot do it for the child alone, this process is there meanwhile.
+    let _there = strings.directory.as_deref().map(|there| sys::start_in(&mut actions, there)).transpose()?;
     let mut attributes = PosixSpawnAttr::init()?;
     attributes.set_flags(PosixSpawnFlags::POSIX_SPAWN_SETSIGMASK | PosixSpawnFlags::POSIX_SPAWN_SETSIGDEF)?;
     attributes.set_sigmask(&mask::for_spawn()?)?;
@@ -55,22 +64,31 @@ fn hold(child: unistd::Pid) -> io::Result<Process> {
 }
 
 pub(super) fn exec(launch: Launch<'_>) -> LaunchError {
-    let strings = match launch.strings() {
-        Ok(strings) => strings,
+    let prepared = launch.list().and_then(|list| {
+        let strings = launch.strings(list.as_ref())?;
+        launch.check_directory().map(|()| (list, strings))
+    });
+    let (list, strings) = match prepared {
+        Ok(prepared) => prepared,
         Err(error) => return error,
     };
-    let Err(source) = become_image(&strings, &launch.descriptors);
+    let descriptors = launch.descriptors.iter().copied().chain(list.as_ref().map(AsFd::as_fd));
+    let Err(source) = become_image(&strings, descriptors);
     LaunchError::Exec { image: launch.image, source }
 }
 
 /// What is changed is undone in reverse order, by drop.
-fn become_image(strings: &Strings, descriptors: &[BorrowedFd<'_>]) -> io::Result<std::convert::Infallible> {
+fn become_image<'fd>(
+    strings: &Strings,
+    descriptors: impl Iterator<Item = BorrowedFd<'fd>>,
+) -> io::Result<std::convert::Infallible> {
     let _mask = mask::block_control()?;
     let mut undo = Undo::default();
     for descriptor in descriptors {
-        undo.inheritable(*descriptor)?;
+        undo.inheritable(descriptor)?;
     }
-    // Last, as it holds for other threads too.
+    // Last, as these hold for other threads too.
+    undo.directory = strings.directory.as_deref().map(Entered::new).transpose()?;
     undo.sigpipe = Some(SigPipe::set_default()?);
     #[cfg(goagain_faults)]
     crate::fault::hit("execve")?;
@@ -81,6 +99,7 @@ fn become_image(strings: &Strings, descriptors: &[BorrowedFd<'_>]) -> io::Result
 struct Undo<'fd> {
     flags: Vec<(BorrowedFd<'fd>, FdFlag)>,
     sigpipe: Option<SigPipe>,
+    directory: Option<Entered>,
 }
 
 impl<'fd> Undo<'fd> {
@@ -105,6 +124,13 @@ impl Drop for Undo<'_> {
 }
 
 impl Launch<'_> {
+    /// `posix_spawn` and `execve` would say ENOENT of the directory as they do of the image.
+    fn check_directory(&self) -> Result<(), LaunchError> {
+        let Some(path) = &self.directory else { return Ok(()) };
+        directory::enterable(path)
+            .map_err(|source| LaunchError::Directory { directory: path.clone(), source })
+    }
+
     /// What the handoff names and is not handed over would be an error in the new image; what is handed over without a
     /// name would leak there.
     pub(super) fn check_descriptors(&self) -> Result<(), LaunchError> {

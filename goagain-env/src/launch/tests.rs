@@ -19,6 +19,7 @@ fn handoff(channel: &Channel) -> Handoff {
         state: false,
         leaving: Vec::new(),
         draining: None,
+        list: None,
     };
     Handoff {
         descriptors: Vec::new(),
@@ -36,7 +37,7 @@ fn launch(channel: &Channel) -> Launch<'_> {
 }
 
 fn environment(launch: &Launch<'_>) -> Vec<String> {
-    let strings = launch.strings().unwrap().environment;
+    let strings = launch.strings(None).unwrap().environment;
     strings.into_iter().map(|string| string.into_string().unwrap()).collect()
 }
 
@@ -56,7 +57,7 @@ fn a_strategy_changes_what_is_started() {
     assert!(environment.contains(&"X_Y=1".to_owned()));
     assert!(!environment.iter().any(|pair| pair.starts_with("PATH=")));
     assert!(environment.contains(&format!("GOAGAIN_SIGNAL={}", libc::SIGUSR2)));
-    let argv = launch.strings().unwrap().argv;
+    let argv = launch.strings(None).unwrap().argv;
     assert_eq!(argv[1..], [c"a".to_owned(), c"b".to_owned()]);
 }
 
@@ -95,13 +96,14 @@ fn the_descriptors_are_those_of_the_handoff() {
 fn a_handoff_that_makes_no_variables_starts_nothing() {
     let (channel, other) = Channel::pair().unwrap();
     let mut handoff = handoff(&channel);
-    let described = Described { fd: other.as_raw_fd(), name: "x".repeat(200_000), address: Address::Other };
+    let address = Address::Unix("x".repeat(200_000).into());
+    let described = Described { fd: other.as_raw_fd(), name: "x".into(), address };
     handoff.descriptors.push(described);
     let image = Image::at("/no/such/image").unwrap();
     let launch = Launch::new(&image, Vec::new(), handoff, vec![channel.as_fd(), other.as_fd()]);
     let error = launch.spawn().unwrap_err();
     assert!(matches!(error, LaunchError::Handoff(_)), "{error}");
-    assert!(error.to_string().starts_with("GOAGAIN_DESCRIPTORS: expected at most 131071 bytes"), "{error}");
+    assert!(error.to_string().starts_with("GOAGAIN_NAME: expected at most 131071 bytes"), "{error}");
 }
 
 #[test]

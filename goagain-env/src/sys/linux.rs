@@ -1,14 +1,15 @@
 //! Linux: pidfds (5.4 or newer) and SOCK_SEQPACKET.
 
-use std::ffi::OsStr;
+use std::ffi::{CStr, OsStr};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
 use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, SealFlag, fcntl};
+use nix::fcntl::{FcntlArg, OFlag, SealFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::spawn::PosixSpawnFileActions;
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::socket::{
     AddressFamily, MsgFlags, SockFlag, SockType, UnixAddr, getsockopt, socketpair, sockopt,
@@ -147,4 +148,12 @@ impl Frames {
 pub(crate) fn seal(file: &File) -> io::Result<()> {
     let seals = SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_WRITE;
     Ok(fcntl(file, FcntlArg::F_ADD_SEALS(seals | SealFlag::F_SEAL_SEAL)).map(drop)?)
+}
+
+/// How the directory of this process is opened to come back to it: that needs no permission to read it.
+pub(crate) const HERE: OFlag = OFlag::O_PATH;
+
+/// A child starts in `directory`; this process stays where it is.
+pub(crate) fn start_in(actions: &mut PosixSpawnFileActions, directory: &CStr) -> io::Result<()> {
+    raw::add_chdir(actions, directory)
 }

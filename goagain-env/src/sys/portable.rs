@@ -6,19 +6,21 @@
 //! channel does not say who made it where the system has no credentials for a pair of sockets.
 
 use std::collections::VecDeque;
-use std::ffi::OsStr;
+use std::ffi::{CStr, OsStr};
 use std::fs::File;
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
+use nix::spawn::PosixSpawnFileActions;
 use nix::sys::signal::kill;
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, UnixAddr, socketpair};
 use nix::unistd::{getppid, mkstemp, unlink};
 
 use super::raw::{self, Taken};
 use super::{Frame, LONGEST_FRAME};
+use crate::directory::Entered;
 use crate::{Exit, Kin, Pid};
 
 /// What a process is held by: nothing but its number.
@@ -209,4 +211,13 @@ fn count(line: &[u8]) -> (usize, usize) {
 /// Nothing seals a file here.
 pub(crate) fn seal(_: &File) -> io::Result<()> {
     Ok(())
+}
+
+/// How the directory of this process is opened to come back to it.
+pub(crate) const HERE: OFlag = OFlag::O_RDONLY;
+
+/// A child starts where this process is, so that goes to `directory` until the result is dropped: not every system's
+/// `posix_spawn` can do it for the child alone.
+pub(crate) fn start_in(_: &mut PosixSpawnFileActions, directory: &CStr) -> io::Result<Entered> {
+    Entered::new(directory)
 }

@@ -185,6 +185,21 @@ pub(crate) fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8], flags: libc::c_
     Ok(Taken { length, descriptors })
 }
 
+/// `posix_spawn_file_actions_addchdir_np(3)`: glibc 2.29, musl 1.1.24.
+#[cfg(all(target_os = "linux", not(goagain_portable)))]
+pub(crate) fn add_chdir(
+    actions: &mut nix::spawn::PosixSpawnFileActions,
+    directory: &std::ffi::CStr,
+) -> io::Result<()> {
+    // nix has all other actions, and says that its type is laid out as the system's.
+    let actions = (&raw mut *actions).cast::<libc::posix_spawn_file_actions_t>();
+    // SAFETY: the type is `repr(transparent)` over the system's, and initialized; the path is copied.
+    match unsafe { libc::posix_spawn_file_actions_addchdir_np(actions, directory.as_ptr()) } {
+        0 => Ok(()),
+        error => Err(io::Error::from_raw_os_error(error)),
+    }
+}
+
 /// What is done on SIGPIPE now.
 pub(crate) struct SigPipe(libc::sigaction);
 

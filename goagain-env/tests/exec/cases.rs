@@ -26,6 +26,7 @@ pub(crate) const ALL: &[(&str, fn())] = &[
     ("exec_keeps_pid_and_descriptors", exec_keeps_pid_and_descriptors),
     ("exec_beside_a_seed_speaks_by_signals", exec_beside_a_seed_speaks_by_signals),
     ("a_failed_exec_changes_nothing", a_failed_exec_changes_nothing),
+    ("a_directory_that_is_not_there_is_named", a_directory_that_is_not_there_is_named),
     ("a_failed_spawn_changes_nothing", a_failed_spawn_changes_nothing),
     ("an_image_that_is_written_is_busy", an_image_that_is_written_is_busy),
     ("an_orphan_has_no_predecessor_to_signal", an_orphan_has_no_predecessor_to_signal),
@@ -61,6 +62,10 @@ fn spawn_carries_descriptors_and_no_more() {
     let mut launch =
         Launch::new(&own_image(), args, handoff, vec![http.as_fd(), admin.as_fd(), theirs.as_fd()]);
     launch.env("NOT_UTF_8", not_utf_8);
+    let link = folder.path().join("link");
+    std::os::unix::fs::symlink("/", &link).unwrap();
+    launch.set_working_directory(&link);
+    let here = std::env::current_dir().unwrap();
     let before = descriptors();
     let blocked_before = seen::own_signals("SigBlk");
     let mut child = Guard(launch.spawn().unwrap().into_process());
@@ -85,6 +90,8 @@ fn spawn_carries_descriptors_and_no_more() {
     assert_eq!(seen.get("name-http"), format!("tcp:{}", http.local_addr().unwrap()));
     assert_eq!(seen.get("name-admin"), format!("unix:{}", path.display()));
     assert_eq!(seen.get("predecessor"), format!("peer Parent Some({})", Pid::current()));
+    assert_eq!((seen.get("directory"), seen.get("pwd")), ("/", link.to_str().unwrap()));
+    assert_eq!(std::env::current_dir().unwrap(), here, "this process stays where it is");
     assert_eq!((seen.get("arg"), seen.get("variable")), (r"a\xffb", r"a\xffb"));
     let sheltered = blocked_before | bit(libc::SIGHUP) | bit(libc::SIGUSR1) | bit(libc::SIGUSR2);
     assert_eq!(seen.get("blocked"), sheltered.to_string());
@@ -173,16 +180,31 @@ fn a_failed_exec_changes_nothing() {
     let no_program = folder.path().join("no-program");
     fs::write(&no_program, "not a program").unwrap();
     fs::set_permissions(&no_program, fs::Permissions::from_mode(0o755)).unwrap();
-    let state = || (descriptors(), seen::own_signals("SigBlk"), seen::own_signals("SigIgn"));
+    let state = || {
+        let here = std::env::current_dir().unwrap();
+        (descriptors(), seen::own_signals("SigBlk"), seen::own_signals("SigIgn"), here)
+    };
     let before = state();
     for (image, errno) in [(PathBuf::from("/no/such/image"), libc::ENOENT), (no_program, libc::ENOEXEC)] {
         let image = Image::at(image).unwrap();
-        let launch = Launch::new(&image, Vec::new(), handoff.clone(), vec![listener.as_fd(), theirs.as_fd()]);
+        let mut launch =
+            Launch::new(&image, Vec::new(), handoff.clone(), vec![listener.as_fd(), theirs.as_fd()]);
+        launch.set_working_directory(folder.path());
         match launch.exec() {
             LaunchError::Exec { source, .. } => assert_eq!(source.raw_os_error(), Some(errno)),
             other => panic!("{other}"),
         }
         assert_eq!(state(), before);
+    }
+}
+
+fn a_directory_that_is_not_there_is_named() {
+    for exec in [false, true] {
+        let (mut launch, _ours) = shell("exit 0");
+        launch.set_working_directory("/no/such/directory");
+        let error = if exec { launch.exec() } else { launch.spawn().unwrap_err() };
+        assert!(matches!(&error, LaunchError::Directory { .. }), "{error}");
+        assert!(error.to_string().contains("working directory /no/such/directory: No such file"), "{error}");
     }
 }
 

@@ -39,6 +39,8 @@ fn successor(args: &[OsString]) {
     seen.add("before", format!("{:?}", seen::inheritable()));
     seen.add("blocked", seen::own_signals("SigBlk"));
     seen.add("arg", args[1].as_bytes().escape_ascii());
+    seen.add("directory", std::env::current_dir().unwrap().display());
+    seen.add("pwd", std::env::var("PWD").unwrap());
     let variable = std::env::var_os("NOT_UTF_8").unwrap();
     seen.add("variable", variable.as_bytes().escape_ascii());
     let predecessor = tell_inheritance(&mut seen, |name| std::env::var_os(name)).unwrap();
@@ -217,6 +219,7 @@ pub(crate) fn handoff(descriptors: Vec<Described>, channel: &Channel) -> Handoff
         state: false,
         leaving: Vec::new(),
         draining: None,
+        list: None,
     };
     Handoff {
         descriptors,

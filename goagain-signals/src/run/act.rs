@@ -11,6 +11,7 @@ use goagain_env::{
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// A deploy that is writing the image lets go of it soon: the waits double from 10 ms, 2.5 s in all.
@@ -171,6 +172,19 @@ impl Loop {
         })
     }
 
+    /// Why a restart would end the service, if it would: this process would exit, and nobody would be init.
+    pub(super) fn ends_with_init(&self) -> Option<String> {
+        let ends = Pid::current().is_init() && self.machine.decisions().may_exit(Kin::Child);
+        ends.then(|| {
+            format!(
+                "under the strategy `{}` this process exits, and it is pid 1: the kernel would kill the new one with it, and \
+                 the container would end: use a strategy that keeps the pid (`Double`), or start the server by an init \
+                 (`tini`, `docker run --init`)",
+                self.strategy.name()
+            )
+        })
+    }
+
     fn length(&self, deadline: Deadline) -> Duration {
         let settings = &self.settings;
         match deadline {
@@ -210,7 +224,7 @@ impl Loop {
 
     fn spawn_answer(&mut self, attempt: u64, tries: u32, server: &mut dyn Server) -> Option<Event> {
         self.requests.set_attempt(attempt);
-        if let Some(reason) = self.too_many_drain().filter(|_| tries == 0) {
+        if let Some(reason) = self.ends_with_init().or_else(|| self.too_many_drain()).filter(|_| tries == 0) {
             return Some(Event::SpawnRefused(attempt, reason));
         }
         match self.launch(attempt, server) {
@@ -248,9 +262,10 @@ impl Loop {
         if !parcels.is_empty() {
             state::send(&ours, parcels).map_err(LaunchError::refused)?;
         }
+        let directory = self.directory();
         let link = Link { state: !parcels.is_empty(), ..self.link(&theirs, attempt, 1) };
         let beside = [Some(theirs.as_fd()), self.draining.as_ref().map(AsFd::as_fd)];
-        let launch = self.handoff(None, link, beside.into_iter().flatten(), server);
+        let launch = self.handoff(None, link, directory.as_deref(), beside.into_iter().flatten(), server);
         let strategy = &mut self.strategy;
         let launched = catch_unwind(AssertUnwindSafe(|| strategy.launch(launch)))
             .unwrap_or_else(|_| Err(LaunchError::refused("the strategy's launch panicked")));
@@ -258,6 +273,25 @@ impl Loop {
             self.attempted = launched.image_file().cloned().map(|file| (attempt, file));
             (launched.into_process(), ours)
         })
+    }
+
+    /// The directory that the new image starts in; `None`: that of this process, whatever has become of it.
+    fn directory(&mut self) -> Option<PathBuf> {
+        let directory = &self.settings.working_directory;
+        match directory.available() {
+            Ok(path) => Some(path.to_owned()),
+            // That it cannot start there is an error.
+            Err(_) if directory.is_chosen() => directory.path().map(Path::to_owned),
+            Err(error) => {
+                let path =
+                    directory.path().map_or("of this process".into(), |path| path.display().to_string());
+                self.warnings.push(format!(
+                    "the working directory {path} cannot be entered: {error}: the new image starts where this process \
+                     is, which may be deleted; choose a directory by `working_directory`"
+                ));
+                None
+            }
+        }
     }
 
     /// What the image that comes `after` this one, as the next or as the next but one, is told of its predecessor: of this
@@ -275,6 +309,7 @@ impl Loop {
             state: false,
             leaving: Vec::new(),
             draining: self.draining.as_ref().map(|draining| draining.as_fd().as_raw_fd()),
+            list: None,
         }
     }
 
@@ -282,6 +317,7 @@ impl Loop {
         &self,
         successor: Option<Pid>,
         link: Link,
+        directory: Option<&Path>,
         beside: impl Iterator<Item = BorrowedFd<'fd>>,
         server: &'fd dyn Server,
     ) -> Launch<'fd> {
@@ -296,7 +332,12 @@ impl Loop {
             channel: Some(link),
             seed_listener: None,
         };
-        Launch::new(&self.settings.image, self.settings.args.clone(), handoff, fds)
+        let mut launch = Launch::new(&self.settings.image, self.settings.args.clone(), handoff, fds);
+        match directory {
+            Some(path) => launch.set_working_directory(path),
+            None => launch.env_remove("PWD"),
+        };
+        launch
     }
 
     /// Replaces this image. Comes back only if that fails, with the reason.
@@ -314,6 +355,7 @@ impl Loop {
         else {
             return Err(std::io::ErrorKind::NotFound.into());
         };
+        let directory = self.directory();
         let attempt = self.peers[index].attempt;
         let pid = self.peers[index].process.as_ref().map(Process::pid);
         let seed = self.machine.successor_is_seed();
@@ -337,7 +379,7 @@ impl Loop {
         };
         let draining = self.draining.as_ref().map(AsFd::as_fd);
         let beside = [Some(channel.as_fd()), Some(self.handlers.as_fd()), draining];
-        let launch = self.handoff(pid, link, beside.into_iter().flatten(), server);
+        let launch = self.handoff(pid, link, directory.as_deref(), beside.into_iter().flatten(), server);
         let strategy = &mut self.strategy;
         Ok(catch_unwind(AssertUnwindSafe(|| strategy.exec(launch)))
             .unwrap_or_else(|_| LaunchError::refused("the strategy's exec panicked")))

@@ -45,6 +45,9 @@ impl Loop {
                 .map_err(StartError::system("install the signal handlers"))?;
             let mut started = Loop::new(settings, strategy, handlers)?;
             started.warnings.extend(warnings);
+            // Told before it matters, too.
+            let why = started.ends_with_init().map(|why| format!("a restart will be refused: {why}"));
+            started.warnings.extend(why);
             return Ok((started, Inherited::default()));
         };
         #[cfg(goagain_faults)]

@@ -15,7 +15,7 @@ mod sockets;
 use crate::sockets::Socket;
 use anyhow::Context as _;
 use goagain::{Builder, Cut, Double, Finish, Goagain, Handle, Next, Single, Strategy, View};
-use goagain_tests::config::{ServerConfig, StrategyKind};
+use goagain_tests::config::{self, ServerConfig, StrategyKind};
 use goagain_tests::events::{Emitter, Event};
 use goagain_tests::long_lived::{self, STREAM, STUBBORN};
 use goagain_tests::reports;
@@ -79,13 +79,20 @@ fn run() -> anyhow::Result<()> {
     if config.behaviour == "helper" {
         run_helper()?;
     }
+    if config.behaviour == "environment" {
+        emit("environment", std::env::vars().filter(|(name, _)| name != config::VARIABLE).collect());
+    }
     if config.behaviour == "keeps" {
         let found = kept::carry_over(&mut again)?;
         emit("kept", found);
     }
     let mut listeners = Vec::new();
-    for (name, address) in &config.listen {
-        match sockets::open(&mut again, name, address) {
+    let extra = (0..config.extra).map(|number| {
+        let address = format!("unix:@{}.{number}", config.events.display());
+        (format!("extra {number}"), address)
+    });
+    for (name, address) in config.listen.iter().cloned().chain(extra) {
+        match sockets::open(&mut again, &name, &address) {
             Ok(sockets) => listeners.extend(sockets),
             Err(error) => {
                 again.fail(error.to_string());
@@ -177,6 +184,9 @@ fn configure(
     let (on_usr1, handle) = (callback(for_usr1, "USR1"), Arc::clone(handle));
     let (held, for_held) = (emitter.try_clone()?, Arc::clone(generation));
     let mut builder = builder;
+    if !config.directory.as_os_str().is_empty() {
+        builder = builder.working_directory(&config.directory);
+    }
     if config.most_draining > 0 {
         builder = builder.most_draining(config.most_draining);
     }

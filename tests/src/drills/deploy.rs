@@ -2,12 +2,17 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, ensure};
 
 use super::{Context, Drill, restarts_well, serves_as_before};
+use crate::client::Connection;
+use crate::config::StrategyKind;
+use crate::events::Event;
 use crate::image::Image;
-use crate::service::Service;
+use crate::service::{DEADLINE, Service};
 
 pub(super) fn all() -> Vec<Drill> {
     vec![
@@ -26,6 +31,16 @@ pub(super) fn all() -> Vec<Drill> {
             "not_executable_image",
             "an image without permission, and one that is no program: the old one serves, a retry works (seed 5)",
             not_executable,
+        ),
+        Drill::both(
+            "deploy_release_directory",
+            "started in a link to the release's folder: the next release is run there, the old folder is gone",
+            release_directory,
+        ),
+        Drill::both(
+            "working_directory_gone",
+            "a working directory that is gone is reported, and one that was chosen is waited for",
+            working_directory_gone,
         ),
     ]
 }
@@ -90,4 +105,107 @@ fn spawn_fails(service: &mut Service) -> anyhow::Result<()> {
         serves_as_before(service, owner)?;
     }
     Ok(())
+}
+
+/// Releases in folders of their own, and `current`, which leads to the last.
+struct Releases(PathBuf);
+
+impl Releases {
+    /// A new one with the service's image, in place of the one before, which is removed.
+    fn release(&self, number: u32) -> anyhow::Result<PathBuf> {
+        let (release, link) = (self.0.join(format!("release {number}")), self.0.join("next"));
+        fs::create_dir(&release)?;
+        fs::hard_link(self.0.join("server"), release.join("server"))?;
+        symlink(&release, &link)?;
+        fs::rename(link, self.0.join("current"))?;
+        if number > 1 {
+            fs::remove_dir_all(self.0.join(format!("release {}", number - 1)))?;
+        }
+        Ok(release)
+    }
+}
+
+/// A script that makes the first release and starts it in a shell's way.
+const IN_CURRENT: &str = r#"mkdir "release 1" && ln server "release 1/server" && ln -s "release 1" current &&
+    cd current && exec ./server"#;
+/// The same without the variable by which a shell says what it meant.
+const WITHOUT_PWD: &str = r#"mkdir "release 1" && ln server "release 1/server" && ln -s "release 1" current &&
+    cd current && unset PWD && exec "$0""#;
+
+fn runs_in(service: &Service, folder: &Path) -> anyhow::Result<()> {
+    let found = fs::read_link(format!("/proc/{}/cwd", service.owner()?))?;
+    ensure!(found == folder, "working directory: expected {}, found {}", folder.display(), found.display());
+    Ok(())
+}
+
+fn release_directory(context: &Context) -> anyhow::Result<()> {
+    let mut options = context.options().config(|config| config.behaviour = "environment".into());
+    options.script = Some(IN_CURRENT);
+    let mut service = context.start_options(options)?;
+    let releases = Releases(service.folder().path().to_owned());
+    for number in 2..=4 {
+        let release = releases.release(number)?;
+        restarts_well(&mut service).with_context(|| format!("release {number}"))?;
+        runs_in(&service, &release)?;
+        let image = fs::read_link(format!("/proc/{}/exe", service.owner()?))?;
+        ensure!(image == release.join("server"), "image: found {}", image.display());
+        let owner = service.owner()?;
+        let pwd = service.await_event(|event| event.name == "environment" && event.pid == owner, DEADLINE)?;
+        let expected = releases.0.join("current");
+        ensure!(pwd.detail["PWD"].as_str() == expected.to_str(), "PWD: found {}", pwd.detail["PWD"]);
+    }
+    service.end()
+}
+
+fn working_directory_gone(context: &Context) -> anyhow::Result<()> {
+    let mut options = context.options();
+    options.script = Some(WITHOUT_PWD);
+    let mut service = context.start_options(options)?;
+    let releases = Releases(service.folder().path().to_owned());
+    releases.release(2)?;
+    restarts_well(&mut service)?;
+    let told =
+        |event: &Event| event.name == "warning" && event.reason().contains("release 1 cannot be entered");
+    service.await_event(told, DEADLINE)?;
+    service.end()?;
+
+    let folder = tempfile::tempdir()?;
+    let chosen = folder.path().canonicalize()?.join("current");
+    let mut service = context.start_with(|config| config.directory = chosen.clone())?;
+    spawn_fails(&mut service)?;
+    let failed = service.await_name("failed")?;
+    ensure!(failed.reason().contains(&chosen.display().to_string()), "reason: found `{}`", failed.reason());
+    fs::create_dir(&chosen)?;
+    restarts_well(&mut service)?;
+    runs_in(&service, &chosen)?;
+    if context.strategy == StrategyKind::Double {
+        // It is there for the child, and gone when the process itself follows.
+        exec_fails(&mut service, &chosen)?;
+    }
+    service.end()
+}
+
+/// The old image stays where it was, and serves on.
+fn exec_fails(service: &mut Service, chosen: &Path) -> anyhow::Result<()> {
+    let owner = service.owner()?;
+    let before = fs::read_link(format!("/proc/{owner}/cwd"))?;
+    // The drain waits for it, and the exec for the drain.
+    let mut slow = Connection::open(&service.address("http")?.parse()?)?;
+    slow.send("/slow?ms=1000", true)?;
+    service.restart()?;
+    service.await_event(|event| event.name == "owner" && event.pid != owner, DEADLINE)?;
+    let aside = chosen.with_extension("aside");
+    fs::rename(chosen, &aside)?;
+    let failed = service.await_name("failed")?;
+    ensure!(
+        failed.reason().contains("cannot start an image in the working directory"),
+        "{}",
+        failed.reason()
+    );
+    fs::rename(&aside, chosen)?;
+    service.await_event(|event| event.name == "owner" && event.pid == owner, DEADLINE)?;
+    let after = fs::read_link(format!("/proc/{owner}/cwd"))?;
+    ensure!(after == before, "working directory: expected {}, found {}", before.display(), after.display());
+    slow.answer()?;
+    restarts_well(service)
 }

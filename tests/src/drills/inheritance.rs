@@ -29,6 +29,11 @@ pub(super) fn all() -> Vec<Drill> {
             strategies: &[StrategyKind::Single],
             run: stale,
         },
+        Drill::both(
+            "supervisor_variables",
+            "variables of a supervisor's that name the old pid, or descriptors of the old process: left out",
+            supervisor_variables,
+        ),
     ]
 }
 
@@ -104,4 +109,47 @@ fn stale(context: &Context) -> anyhow::Result<()> {
     victim.kill()?;
     victim.wait()?;
     result
+}
+
+/// As systemd starts a server by a socket, with a watchdog. The pids are those of the server, which replaces the shell.
+const BY_SYSTEMD: &str = r#"
+    export LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=http WATCHDOG_PID=$$ WATCHDOG_USEC=30000000 SYSTEMD_EXEC_PID=$$
+    export NOTIFY_SOCKET=/run/none INVOCATION_ID=0c2d JOURNAL_STREAM=8:4711
+    exec "$0""#;
+/// Of these: what an image in another process is not to see; and, of those, what it may see in the same process.
+const OF_THE_OLD: [&str; 5] =
+    ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "WATCHDOG_PID", "SYSTEMD_EXEC_PID"];
+const OF_THE_SAME_PID: [&str; 2] = ["WATCHDOG_PID", "SYSTEMD_EXEC_PID"];
+/// What any image is to see.
+const OF_THE_SERVICE: [&str; 4] = ["NOTIFY_SOCKET", "INVOCATION_ID", "JOURNAL_STREAM", "WATCHDOG_USEC"];
+
+fn supervisor_variables(context: &Context) -> anyhow::Result<()> {
+    let mut options = context.options().config(|config| config.behaviour = "environment".into());
+    options.script = Some(BY_SYSTEMD);
+    let mut service = context.start_options(options)?;
+    let first = service.await_name("environment")?;
+    for name in OF_THE_OLD {
+        ensure!(first.detail[name].is_string(), "{name}: expected it in the first image");
+    }
+    for _ in 0..2 {
+        service.restart_and_settle()?;
+        let images = service.marked().into_iter().filter(|event| event.name == "environment");
+        let images: Vec<Event> = images.collect();
+        // Under Double the child that serves in between, then the process that comes back.
+        let count = if context.strategy == StrategyKind::Double { 2 } else { 1 };
+        ensure!(images.len() == count, "images: expected {count}, found {}", images.len());
+        for image in images {
+            let is_same_pid = image.pid == service.main_pid();
+            for name in OF_THE_OLD {
+                let expected = is_same_pid && OF_THE_SAME_PID.contains(&name);
+                let found = &image.detail[name];
+                ensure!(found.is_string() == expected, "{name} in {}: found {found}", image.pid);
+            }
+            for name in OF_THE_SERVICE {
+                let (expected, found) = (&first.detail[name], &image.detail[name]);
+                ensure!(found == expected, "{name}: expected {expected}, found {found}");
+            }
+        }
+    }
+    service.end()
 }

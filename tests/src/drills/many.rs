@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
+use nix::sys::resource::{Resource, getrlimit};
 
 use super::{Context, Drill};
 use crate::service::Service;
@@ -10,11 +11,18 @@ use crate::soak::raise_descriptor_limit;
 use crate::summary::{Spread, commit_ns};
 
 pub(super) fn all() -> Vec<Drill> {
-    vec![Drill::both(
-        "thousand_listeners",
-        "1,000 listeners carried over: what each adds to signal to commit",
-        drill,
-    )]
+    vec![
+        Drill::both(
+            "thousand_listeners",
+            "1,000 listeners carried over: what each adds to signal to commit",
+            drill,
+        ),
+        Drill::both(
+            "more_than_a_variable",
+            "10,000 listeners, whose list is too long for a variable: carried over three times",
+            more_than_a_variable,
+        ),
+    ]
 }
 
 const MORE: usize = 1_000;
@@ -46,6 +54,31 @@ fn drill(context: &Context) -> anyhow::Result<()> {
     context.note(format!("signal → commit: 1 listener {one:.2?}, {} {all:.2?}: {each:.2?} each", MORE + 1));
     few.end()?;
     many.end()
+}
+
+fn more_than_a_variable(context: &Context) -> anyhow::Result<()> {
+    raise_descriptor_limit()?;
+    // Each is two descriptors for a moment, when the state of a socket is made.
+    let (_, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    let extra = usize::try_from(most).unwrap_or(usize::MAX).saturating_sub(500).min(10_000);
+    let mut service = context.start_with(|config| config.extra = extra)?;
+    service.quiesce()?;
+    let before = service.descriptors(service.owner()?)?.len();
+    ensure!(before > extra, "descriptors: expected more than {extra}, found {before}");
+    let mut times = Vec::new();
+    for _ in 0..3 {
+        times.push(commit(&mut service)?);
+    }
+    service.quiesce()?;
+    let after = service.descriptors(service.owner()?)?.len();
+    ensure!(after == before, "descriptors: expected {before}, found {after}");
+    let median = Spread::of(times).context("commits")?.median_ns;
+    context.note(format!(
+        "signal → commit with {} listeners: {:.2?}",
+        extra + 1,
+        Duration::from_nanos(median)
+    ));
+    service.end()
 }
 
 fn commit(service: &mut Service) -> anyhow::Result<u64> {

@@ -6,6 +6,7 @@ mod bad_image;
 mod callbacks;
 mod changes;
 mod connections;
+mod container;
 mod custom;
 mod deploy;
 mod draining;
@@ -17,11 +18,13 @@ pub(crate) mod moves;
 mod requests;
 mod restart;
 mod seed;
+mod shell;
 mod signals;
 mod sockets;
 mod standby;
 mod state;
 mod stop;
+mod within;
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -66,6 +69,8 @@ pub fn all() -> Vec<Drill> {
     let groups = [
         restart::all(),
         deploy::all(),
+        container::all(),
+        shell::all(),
         bad_image::all(),
         requests::all(),
         stop::all(),

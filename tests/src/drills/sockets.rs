@@ -1,13 +1,16 @@
 //! Every kind of socket carried over, under a client that counts what is not answered.
 
-use std::net::TcpListener;
+use std::net::{TcpListener, UdpSocket};
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 
-use super::{Context, Drill, restarts_well};
+use super::{Context, Drill, nothing_lost, restarts_well};
+use crate::config::StrategyKind;
 use crate::paced::Paced;
-use crate::service::Service;
+use crate::service::{Service, ServiceOptions};
 
 pub(super) fn all() -> Vec<Drill> {
     vec![
@@ -49,6 +52,17 @@ pub(super) fn all() -> Vec<Drill> {
             "a file, a memfd, a pipe and a connection are carried over, with what is in them",
             any_descriptor,
         ),
+        Drill::both(
+            "socket_adopted",
+            "a listener that a parent bound and passed as descriptor 3: 5 restarts, nothing lost",
+            adopted,
+        ),
+        Drill {
+            name: "socket_not_adopted",
+            about: "a descriptor 3 that is no listener: the server says so and does not start",
+            strategies: &[StrategyKind::Single],
+            run: not_adopted,
+        },
     ]
 }
 
@@ -130,4 +144,41 @@ fn any_descriptor(context: &Context) -> anyhow::Result<()> {
         }
     }
     service.end()
+}
+
+/// A server that is started with a socket for descriptor 3, and adopts it as `http`.
+fn with_descriptor_3(context: &Context, socket: impl Into<OwnedFd>) -> ServiceOptions {
+    let mut options =
+        context.options().config(|config| config.listen = vec![("http".into(), "adopt:3".into())]);
+    options.script = Some(r#"exec "$0" 3<&0 0</dev/null"#);
+    options.stdin = Some(Arc::new(socket.into()));
+    options
+}
+
+fn adopted(context: &Context) -> anyhow::Result<()> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let bound = format!("tcp:{}", listener.local_addr()?);
+    let mut service = context.start_options(with_descriptor_3(context, listener))?;
+    let load = context.load(&service)?;
+    for number in 1..=5 {
+        restarts_well(&mut service).with_context(|| format!("restart {number}"))?;
+        let found = service.address("http")?;
+        ensure!(found == bound, "address: expected {bound}, found {found}");
+    }
+    let records = nothing_lost(load)?;
+    context.note(format!("{} requests, none lost", records.len()));
+    service.end()
+}
+
+fn not_adopted(context: &Context) -> anyhow::Result<()> {
+    let socket = UdpSocket::bind("127.0.0.1:0")?;
+    let expected = format!(
+        "cannot adopt descriptor 3 for `http`: expected a listener (TCP, Unix, Unix of packets), found udp:{}",
+        socket.local_addr()?
+    );
+    let service = Service::spawn(&context.binaries, with_descriptor_3(context, socket))?;
+    service.await_gone(service.main_pid())?;
+    let stderr = service.stderr();
+    ensure!(stderr.contains(&expected), "stderr: expected `{expected}`, found `{stderr}`");
+    service.ended()
 }

@@ -23,13 +23,14 @@ pub(super) fn spawn(
 ) -> anyhow::Result<Arc<Process>> {
     let image = folder.image();
     let config = ServerConfig { events: inbox.path().to_owned(), ..options.config.clone() };
-    let mut command = if options.without_stdin {
+    let mut command = match options.script.or(options.without_stdin.then_some(r#"exec "$0" <&-"#)) {
         // The shell is replaced by the server, so the pid is the same.
-        let mut shell = Command::new("/bin/sh");
-        shell.args(["-c", r#"exec "$0" <&-"#]).arg(&image);
-        shell
-    } else {
-        Command::new(&image)
+        Some(script) => {
+            let mut shell = Command::new("/bin/sh");
+            shell.args(["-c", script]).arg(&image);
+            shell
+        }
+        None => Command::new(&image),
     };
     for (name, _) in env::vars_os() {
         // A harness that is itself run by a goagain, or asked for the floor, must not pass that on.
@@ -38,7 +39,8 @@ pub(super) fn spawn(
         }
     }
     command.env(VARIABLE, config.to_json()).envs(options.variables.clone()).current_dir(folder.path());
-    command.stdin(Stdio::null()).stdout(Stdio::null());
+    let stdin = options.stdin.as_ref().map(|fd| fd.try_clone()).transpose()?;
+    command.stdin(stdin.map_or_else(Stdio::null, Stdio::from)).stdout(Stdio::null());
     command.stderr(File::create(folder.path().join(ending::STDERR)).context("a file for standard error")?);
     if options.own_group {
         command.process_group(0);

@@ -1,6 +1,6 @@
 //! The sockets of a drill server, by the text of its configuration: `127.0.0.1:0`, `unix:/path` and `unix:@name` as the
 //! facade reads them; `dual:`, `v6only:`, `unixpacket:`, `udp:`, `unixgram:` and `group:N:` before an address for the other
-//! kinds; and `rebind:` before all that.
+//! kinds; `adopt:N` for the descriptor N that it was started with; and `rebind:` before all that.
 
 use crate::serve;
 use goagain::{Datagrams, Goagain, ListenError, Listener};
@@ -28,6 +28,7 @@ pub(crate) fn open(again: &mut Goagain, name: &str, text: &str) -> Result<Vec<So
         "unixpacket" => bind.unix_seqpacket(address).map(listener),
         "udp" => bind.udp(address).map(datagrams),
         "unixgram" => bind.unix_datagram(address).map(datagrams),
+        "adopt" => bind.adopt(address.parse::<i32>().unwrap_or(-1)).map(listener),
         "group" => {
             let (members, address) = address.split_once(':').unwrap_or(("", address));
             let members = members.parse().unwrap_or_default();
