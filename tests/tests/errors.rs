@@ -1,6 +1,8 @@
 //! What an error of ours says: its text has the causes in it, and its source does not say them once more, so that both
 //! `{error}` and a report of the whole chain, as anyhow's `{:#}`, say everything once.
 
+#![allow(clippy::unwrap_used, reason = "what makes the errors panics as the tests do")]
+
 use goagain::{
     Address, HandoffError, InheritError, LaunchError, ListenError, MoveError, Pid, ReadyError, SeedSignal,
     StartError, Stop, TakeError,

@@ -68,9 +68,10 @@ fn an_address_that_cannot_be_bound_is_named_with_the_systems_reason() {
     let other = TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = other.local_addr().unwrap();
     let error = server().listen("http", &taken.to_string()).unwrap_err();
-    let source = error.source().unwrap().downcast_ref::<std::io::Error>().unwrap();
+    let ListenError::Bind { source, .. } = &error else { panic!("{error:?}") };
     assert_eq!(source.kind(), ErrorKind::AddrInUse);
     assert_eq!(error.to_string(), format!("cannot listen for `http` on tcp:{taken}: {source}"));
+    assert!(error.source().is_none(), "it is said already");
 
     // Reserved for documentation: no machine has it (RFC 5737).
     assert!(refused("192.0.2.1:0").starts_with("cannot listen for `http` on tcp:192.0.2.1:0: "));
