@@ -37,6 +37,8 @@ pub(super) fn spawn(
             command.env_remove(name);
         }
     }
+    // A panic that resolves its backtrace takes hundreds of milliseconds to be a death.
+    command.env("RUST_BACKTRACE", "0");
     command.env(VARIABLE, config.to_json()).envs(options.variables.clone()).current_dir(folder.path());
     command.stdin(Stdio::null()).stdout(Stdio::null());
     command.stderr(File::create(folder.path().join(ending::STDERR)).context("a file for standard error")?);
