@@ -96,6 +96,14 @@ impl Connection {
         self.stream.write_all(http::request(path, close).as_bytes()).with_context(|| format!("GET {path}"))
     }
 
+    /// Sends bytes, which may be a part of a request.
+    ///
+    /// # Errors
+    /// - the connection is gone.
+    pub fn write(&mut self, bytes: &[u8]) -> anyhow::Result<()> {
+        self.stream.write_all(bytes).context("write")
+    }
+
     /// Reads the answer to the last request, under a deadline of 20 seconds.
     ///
     /// # Errors

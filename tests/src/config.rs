@@ -1,8 +1,10 @@
 //! What a drill server is told: one variable of JSON, and a sidecar file beside the image that overrides it.
 //!
 //! The variable is inherited from generation to generation. The sidecar belongs to the image, so a deploy can
-//! change what the next generation does without touching the running one.
+//! change what the next generation does without touching the running one. Either can say what one generation does: then
+//! nothing has to be deployed in time.
 
+use std::collections::BTreeMap;
 use std::env;
 use std::ffi::OsString;
 use std::fs;
@@ -12,7 +14,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// The variable that holds a [`ServerConfig`] as JSON.
 pub const VARIABLE: &str = "DRILL_SERVER";
@@ -100,6 +102,8 @@ pub struct ServerConfig {
     pub behaviour: String,
     /// The fault to arm in the library, as `point: fault`; empty for none.
     pub fault: String,
+    /// The fields that are others in one generation.
+    pub generations: BTreeMap<u64, Map<String, Value>>,
 }
 
 impl Default for ServerConfig {
@@ -112,7 +116,7 @@ impl Default for ServerConfig {
             events: PathBuf::new(),
             ready_ms: 10_000,
             drain_ms: 30_000,
-            idle_ms: 500,
+            idle_ms: 2_000,
             long_lived_ms: 0,
             spread_ms: 0,
             cut: String::new(),
@@ -129,11 +133,17 @@ impl Default for ServerConfig {
             moves: false,
             behaviour: String::new(),
             fault: String::new(),
+            generations: BTreeMap::new(),
         }
     }
 }
 
 impl ServerConfig {
+    /// Lets the field `name` be another in images of this generation.
+    pub fn in_generation(&mut self, generation: u64, name: &str, value: impl Into<Value>) {
+        self.generations.entry(generation).or_default().insert(name.to_owned(), value.into());
+    }
+
     /// Reads [`VARIABLE`] from the environment and the sidecar `<image path>.json`, if there is one.
     ///
     /// The image path is `argv[0]`, as it was called (a symbolic link is not resolved); where that is a bare
@@ -150,14 +160,14 @@ impl ServerConfig {
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => return Err(error).with_context(|| format!("{}: cannot be read", path.display())),
         };
-        Self::parse(variable, sidecar.as_deref())
+        Self::parse(variable, sidecar.as_deref(), generation())
     }
 
-    /// Parses the variable and lets the fields of the sidecar override it. Pure.
+    /// Parses the variable and lets the fields of the sidecar override it, and those of `generation` both. Pure.
     ///
     /// # Errors
     /// - either is not a JSON object with the fields of a [`ServerConfig`], or the variable is not UTF-8.
-    pub fn parse(variable: Option<OsString>, sidecar: Option<&str>) -> anyhow::Result<Self> {
+    pub fn parse(variable: Option<OsString>, sidecar: Option<&str>, generation: u64) -> anyhow::Result<Self> {
         let mut fields = match variable {
             None => Value::Object(serde_json::Map::new()),
             Some(text) => {
@@ -173,6 +183,10 @@ impl ServerConfig {
                 .with_context(|| format!("sidecar: expected a JSON object, found `{text}`"))?;
             let fields =
                 fields.as_object_mut().with_context(|| format!("{VARIABLE}: expected a JSON object"))?;
+            fields.extend(over);
+        }
+        let over = fields["generations"][generation.to_string()].as_object().cloned();
+        if let (Some(over), Some(fields)) = (over, fields.as_object_mut()) {
             fields.extend(over);
         }
         serde_json::from_value(fields).with_context(|| format!("{VARIABLE}: expected the fields of a server"))
@@ -234,6 +248,12 @@ impl ServerConfig {
     }
 }
 
+/// The generation that this image will have, as its predecessor says; without one, the first.
+fn generation() -> u64 {
+    let channel = env::var("GOAGAIN_CHANNEL").unwrap_or_default();
+    channel.split(' ').find_map(|pair| pair.strip_prefix("generation=")?.parse().ok()).unwrap_or(1)
+}
+
 /// The path of the sidecar of this process's image.
 fn sidecar() -> anyhow::Result<PathBuf> {
     let called = env::args_os().next().map(PathBuf::from).filter(|path| path.components().count() > 1);
@@ -252,27 +272,38 @@ mod tests {
 
     #[test]
     fn absent_is_the_default() {
-        assert_eq!(ServerConfig::parse(None, None).unwrap(), ServerConfig::default());
+        assert_eq!(ServerConfig::parse(None, None, 1).unwrap(), ServerConfig::default());
     }
 
     #[test]
     fn json_and_back() {
         let config = ServerConfig { strategy: StrategyKind::Double, heap_mib: 7, ..ServerConfig::default() };
-        assert_eq!(ServerConfig::parse(Some(config.to_json().into()), None).unwrap(), config);
+        assert_eq!(ServerConfig::parse(Some(config.to_json().into()), None, 1).unwrap(), config);
     }
 
     #[test]
     fn a_sidecar_overrides_only_its_fields() {
         let text = r#"{"strategy":"standby","listen":[["http","unix:/x"]],"behaviour":"panic"}"#;
-        let config = ServerConfig::parse(Some(text.into()), Some(r#"{"behaviour":""}"#)).unwrap();
+        let config = ServerConfig::parse(Some(text.into()), Some(r#"{"behaviour":""}"#), 1).unwrap();
         assert_eq!(config.strategy, StrategyKind::Standby);
         assert_eq!(config.listen, [("http".to_owned(), "unix:/x".to_owned())]);
         assert_eq!(config.behaviour, "");
     }
 
     #[test]
+    fn one_generation_can_be_told_otherwise() {
+        let mut config = ServerConfig { ready_ms: 1, ..ServerConfig::default() };
+        config.in_generation(2, "ready_ms", 2);
+        let of = |generation, sidecar| {
+            ServerConfig::parse(Some(config.to_json().into()), sidecar, generation).unwrap().ready_ms
+        };
+        assert_eq!([of(1, None), of(2, None), of(3, None)], [1, 2, 1]);
+        assert_eq!(of(2, Some(r#"{"generations":{}}"#)), 1);
+    }
+
+    #[test]
     fn an_unknown_field_is_an_error() {
-        let error = ServerConfig::parse(None, Some(r#"{"behavior":"panic"}"#)).unwrap_err();
+        let error = ServerConfig::parse(None, Some(r#"{"behavior":"panic"}"#), 1).unwrap_err();
         assert!(format!("{error:#}").contains("unknown field `behavior`"), "{error:#}");
     }
 }

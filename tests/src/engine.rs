@@ -14,6 +14,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio::sync::mpsc::{self, UnboundedSender};
 
 use self::clock::Clock;
@@ -23,7 +24,7 @@ use crate::http;
 use crate::records::{Kind, Outcome, Record};
 
 /// How long after it was due a request may be answered, beside the time that it asks for itself.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What to offer.
 #[derive(Clone, Debug)]
@@ -57,6 +58,8 @@ enum Source {
 struct Shared {
     plan: Plan,
     records: UnboundedSender<Record>,
+    /// There is a record.
+    recorded: Notify,
 }
 
 impl Shared {
@@ -75,10 +78,11 @@ impl Shared {
             pid: identity.pid,
             generation: identity.generation,
         });
+        self.recorded.notify_one();
     }
 }
 
-/// Offers `plan` until `stop` or its end, calls `started` when the first request is due, and gives one record a
+/// Offers `plan` until `stop` or its end, calls `started` when the first request is answered or lost, and gives one record a
 /// request once all are answered or past their time. Runs in a current-thread runtime of tokio.
 ///
 /// # Errors
@@ -89,7 +93,7 @@ pub async fn run(
     stop: impl Future<Output = ()>,
 ) -> anyhow::Result<Vec<Record>> {
     let (sender, mut receiver) = mpsc::unbounded_channel();
-    let shared = Arc::new(Shared { plan, records: sender });
+    let shared = Arc::new(Shared { plan, records: sender, recorded: Notify::new() });
     offer(&shared, started, stop).await?;
     drop(shared);
     let mut records = Vec::new();
@@ -118,10 +122,10 @@ async fn offer(
             sender
         })
         .collect();
-    started();
+    let mut started = Some(started);
 
     tokio::pin!(stop);
-    while let Some(Reverse((due, source))) = queue.pop() {
+    while let Some(&Reverse((due, source))) = queue.peek() {
         if due >= end {
             tokio::select! { () = &mut stop => {} result = clock.until(end) => result? }
             break;
@@ -129,8 +133,13 @@ async fn offer(
         tokio::select! {
             biased;
             () = &mut stop => break,
+            () = shared.recorded.notified(), if started.is_some() => {
+                started.take().into_iter().for_each(|started| started());
+                continue;
+            }
             result = clock.until(due) => result?,
         }
+        queue.pop();
         match source {
             Source::New => drop(tokio::spawn(once(Arc::clone(shared), Kind::New, due))),
             Source::Slow => drop(tokio::spawn(once(Arc::clone(shared), Kind::Slow, due))),

@@ -24,6 +24,7 @@ pub mod service;
 
 pub mod client;
 pub mod engine;
+pub mod held;
 pub mod http;
 pub mod load;
 pub mod long_lived;

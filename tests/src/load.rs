@@ -46,7 +46,7 @@ pub struct Load {
 
 impl Load {
     /// Starts `binary` (drill-load) against `target` (`tcp:ADDR` or `unix:PATH`) and returns when the first request
-    /// is due.
+    /// is answered: so there is an answer, however soon it is told to end.
     ///
     /// # Errors
     /// - the binary cannot be started, or ends before its first request.

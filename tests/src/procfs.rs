@@ -58,12 +58,16 @@ fn list_descriptors(folder: &Path) -> io::Result<Vec<Descriptor>> {
 
 /// State and parent of a process; `None` if it is gone.
 pub fn stat(pid: i32) -> Option<Stat> {
-    let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (state, parent) = state_and_parent(&PathBuf::from(format!("/proc/{pid}/stat")))?;
+    Some(Stat { pid, state, parent })
+}
+
+fn state_and_parent(stat: &Path) -> Option<(char, i32)> {
+    let text = fs::read_to_string(stat).ok()?;
     // The name is in parentheses and may hold anything.
     let (_, rest) = text.rsplit_once(')')?;
     let mut words = rest.split_whitespace();
-    let state = words.next()?.chars().next()?;
-    Some(Stat { pid, state, parent: words.next()?.parse().ok()? })
+    Some((words.next()?.chars().next()?, words.next()?.parse().ok()?))
 }
 
 /// Waits until a process has begun to die, or is gone: its memory is no longer its own (the first field of `statm` is 0). The
@@ -78,6 +82,27 @@ pub fn await_unmapped(pid: i32, time: Duration) -> io::Result<()> {
     while is_mapped() {
         if Instant::now() > end {
             return Err(io::Error::new(io::ErrorKind::TimedOut, format!("{pid}: expected it to die")));
+        }
+        std::thread::yield_now();
+    }
+    Ok(())
+}
+
+/// Waits until every thread of a process is stopped (`T` in `/proc/pid/task/*/stat`), or it is gone. The kernel tells nobody
+/// but its parent, so it is looked for.
+///
+/// # Errors
+/// - it still runs when `time` is over.
+pub fn await_stopped(pid: i32, time: Duration) -> io::Result<()> {
+    let end = Instant::now() + time;
+    let runs = || {
+        let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+        let mut states = tasks.filter_map(|task| state_and_parent(&task.path().join("stat")));
+        states.any(|(state, _)| !['T', 'Z', 'X'].contains(&state))
+    };
+    while runs() {
+        if Instant::now() > end {
+            return Err(io::Error::new(io::ErrorKind::TimedOut, format!("{pid}: expected it to stop")));
         }
         std::thread::yield_now();
     }

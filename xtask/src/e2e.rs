@@ -10,6 +10,7 @@ use goagain_tests::faults::share::Share;
 use serde::Serialize;
 use xshell::Shell;
 
+use crate::busy::Busy;
 use crate::output::say;
 use crate::run::Figures;
 use crate::{drills, faults, programs, report, run, soak};
@@ -58,6 +59,18 @@ pub(crate) struct Options {
     /// nothing else; with --seconds, each strategy ends after that time.
     #[arg(long, conflicts_with_all = ["drill", "no_drills"])]
     soak: bool,
+    /// Keeps every core busy with a thread that only runs, for as long as the drills or the faults do.
+    #[arg(long, conflicts_with = "soak")]
+    busy: bool,
+    /// Runs the drills or the faults so many times.
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 1,
+        conflicts_with = "soak",
+        value_parser = clap::value_parser!(u32).range(1..)
+    )]
+    repeat: u32,
     #[command(flatten)]
     faults: faults::Options,
 }
@@ -75,6 +88,8 @@ impl Options {
             drill: Vec::new(),
             no_drills: true,
             soak: false,
+            busy: false,
+            repeat: 1,
             faults: faults::Options::default(),
         }
     }
@@ -130,7 +145,13 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
     }
     let shell = Shell::new()?;
     if options.faults.is_wanted() {
-        return faults::run(&shell, &options.faults, &options.strategy.kinds(), options.json.as_deref());
+        let plan = faults::Plan {
+            strategies: options.strategy.kinds(),
+            busy: options.busy,
+            times: options.repeat,
+            json: options.json.as_deref(),
+        };
+        return faults::run(&shell, &options.faults, &plan);
     }
     say("building the drill servers");
     let binaries = programs::build(&shell)?;
@@ -160,7 +181,10 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
         good &= results.runs.iter().all(Figures::is_good);
     }
     if !options.no_drills {
-        results.drills = drills::run(&binaries, &options.strategy.kinds(), &options.drill);
+        let _busy = options.busy.then(Busy::start);
+        for _ in 0..options.repeat {
+            results.drills.extend(drills::run(&binaries, &options.strategy.kinds(), &options.drill));
+        }
         good &= results.drills.iter().all(|outcome| outcome.failure.is_none());
     }
     if let Some(path) = &options.json {

@@ -17,6 +17,7 @@ use goagain_tests::service::Binaries;
 use serde::Serialize;
 use xshell::Shell;
 
+use crate::busy::Busy;
 use crate::output::{Progress, say, time};
 use crate::programs;
 
@@ -68,27 +69,63 @@ struct Results {
     gaps: Vec<Gap>,
 }
 
+/// How to run it.
+#[derive(Debug)]
+pub(crate) struct Plan<'a> {
+    pub(crate) strategies: Vec<StrategyKind>,
+    /// Beside a thread a core that only runs.
+    pub(crate) busy: bool,
+    /// How many times.
+    pub(crate) times: u32,
+    /// Where the results go.
+    pub(crate) json: Option<&'a Path>,
+}
+
 /// Runs the cells; `false` if one has failed.
 ///
 /// # Errors
 /// - the programs cannot be built, or the file cannot be written.
-pub(crate) fn run(
-    shell: &Shell,
-    options: &Options,
-    strategies: &[StrategyKind],
-    json: Option<&Path>,
-) -> anyhow::Result<bool> {
+pub(crate) fn run(shell: &Shell, options: &Options, plan: &Plan<'_>) -> anyhow::Result<bool> {
     say("building the drill servers with fault points");
     let binaries = programs::build_with_faults(shell)?;
     let today = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs() / SECONDS_A_DAY;
     let (share, seed) = (options.share.unwrap_or(Share::WHOLE), options.seed.unwrap_or(today));
-    let (all, cells) = chosen(options, strategies, share, seed);
-    say(format!("faults: {} of {all} cells, share {share}, seed {seed}", cells.len()));
+    let (all, cells) = chosen(options, &plan.strategies, share, seed);
+    let _busy = plan.busy.then(Busy::start);
+    let at_once = options.at_once.map_or(AT_ONCE, usize::from);
+    let mut outcomes = Vec::new();
+    for time in 1..=plan.times {
+        say(format!(
+            "faults: {} of {all} cells, share {share}, seed {seed}, run {time} of {}",
+            cells.len(),
+            plan.times
+        ));
+        outcomes.extend(run_once(&binaries, &cells, at_once));
+    }
+    let failed = outcomes.iter().filter(|outcome| outcome.failure.is_some()).count();
+    if plan.times > 1 {
+        let passed = outcomes.len() - failed;
+        say(format!("faults: {passed} cells passed, {failed} failed in {} runs", plan.times));
+    }
+    let mut good = failed == 0;
 
+    let mut gaps = Vec::new();
+    if options.cell.is_empty() {
+        good &= measure(&binaries, &plan.strategies, &mut gaps);
+    }
+    if let Some(path) = plan.json {
+        let results = Results { seed, share: share.to_string(), cells: outcomes, gaps };
+        fs::write(path, serde_json::to_string_pretty(&results)? + "\n")
+            .with_context(|| format!("{}: results", path.display()))?;
+    }
+    Ok(good)
+}
+
+/// Runs each cell once, and shows what came of it.
+fn run_once(binaries: &Binaries, cells: &[Cell], at_once: usize) -> Vec<Outcome> {
     let begin = Instant::now();
     let progress = Progress::every("faults", cells.len() as u64, 100);
-    let at_once = options.at_once.map_or(AT_ONCE, usize::from);
-    let outcomes = matrix::run(&binaries, &cells, at_once, |outcome| {
+    let outcomes = matrix::run(binaries, cells, at_once, |outcome| {
         progress.doing(&outcome.name);
         if outcome.failure.is_some() {
             progress.note(&format!("faults: FAILED {}", outcome.name));
@@ -96,7 +133,7 @@ pub(crate) fn run(
         progress.step();
     });
     drop(progress);
-    say(table::table(&cells, &outcomes));
+    say(table::table(cells, &outcomes));
     let failed: Vec<&Outcome> = outcomes.iter().filter(|outcome| outcome.failure.is_some()).collect();
     for outcome in &failed {
         let failure = outcome.failure.as_deref().unwrap_or_default();
@@ -109,18 +146,7 @@ pub(crate) fn run(
         failed.len(),
         begin.elapsed().as_secs_f64()
     ));
-    let mut good = failed.is_empty();
-
-    let mut gaps = Vec::new();
-    if options.cell.is_empty() {
-        good &= measure(&binaries, strategies, &mut gaps);
-    }
-    if let Some(path) = json {
-        let results = Results { seed, share: share.to_string(), cells: outcomes, gaps };
-        fs::write(path, serde_json::to_string_pretty(&results)? + "\n")
-            .with_context(|| format!("{}: results", path.display()))?;
-    }
-    Ok(good)
+    outcomes
 }
 
 /// The number of all cells that were asked for, and this share of them.

@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+mod busy;
 mod ci;
 mod drills;
 mod e2e;

@@ -26,7 +26,7 @@ const QUIET: Duration = Duration::from_secs(3);
 /// Between a settled restart and the next one.
 const GAP: Duration = Duration::from_millis(500);
 /// Longer than [`INTERVAL_MS`], so that a kept connection in use is told to close by an answer, never cut.
-const IDLE_MS: u64 = 2 * INTERVAL_MS;
+const IDLE_MS: u64 = 5 * INTERVAL_MS;
 const PROBATION_MS: u64 = 200;
 /// How often signal → commit is measured with and without a heap.
 const HEAPS: usize = 9;

@@ -3,9 +3,10 @@
 use anyhow::{Context as _, ensure};
 use nix::sys::signal::Signal;
 
-use super::{Context, Drill, restarts_well, serves_as_before, successor_is_gone};
+use super::{Context, Drill, SHORT, restarts_well, serves_as_before, successor_is_gone};
 use crate::config::StrategyKind;
 use crate::events::Event;
+use crate::held::Held;
 use crate::service::{DEADLINE, Service};
 
 /// Longer than a drill waits for anything, in milliseconds.
@@ -80,8 +81,7 @@ fn fails(context: &Context) -> anyhow::Result<()> {
 }
 
 fn hangs(context: &Context) -> anyhow::Result<()> {
-    // Long enough for a good image on a busy machine.
-    bad_before_ready(context.start_with(|config| config.ready_ms = 2_000)?, "hang").map(drop)
+    bad_before_ready(context.start_with(|config| config.ready_ms = SHORT)?, "hang").map(drop)
 }
 
 fn hangs_and_is_replaced(context: &Context) -> anyhow::Result<()> {
@@ -193,11 +193,12 @@ fn killed_in_probation(context: &Context) -> anyhow::Result<()> {
 }
 
 fn aborts_after_commit(context: &Context) -> anyhow::Result<()> {
-    bad_after_commit(context.start_with(|config| config.probation_ms = 1_000)?, "die_after_ready")
+    // It never serves, and probation alone releases nobody.
+    bad_after_commit(context.start()?, "die_after_ready")
 }
 
 fn hangs_after_commit(context: &Context) -> anyhow::Result<()> {
-    bad_after_commit(context.start_with(|config| config.serving_ms = 1_000)?, "hang_after_ready")
+    bad_after_commit(context.start_with(|config| config.serving_ms = SHORT)?, "hang_after_ready")
 }
 
 /// Restarts into `behaviour`, which is rolled back, and then into a good image, which works.
@@ -223,13 +224,15 @@ fn rolled_back(service: &Service, owner: i32) -> anyhow::Result<()> {
 }
 
 fn parent_exits(context: &Context) -> anyhow::Result<()> {
-    let mut service = context.start_with(|config| config.probation_ms = 2_000)?;
+    let mut service = context.start()?;
     let parent = service.owner()?;
+    // Until it is answered the parent does not exec itself.
+    let held = Held::by(&service, parent)?;
     let load = context.load(&service)?;
     service.restart()?;
     let child = service.await_event(|event| event.name == "owner" && event.pid != parent, DEADLINE)?.pid;
-    // Before probation is over, so before the parent execs itself.
     service.deploy(&service.image().behaviour("exit3"))?;
+    held.finish()?;
     service.await_gone(parent)?;
     let answered = service.get("/")?;
     ensure!(answered.pid == child, "owner: expected {child}, found {}", answered.pid);

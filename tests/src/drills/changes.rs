@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
 
-use super::{Context, Drill, nothing_lost, restarts_well, serves_as_before, successor_is_gone};
+use super::{Context, Drill, SHORT, nothing_lost, restarts_well, serves_as_before, successor_is_gone};
 use crate::client::Connection;
 use crate::http::Identity;
 use crate::paced::Paced;
@@ -245,7 +245,7 @@ fn group(context: &Context) -> anyhow::Result<()> {
     };
     let mut service = context.start_with(|config| {
         config.listen.push(("socket".into(), "group:2:127.0.0.1:0".into()));
-        (config.ready_ms, config.grace_ms) = (500, 500);
+        (config.ready_ms, config.grace_ms) = (SHORT, 500);
     })?;
     let owner = service.owner()?;
     ensure!(members(&service) == 2, "members: expected 2, found {}", members(&service));
@@ -281,7 +281,6 @@ fn rolled_back(context: &Context) -> anyhow::Result<()> {
     let mut service = context.start_with(|config| {
         config.listen.push(("gone".into(), "127.0.0.1:0".into()));
         config.listen.push(("socket".into(), unix.clone()));
-        config.probation_ms = 1_000;
     })?;
     let owner = service.owner()?;
     let rebind = format!("rebind:{elsewhere}");

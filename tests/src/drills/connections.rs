@@ -45,7 +45,7 @@ fn slow(context: &Context) -> anyhow::Result<()> {
     let mut connection = open(&service)?;
     connection.send("/", false)?;
     connection.answer()?;
-    connection.send("/slow?ms=2000", false)?;
+    connection.send("/slow?ms=5000", false)?;
     service.restart()?;
     service.await_event(|event| event.name == "owner" && event.generation > old, DEADLINE)?;
     answered_by(&mut connection, old)?;

@@ -9,6 +9,7 @@ use nix::sys::signal::Signal;
 use super::{Context, Drill, nothing_lost, restarts_well};
 use crate::client::{Connection, Target};
 use crate::config::{ServerConfig, StrategyKind};
+use crate::held::Held;
 use crate::long_lived::{GOODBYE, STREAM, STUBBORN};
 use crate::service::{DEADLINE, Service};
 
@@ -102,16 +103,17 @@ impl Stream {
 
 /// A connection that the server has accepted for sure, with a request in flight.
 fn in_flight(service: &Service, path: &str) -> anyhow::Result<Connection> {
-    let mut connection = idle(service)?;
+    let (mut connection, _) = idle(service)?;
     connection.send(path, false)?;
     Ok(connection)
 }
 
-fn idle(service: &Service) -> anyhow::Result<Connection> {
+/// A connection that the server has accepted for sure, and the process that has it.
+fn idle(service: &Service) -> anyhow::Result<(Connection, i32)> {
     let mut connection = Connection::open(&service.address("http")?.parse()?)?;
     connection.send("/", false)?;
-    connection.answer()?;
-    Ok(connection)
+    let pid = connection.answer()?.identity().context("identity")?.pid;
+    Ok((connection, pid))
 }
 
 fn in_order(context: &Context) -> anyhow::Result<()> {
@@ -121,15 +123,15 @@ fn in_order(context: &Context) -> anyhow::Result<()> {
     })?;
     let old = service.generation()?;
     let mut stream = Stream::open(&service, STREAM, "stream")?;
-    let (mut idle, mut slow) = (idle(&service)?, in_flight(&service, "/slow?ms=3000")?);
+    let (mut idle, mut slow) = (idle(&service)?.0, Held::by_owner(&service)?);
     service.restart()?;
     idle.closed().context("the idle connection")?;
-    ensure!(!slow.has_answer()?, "the slow request: expected it to take longer than the idle connection");
     stream.is_served("still").context("beside a request")?;
+    slow.end()?;
     stream.is_told()?;
     // It was written before the long-lived were told, so it is there.
-    ensure!(slow.has_answer()?, "the slow request: expected its answer before the long-lived are told");
-    let answered = slow.answer()?.identity().context("identity")?;
+    ensure!(slow.has_answer()?, "the request: expected its answer before the long-lived are told");
+    let answered = slow.answer()?.0.identity().context("identity")?;
     ensure!(answered.generation == old, "generation: expected {old}, found {}", answered.generation);
     service.await_settled(old)?;
     service.end()
@@ -220,7 +222,7 @@ fn spread(context: &Context) -> anyhow::Result<()> {
 }
 
 /// Restarts, with a long request in the generation that then drains. Under Double that is the child, which owns while a
-/// shorter request keeps its parent from exec.
+/// request keeps its parent from exec.
 fn restart_with_slow(service: &mut Service, ms: u64) -> anyhow::Result<(u64, Connection)> {
     let generation = service.generation()?;
     let slow = format!("/slow?ms={ms}");
@@ -231,12 +233,19 @@ fn restart_with_slow(service: &mut Service, ms: u64) -> anyhow::Result<(u64, Con
         return Ok((generation, connection));
     }
     let main = service.main_pid();
-    let mut short = in_flight(service, "/slow?ms=1500")?;
+    let held = Held::by(service, main)?;
     service.restart()?;
     let child = service.await_event(|event| event.name == "owner" && event.pid != main, DEADLINE)?;
     service.await_event(|event| event.name == "draining" && event.pid == main, DEADLINE)?;
-    let connection = in_flight(service, &slow)?;
-    short.answer()?;
+    // Its predecessor may accept for a moment longer.
+    let mut connection = loop {
+        let (connection, pid) = idle(service)?;
+        if pid == child.pid {
+            break connection;
+        }
+    };
+    connection.send(&slow, false)?;
+    held.finish()?;
     let back = |event: &crate::events::Event| {
         event.name == "owner" && event.pid == main && event.generation > child.generation
     };
@@ -245,12 +254,12 @@ fn restart_with_slow(service: &mut Service, ms: u64) -> anyhow::Result<(u64, Con
 }
 
 fn side_by_side(context: &Context) -> anyhow::Result<()> {
-    let mut service = context.start_with(|config| config.idle_ms = 200)?;
+    let mut service = context.start_with(|config| config.idle_ms = 1_000)?;
     let load = context.load(&service)?;
     let rounds = if context.strategy == StrategyKind::Double { 3 } else { 5 };
     let mut slow = Vec::new();
     for _ in 0..rounds {
-        slow.push(restart_with_slow(&mut service, 9_000)?);
+        slow.push(restart_with_slow(&mut service, 15_000)?);
     }
     let living = service.living();
     ensure!(living.len() == rounds + 1, "processes: expected {} at once, found {living:?}", rounds + 1);
@@ -296,7 +305,9 @@ fn lingers(context: &Context) -> anyhow::Result<()> {
 }
 
 fn capped(context: &Context) -> anyhow::Result<()> {
-    let mut service = context.start_with(|config| (config.idle_ms, config.most_draining) = (200, 2))?;
+    let mut service = context.start_with(|config| {
+        (config.idle_ms, config.drain_ms, config.most_draining) = (200, 600_000, 2);
+    })?;
     let mut held = Vec::new();
     for _ in 0..2 {
         held.push(restart_with_slow(&mut service, 60_000)?);

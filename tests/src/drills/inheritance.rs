@@ -72,9 +72,8 @@ fn inherited_nothing(context: &Context, service: &Service, times: usize) -> anyh
 fn successor(context: &Context) -> anyhow::Result<()> {
     let mut service = context.start()?;
     let kinds = |service: &Service| -> anyhow::Result<Vec<String>> {
-        service.quiesce()?;
-        let mut kinds: Vec<String> =
-            service.descriptors(service.owner()?)?.into_iter().map(|(_, kind)| kind).collect();
+        let all = service.descriptors_at_rest()?;
+        let mut kinds: Vec<String> = all.into_iter().map(|(_, kind)| kind).collect();
         kinds.sort_unstable();
         Ok(kinds)
     };

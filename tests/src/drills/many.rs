@@ -40,8 +40,7 @@ fn drill(context: &Context) -> anyhow::Result<()> {
         of_few.push(commit(&mut few)?);
         of_many.push(commit(&mut many)?);
     }
-    many.quiesce()?;
-    let held = |service: &Service| anyhow::Ok(service.descriptors(service.owner()?)?.len());
+    let held = |service: &Service| anyhow::Ok(service.descriptors_at_rest()?.len());
     let (held_few, held_many) = (held(&few)?, held(&many)?);
     ensure!(
         held_many == held_few + MORE,

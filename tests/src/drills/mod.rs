@@ -40,6 +40,9 @@ use crate::service::{Binaries, Service, ServiceOptions};
 /// The strategies that nearly every drill is run for.
 pub const BOTH: &[StrategyKind] = &[StrategyKind::Single, StrategyKind::Double];
 
+/// A deadline that has to pass, in milliseconds: longer than any step of an image that is well takes on a busy machine.
+pub const SHORT: u64 = 3_000;
+
 /// A drill.
 #[derive(Clone, Copy, Debug)]
 pub struct Drill {

@@ -198,12 +198,12 @@ pub(crate) fn after_an_answer(context: &Context, behaviour: &str) -> anyhow::Res
 fn older(context: &Context) -> anyhow::Result<()> {
     let mut service = context.start_with(|config| {
         config.moves = true;
-        config.idle_ms = 200;
+        config.idle_ms = 1_000;
     })?;
     let (first, old) = (service.owner()?, service.generation()?);
     let load = context.load(&service)?;
     let mut connection = Connection::open(&target(&service)?)?;
-    connection.send("/slow?ms=2000", false)?;
+    connection.send("/slow?ms=5000", false)?;
     // It has begun when the one after it is answered.
     service.get("/")?;
     for number in 1..=2 {
@@ -222,7 +222,11 @@ fn older(context: &Context) -> anyhow::Result<()> {
 }
 
 fn stay(context: &Context) -> anyhow::Result<()> {
-    let mut service = context.start_with(|config| config.moves = true)?;
+    let mut service = context.start_with(|config| {
+        config.moves = true;
+        // None is told to go before the successor is dead.
+        config.idle_ms = 60_000;
+    })?;
     let old = service.generation()?;
     let target = target(&service)?;
     let clients: Vec<Client> =
@@ -243,7 +247,7 @@ pub(crate) fn not_taken(context: &Context, behaviour: &str) -> anyhow::Result<()
     let mut service = context.start_with(|config| {
         config.moves = true;
         config.behaviour = behaviour.to_owned();
-        config.idle_ms = 200;
+        config.idle_ms = 1_000;
     })?;
     let load = context.load(&service)?;
     let mut kept = Kept { connection: Connection::open(&target(&service)?)?, answers: 0 };

@@ -5,6 +5,7 @@ use nix::sys::signal::Signal;
 
 use super::{Context, Drill, nothing_lost, restarts_well, serves_as_before};
 use crate::events::Event;
+use crate::held::Held;
 use crate::service::DEADLINE;
 
 pub(super) fn all() -> Vec<Drill> {
@@ -32,18 +33,22 @@ fn storm(context: &Context) -> anyhow::Result<()> {
     let mut service = context.start()?;
     let load = context.load(&service)?;
     let pid = service.owner()?;
-    let restart = service.restart()?;
-    let mut last = restart.signal_ns;
-    for _ in 1..50 {
-        // Under Single its process leaves sooner or later, and who sends on is told so.
-        last = crate::events::now();
-        if service.signal(pid, Signal::SIGUSR2).is_err() {
-            break;
-        }
+    // Under Single the process would leave in mid-storm, if that takes long, and with it what it has not read.
+    let held = Held::by(&service, pid)?;
+    service.restart()?;
+    for _ in 2..50 {
+        service.signal(pid, Signal::SIGUSR2)?;
     }
-    service
-        .await_event(|event| event.name == "started" && event.t > last, DEADLINE)
-        .context("one after the last")?;
+    let last = crate::events::now();
+    service.signal(pid, Signal::SIGUSR2)?;
+    held.finish()?;
+    // Once it has released, it says that the owner has to be asked.
+    let answers = |event: &Event| match event.name.as_str() {
+        "spawned" => event.t > last,
+        "refused" => event.t > last && event.pid == pid,
+        _ => false,
+    };
+    service.await_event(answers, DEADLINE).context("one after the last")?;
     service.await_rest()?;
     never_two_at_once(&service.marked())?;
     nothing_lost(load)?;
@@ -68,15 +73,17 @@ fn never_two_at_once(events: &[Event]) -> anyhow::Result<()> {
 }
 
 fn while_starting(context: &Context) -> anyhow::Result<()> {
-    let mut service = context.start_with(|config| config.ready_ms = 3_000)?;
+    let mut service = context.start_with(|config| config.ready_ms = 60_000)?;
     let owner = service.owner()?;
     service.deploy(&service.image().behaviour("hang"))?;
     service.restart()?;
-    service.await_event(|event| event.name == "started" && event.pid != owner, DEADLINE)?;
+    let hangs = service.await_event(|event| event.name == "started" && event.pid != owner, DEADLINE)?.pid;
     for _ in 0..3 {
         service.signal(owner, Signal::SIGUSR2)?;
     }
+    service.quiesce()?;
     service.deploy(&service.image())?;
+    service.signal(hangs, Signal::SIGTERM)?;
     service.await_name("failed")?;
     service.await_name("settled")?;
     service.await_rest()?;

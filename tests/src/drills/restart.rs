@@ -5,7 +5,6 @@ use anyhow::{Context as _, ensure};
 use super::{Context, Drill, nothing_lost, restarts_well};
 use crate::config::StrategyKind;
 use crate::procfs::Descriptor;
-use crate::service::Service;
 
 pub(super) fn all() -> Vec<Drill> {
     vec![
@@ -48,7 +47,7 @@ fn restart_once(context: &Context) -> anyhow::Result<()> {
 fn restart_twenty(context: &Context) -> anyhow::Result<()> {
     let mut service = context.start()?;
     restarts_well(&mut service)?;
-    let first = at_rest(&service)?;
+    let first = service.descriptors_at_rest()?;
 
     let load = context.load(&service)?;
     for number in 2..20 {
@@ -60,15 +59,9 @@ fn restart_twenty(context: &Context) -> anyhow::Result<()> {
 
     // The last one without load, so that no connection is among its descriptors.
     restarts_well(&mut service)?;
-    let last = at_rest(&service)?;
+    let last = service.descriptors_at_rest()?;
     ensure!(kinds(&first) == kinds(&last), "descriptors: expected {first:?}, found {last:?}");
     service.end()
-}
-
-/// The owner's descriptors when nothing is under way.
-fn at_rest(service: &Service) -> anyhow::Result<Vec<Descriptor>> {
-    service.quiesce()?;
-    service.descriptors(service.owner()?)
 }
 
 /// What the descriptors are; their numbers may differ.

@@ -1,6 +1,5 @@
 //! Signals at the worst time: each in every state of either process, and storms of them.
 
-mod held;
 mod states;
 mod storm;
 
@@ -10,6 +9,7 @@ use nix::sys::signal::Signal;
 use self::states::{Entered, KILLING, Leaves, Restart, State};
 use super::{Context, Drill};
 use crate::config::StrategyKind;
+use crate::held::Held;
 use crate::image::Image;
 use crate::process::Process;
 use crate::service::{DEADLINE, Service};
@@ -79,7 +79,7 @@ fn stop(context: &Context, state: &State, mut entered: Entered, signal: Signal) 
         if signal == Signal::SIGQUIT && !second {
             // It lives: its loop runs still.
             call_back(&entered, Signal::SIGHUP)?;
-            held.map_or(Ok(()), held::Held::finish)?;
+            held.map(Held::finish).transpose()?;
         }
         entered.service.await_gone(entered.target)?;
     } else if let Some(held) = entered.held.take() {

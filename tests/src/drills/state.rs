@@ -74,14 +74,14 @@ fn not_made(context: &Context) -> anyhow::Result<()> {
     for (fault, reason) in [
         ("fail", "the cache is cold"),
         ("panic", "panicked: asked to"),
-        ("late", "expected all parcels to be made within 100ms"),
+        ("late", "expected all parcels to be made within 1s"),
         ("large", "expected at most 1073741824 bytes"),
     ] {
         let mut service = context.start_with(|config| {
             config.offers = vec![("cache".into(), 64), ("keys".into(), 64)];
             config.offer_fault = fault.into();
             // Writing 1 GiB takes its time, too.
-            config.state_ms = if fault == "late" { 100 } else { 20_000 };
+            config.state_ms = if fault == "late" { 1_000 } else { 20_000 };
         })?;
         let owner = service.owner()?;
         let load = context.load(&service)?;
@@ -107,7 +107,7 @@ fn not_made_by_the_child(context: &Context) -> anyhow::Result<()> {
     for fault in ["fail", "panic", "late"] {
         let mut service = context.start_with(|config| {
             config.offers = vec![("keys".into(), 64)];
-            config.state_ms = if fault == "late" { 100 } else { 20_000 };
+            config.state_ms = if fault == "late" { 1_000 } else { 20_000 };
         })?;
         let load = context.load(&service)?;
         service.deploy(&service.image().with("offer_fault", fault))?;
@@ -152,7 +152,10 @@ fn one_gib(context: &Context) -> anyhow::Result<()> {
     let none = commit(&mut service)?;
     service.end()?;
 
-    let mut service = context.start_with(|config| config.offers = vec![("cache".into(), GIB)])?;
+    let mut service = context.start_with(|config| {
+        config.offers = vec![("cache".into(), GIB)];
+        (config.state_ms, config.ready_ms, config.back_ms) = (60_000, 60_000, 60_000);
+    })?;
     let with = commit(&mut service)?;
     let events = service.events();
     let took = events.iter().filter(|event| event.name == "took" && event.detail["took"] == 1);

@@ -6,6 +6,7 @@ use nix::sys::signal::Signal;
 use super::{Context, Drill, serves_as_before, successor_is_gone};
 use crate::client::Connection;
 use crate::config::StrategyKind;
+use crate::held::Held;
 use crate::service::{DEADLINE, Service};
 
 /// A request that takes longer than any deadline here.
@@ -108,10 +109,10 @@ fn draining(context: &Context) -> anyhow::Result<()> {
 fn gracefully(context: &Context) -> anyhow::Result<()> {
     let service = context.start()?;
     let owner = service.owner()?;
-    let mut connection = in_flight(&service, "/slow?ms=1000")?;
+    let held = Held::by(&service, owner)?;
     service.signal(owner, Signal::SIGQUIT)?;
-    let answer = connection.answer()?;
-    ensure!(answer.status == 200, "status: expected 200, found {}", answer.status);
+    service.await_name("draining")?;
+    let (answer, _connection) = held.finish()?;
     ensure!(answer.close, "connection: expected `close` while draining");
     service.ended()
 }

@@ -2,13 +2,22 @@
 
 use anyhow::Context as _;
 
-use super::ends::{Ends, Image, Owner};
+use super::ends::{Ends, Owner};
 use super::kind::Kind;
 use super::point::{Point, Scene};
 use super::{points, run};
 use crate::config::{ServerConfig, StrategyKind};
-use crate::drills::BOTH;
+use crate::drills::{BOTH, SHORT};
 use crate::service::{Binaries, Service, ServiceOptions};
+
+/// A probation in which somebody dies, in milliseconds: longer than that takes. The next restart waits for its end.
+const LONG: u64 = 10_000;
+
+/// Longer than a cell takes, in milliseconds.
+const NEVER: u64 = 60_000;
+
+/// What makes a successor late, as a server's configuration has it.
+const LATE: &str = "register: stop";
 
 /// How clients reach the service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -106,18 +115,37 @@ impl Cell {
         }
     }
 
-    /// Times that are short, each longer than what a step takes on a busy machine.
+    /// What each generation is told, up front: nothing has to be deployed in time.
+    ///
+    /// A deadline that the outcome does not wait for never comes. One that it waits for is longer than a step of an image that
+    /// is well, and nothing else ends the wait.
     fn configure(&self, config: &mut ServerConfig, address: String) {
         config.listen = vec![("http".into(), address)];
-        (config.ready_ms, config.back_ms) = match self.point.scene {
-            Scene::Late => (800, 800),
-            _ => (2_000, 2_000),
-        };
-        config.drain_ms = if self.point.scene == Scene::Held { 150 } else { 1_000 };
-        (config.probation_ms, config.idle_ms, config.grace_ms) = (300, 50, 200);
-        config.serving_ms = 1_500;
-        if self.point.side == Image::Old {
-            config.fault = self.fault();
+        let time = if self.kind.is_waited_for() { SHORT } else { NEVER };
+        (config.ready_ms, config.back_ms, config.serving_ms, config.drain_ms) = (time, time, time, time);
+        // These end in every restart, and whatever comes before or after is as right.
+        (config.probation_ms, config.idle_ms, config.grace_ms) = (300, 1_000, 200);
+
+        let Point { side, scene, .. } = self.point;
+        let struck = side.generation();
+        config.in_generation(struck, "fault", self.fault());
+        match scene {
+            Scene::Plain => {}
+            Scene::Fails => config.in_generation(2, "behaviour", "fail"),
+            // Late for as long as the harness likes.
+            Scene::Late => {
+                config.ready_ms = SHORT;
+                config.in_generation(2, "fault", LATE);
+            }
+            Scene::Dies => config.in_generation(2, "behaviour", "die_after_ready"),
+            Scene::Held => config.in_generation(struck, "drain_ms", 1_000),
+        }
+        if let Some(net) = self.point.in_probation_of {
+            if net == side {
+                config.in_generation(struck, "idle_ms", 300);
+            }
+            let time = if self.kind.is_deadly() { LONG } else { SHORT };
+            config.in_generation(net.generation(), "probation_ms", time);
         }
     }
 }
@@ -126,6 +154,7 @@ impl Cell {
 mod tests {
     use std::collections::HashSet;
 
+    use super::super::ends::Image;
     use super::*;
 
     #[test]

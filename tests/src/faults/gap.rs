@@ -55,8 +55,9 @@ pub struct Gap {
 /// - a roll back does not come, or a request is lost that was not in flight in what was killed.
 pub fn measure(binaries: &Binaries, strategy: StrategyKind, half: Half, times: u32) -> anyhow::Result<Gap> {
     let options = ServiceOptions::new(strategy).config(|config| {
-        (config.probation_ms, config.idle_ms, config.drain_ms) = (400, 100, 1_000);
-        (config.ready_ms, config.back_ms, config.grace_ms) = (5_000, 5_000, 1_000);
+        // In the first half nobody waits for its end, in the second each exec does.
+        config.probation_ms = if half == Half::First { 60_000 } else { 2_000 };
+        (config.idle_ms, config.grace_ms) = (1_000, 1_000);
     });
     let service = Service::start(binaries, options)?;
     let load = LoadOptions { rate: RATE, keepalive: 0, slow: 5, slow_ms: 100, ..LoadOptions::default() };

@@ -108,6 +108,11 @@ impl Kind {
         }
     }
 
+    /// Whether somebody waits in vain for what is struck, so that only a deadline ends it.
+    pub fn is_waited_for(self) -> bool {
+        self == Self::Stop || MESSAGES.contains(&self)
+    }
+
     /// Whether the process that is struck dies of it, by itself.
     pub fn is_deadly(self) -> bool {
         matches!(self, Self::Exit | Self::Panic | Self::Abort | Self::Kill)

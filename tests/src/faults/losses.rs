@@ -14,8 +14,8 @@ use crate::records::Record;
 pub(super) struct Strike {
     /// The fault.
     pub(super) from: u64,
-    /// The death that it led to by itself.
-    pub(super) died: Option<u64>,
+    /// The death that it led to by itself, or the moment at which all of the process stood still.
+    pub(super) ended: Option<u64>,
     /// Another owner was there, and what hung was killed.
     pub(super) killed: Option<u64>,
     /// The process may have had connections.
@@ -48,8 +48,7 @@ impl Strike {
             _ if record.end_ns() < self.from => return false,
             ends if ends.owner == Owner::Nobody => return true,
             ends if ends.woken || !self.serves => return false,
-            _ if cell.dies() => self.died,
-            _ if cell.kind == Kind::Stop => Some(self.from),
+            _ if cell.dies() || cell.kind == Kind::Stop => self.ended,
             // The other side kills whom it does not understand.
             _ if MESSAGES.contains(&cell.kind) => self.killed,
             _ => None,

@@ -44,6 +44,9 @@ pub struct Point {
     catches: bool,
     /// Whether the image that is struck may have connections: what is in flight on them dies with it.
     pub serves: bool,
+    /// The image whose probation is not over before the fault has done what it does: what comes of it would be something else,
+    /// and as right, if the net were gone by then.
+    pub in_probation_of: Option<Image>,
     /// What happens beside.
     pub scene: Scene,
 }
@@ -58,7 +61,8 @@ pub(super) const fn step(
 ) -> Point {
     let kinds: (&[Kind], &[Kind]) = (STEPS, &[]);
     let (slow, fails, scene) = (super::ends::COMPLETES, GOES_ON, Scene::Plain);
-    Point { side, name, strategies, kinds, dies, hangs, slow, fails, catches: false, serves: true, scene }
+    let (catches, serves, in_probation_of) = (false, true, None);
+    Point { side, name, strategies, kinds, dies, hangs, slow, fails, catches, serves, in_probation_of, scene }
 }
 
 /// A message that does not arrive as it was meant.
@@ -85,6 +89,11 @@ impl Point {
     /// The image has no connection here, so that nothing can be lost with it.
     pub(super) const fn idle(self) -> Self {
         Self { serves: false, ..self }
+    }
+
+    /// The net of this image is there until the fault has done what it does.
+    pub(super) const fn in_probation_of(self, net: Image) -> Self {
+        Self { in_probation_of: Some(net), ..self }
     }
 
     /// Beside something that goes wrong by itself: without a fault it ends so too.

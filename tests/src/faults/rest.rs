@@ -2,17 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
 
 use anyhow::{Context as _, ensure};
 
 use super::ends::Image;
-use crate::service::Service;
+use crate::procfs::Descriptor;
+use crate::service::{DEADLINE, Service};
 
 /// How many fresh connections one process has to answer.
 const ANSWERS: usize = 20;
-
-/// How often the descriptors are looked at, each time after the owner has answered a signal.
-const LOOKS: usize = 200;
 
 /// Exactly one process is left, and it answers everybody.
 pub(super) fn one_owner(service: &Service, owner: i32, generation: u64) -> anyhow::Result<()> {
@@ -55,30 +54,34 @@ static OPEN: Mutex<BTreeMap<String, Vec<String>>> = Mutex::new(BTreeMap::new());
 /// The owner has open what every other owner has then: nothing of what failed is left open.
 pub(super) fn descriptors(service: &Service, when: When) -> anyhow::Result<()> {
     let key = format!("{} {when:?}", service.strategy());
-    let mut looks = 0..LOOKS;
+    let known = || OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+    let first = known().get(&key).cloned();
+    let expected = match first {
+        Some(expected) => expected,
+        None => {
+            let found = open(service, service.descriptors_at_rest()?);
+            known().entry(key.clone()).or_insert(found).clone()
+        }
+    };
+    let end = Instant::now() + DEADLINE;
     loop {
         service.quiesce()?;
-        let found = open(service)?;
-        let expected = {
-            let mut known = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
-            known.entry(key.clone()).or_insert_with(|| found.clone()).clone()
-        };
+        let found = open(service, service.descriptors(service.owner()?)?);
         if found == expected {
             return Ok(());
         }
         // A connection that was answered just now may not be closed yet.
         ensure!(
-            looks.next().is_some(),
+            Instant::now() < end,
             "descriptors, {key}: expected as elsewhere {expected:?}, found {found:?}"
         );
     }
 }
 
 /// The kinds of the owner's descriptors.
-fn open(service: &Service) -> anyhow::Result<Vec<String>> {
-    let all = service.descriptors(service.owner()?)?;
+fn open(service: &Service, all: Vec<Descriptor>) -> Vec<String> {
     let folder = service.folder().path().display().to_string();
     let mut kinds: Vec<String> = all.into_iter().map(|(_, kind)| kind.replace(&folder, "")).collect();
     kinds.sort_unstable();
-    Ok(kinds)
+    kinds
 }

@@ -1,27 +1,28 @@
 //! The course of a cell: a restart under load, the fault, what has to come of it, and a restart that goes well.
 
-use std::io::Write;
-use std::net::TcpStream;
-use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use nix::sys::signal::Signal;
+use serde_json::json;
 
 use super::cell::Cell;
 use super::ends::{Image, Owner};
+use super::kind::Kind;
 use super::losses::Strike;
 use super::point::Scene;
 use super::rest::{self, When};
 use crate::client::{self, Target};
 use crate::config::StrategyKind;
 use crate::events::{Event, now};
+use crate::held::Held;
 use crate::load::{Load, LoadOptions};
+use crate::procfs;
 use crate::service::{Binaries, DEADLINE, Service};
 
-/// By when somebody serves again, counted from the fault or from the end of a hang: all deadlines of a cell together, and
-/// what a busy machine takes.
-const WITHIN: Duration = Duration::from_secs(10);
+/// By when somebody serves again, counted from the fault or from the end of a hang: much longer than the one deadline that
+/// ends a cell.
+const WITHIN: Duration = DEADLINE;
 
 /// The load of a cell: 200 requests a second, and some that take long.
 const LOAD: LoadOptions = LoadOptions {
@@ -30,7 +31,7 @@ const LOAD: LoadOptions = LoadOptions {
     keepalive_interval_ms: 1_000,
     slow: 5,
     slow_ms: 100,
-    max_seconds: 60,
+    max_seconds: 120,
 };
 
 /// How long the service stands still where only a supervisor helps.
@@ -41,12 +42,15 @@ pub(super) fn run(cell: &Cell, service: &mut Service, binaries: &Binaries) -> an
     let target: Target = service.address("http")?.parse()?;
     rest::descriptors(service, When::Struck(Image::Old))?;
     let load = Load::start(&binaries.load, &target.to_string(), &LOAD)?;
-    let struck = strike(cell, service, &target)?;
+    let struck = strike(cell, service)?;
     let ends = cell.ends();
     let mut strike = Strike { from: struck.t, serves: cell.point.serves, ..Strike::default() };
     if cell.dies() {
         service.await_gone(struck.pid).context("the image that is struck")?;
-        strike.died = Some(now());
+        strike.ended = Some(now());
+    } else if cell.kind == Kind::Stop {
+        procfs::await_stopped(struck.pid, DEADLINE)?;
+        strike.ended = Some(now());
     }
     if ends.woken {
         wake(cell, service, &load, struck.pid)?;
@@ -69,50 +73,33 @@ pub(super) fn run(cell: &Cell, service: &mut Service, binaries: &Binaries) -> an
     Ok(Some(owner))
 }
 
-/// Restarts, with each image deployed when its turn comes, and gives the event of the fault.
-fn strike(cell: &Cell, service: &mut Service, target: &Target) -> anyhow::Result<Event> {
+/// Restarts, and gives the event of the fault.
+fn strike(cell: &Cell, service: &mut Service) -> anyhow::Result<Event> {
     let first = service.main_pid();
-    // The predecessor's fault is in the variable, which its successors inherit.
-    let healthy = service.image().with("fault", "");
-    let faulty = service.image().with("fault", cell.fault());
-    let successor = match (cell.point.side, cell.point.scene) {
-        (Image::New, Scene::Fails) => faulty.clone().behaviour("fail"),
-        (Image::New, _) => faulty.clone(),
-        (_, Scene::Fails) => healthy.clone().behaviour("fail"),
-        (_, Scene::Late) => healthy.clone().with("fault", "register: slow=1200"),
-        (_, Scene::Dies) => healthy.clone().behaviour("die_after_ready"),
-        (_, Scene::Plain | Scene::Held) => healthy.clone(),
-    };
-    service.deploy(&successor)?;
     let held = cell.point.scene == Scene::Held;
-    let mut connection = (held && cell.point.side == Image::Old).then(|| hold(target)).transpose()?;
+    // Under Double it keeps the predecessor from exec until the successor has one, too.
+    let mut request = held.then(|| Held::by(service, first)).transpose()?;
     service.restart()?;
-    if cell.point.side != Image::Old || !matches!(cell.point.scene, Scene::Plain | Scene::Held) {
-        service.await_event(|event| event.name == "started" && event.pid != first, DEADLINE)?;
-        service.deploy(if cell.point.side == Image::Back { &faulty } else { &healthy })?;
-    }
     if held && cell.point.side == Image::New {
-        service.await_event(|event| event.name == "owner" && event.pid != first, DEADLINE)?;
-        connection = Some(hold(target)?);
+        let owns = |event: &Event| event.name == "owner" && event.pid != first;
+        let successor = service.await_event(owns, DEADLINE)?.pid;
+        request = Some(Held::by(service, successor)?);
     }
-    let struck = service
-        .await_event(|event| event.name == "strike" && event.detail["point"] == cell.point.name, DEADLINE)
-        .context("waiting for the fault to strike")?;
-    if cell.point.side == Image::Back {
-        service.deploy(&healthy)?;
+    let struck = await_strike(service, cell.point.name)?;
+    drop(request);
+    if cell.point.scene == Scene::Late {
+        let late = await_strike(service, "register")?.pid;
+        procfs::await_stopped(late, DEADLINE)?;
+        // Without effect on one that was killed meanwhile.
+        let _ = service.signal(late, Signal::SIGCONT);
     }
-    drop(connection);
     Ok(struck)
 }
 
-/// A connection with half a request on it.
-fn hold(target: &Target) -> anyhow::Result<Box<dyn Write>> {
-    let mut stream: Box<dyn Write> = match target {
-        Target::Tcp(address) => Box::new(TcpStream::connect(address)?),
-        Target::Unix(path) => Box::new(UnixStream::connect(path)?),
-    };
-    stream.write_all(b"GET / HTTP/1.1\r\n")?;
-    Ok(stream)
+fn await_strike(service: &Service, point: &str) -> anyhow::Result<Event> {
+    service
+        .await_event(|event| event.name == "strike" && event.detail["point"] == point, DEADLINE)
+        .with_context(|| format!("waiting for the fault to strike at {point}"))
 }
 
 /// What a supervisor can do about an image that hangs and that nobody may kill: here it lets it go on, once the others have
@@ -195,7 +182,7 @@ fn nobody_is_left(service: &Service, target: &Target) -> anyhow::Result<()> {
 /// An image without fault, under the same strategy.
 fn next_restart(cell: &Cell, service: &mut Service, owner: i32) -> anyhow::Result<()> {
     let before = service.get("/")?;
-    service.deploy(&service.image().with("fault", ""))?;
+    service.deploy(&service.image().with("generations", json!({})))?;
     service.mark();
     service.signal(owner, Signal::SIGUSR2)?;
     let settled = |event: &Event| event.name == "settled" && event.generation > before.generation;

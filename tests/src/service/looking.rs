@@ -1,11 +1,16 @@
 //! What is to be seen of a service from outside: processes, descriptors, addresses, answers.
 
+use std::time::Instant;
+
 use anyhow::{Context as _, ensure};
 
-use super::Service;
+use super::{DEADLINE, Service};
 use crate::client::{self, Target};
 use crate::http::Identity;
 use crate::procfs::{self, Descriptor};
+
+/// How often descriptors are the same, one look after another, when nothing is under way.
+const LOOKS: usize = 50;
 
 impl Service {
     /// Every pid that was seen.
@@ -62,6 +67,24 @@ impl Service {
         ensure!(answer.status == 200, "GET {path}: expected status 200, found {}", answer.status);
         let body = || format!("GET {path}: expected an identity, found `{}`", answer.body);
         answer.identity().with_context(body)
+    }
+
+    /// The owner's open descriptors once nothing is under way: the same at one look after another, each after it has answered a
+    /// signal. A connection that was answered just now may not be closed yet, and nobody is told when it is.
+    ///
+    /// # Errors
+    /// - they do not stay the same within the deadline, or there is no owner.
+    pub fn descriptors_at_rest(&self) -> anyhow::Result<Vec<Descriptor>> {
+        let end = Instant::now() + DEADLINE;
+        let (mut last, mut looks) = (Vec::new(), 0);
+        while looks < LOOKS {
+            self.quiesce()?;
+            let found = self.descriptors(self.owner()?)?;
+            looks = if found == last { looks + 1 } else { 0 };
+            last = found;
+            ensure!(Instant::now() < end, "descriptors: expected rest, found {last:?}");
+        }
+        Ok(last)
     }
 
     /// A process's open descriptors: number and kind, sorted.

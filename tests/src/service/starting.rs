@@ -38,6 +38,8 @@ pub(super) fn spawn(
             command.env_remove(name);
         }
     }
+    // A panic that resolves its backtrace takes hundreds of milliseconds to be a death.
+    command.env("RUST_BACKTRACE", "0");
     command.env(VARIABLE, config.to_json()).envs(options.variables.clone()).current_dir(folder.path());
     let stdin = options.stdin.as_ref().map(|fd| fd.try_clone()).transpose()?;
     command.stdin(stdin.map_or_else(Stdio::null, Stdio::from)).stdout(Stdio::null());

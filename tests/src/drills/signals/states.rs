@@ -1,18 +1,16 @@
 //! The states that a process of a service can be in, each entered by waiting for what is said about it.
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use nix::sys::signal::Signal;
 
-use super::held::Held;
 use crate::config::StrategyKind::{self, Double, Single};
-use crate::drills::{BOTH, Context};
+use crate::drills::{BOTH, Context, SHORT};
+use crate::held::Held;
 use crate::procfs;
 use crate::service::{DEADLINE, Service};
 
 /// Longer than any case takes: the predecessor stays the net.
 const LONG: u64 = 10_000;
-/// Long enough to act within, short enough to wait for.
-const SHORT: u64 = 1_500;
 
 /// It is soon over: a roll back may come first.
 pub(super) const KILLING: &str = "a predecessor that kills its successor";
@@ -92,10 +90,10 @@ pub(super) fn all() -> Vec<State> {
         state("an owner over a net", BOTH, everyone, over_a_net, LONG, Restart::Done(2, 3)),
         state("a predecessor that has released", &[Single], itself, released, 50, Restart::Refused),
         state("a process that stops", BOTH, everyone, stopping, LONG, Restart::Refused),
-        state("a parent that starts anew", &[Double], everyone, back, SHORT, Restart::Unheard),
-        state("a child that waits for its parent", &[Double], everyone, awaiting, SHORT, Restart::Noted),
-        state("a child that gives back", &[Double], itself, giving_back, SHORT, Restart::Done(3, 3)),
-        state("a parent that owns again", &[Double], everyone, owns_again, SHORT, Restart::Done(3, 3)),
+        state("a parent that starts anew", &[Double], everyone, back, LONG, Restart::Unheard),
+        state("a child that waits for its parent", &[Double], everyone, awaiting, LONG, Restart::Noted),
+        state("a child that gives back", &[Double], itself, giving_back, LONG, Restart::Done(3, 3)),
+        state("a parent that owns again", &[Double], everyone, owns_again, LONG, Restart::Done(3, 3)),
     ]
 }
 
@@ -165,7 +163,7 @@ fn draining(context: &Context, probation_ms: u64) -> anyhow::Result<Entered> {
 
 /// The predecessor, and a successor that never serves and is dying by now: the kernel takes its memory apart.
 fn killing(context: &Context, _: u64) -> anyhow::Result<Entered> {
-    let mut service = context.start_with(|config| config.serving_ms = 1_000)?;
+    let mut service = context.start_with(|config| config.serving_ms = SHORT)?;
     let target = service.owner()?;
     service.deploy(&service.image().behaviour("hang_after_ready").with("heap_mib", HEAP_MIB))?;
     service.restart()?;
@@ -198,11 +196,23 @@ fn stopping(context: &Context, probation_ms: u64) -> anyhow::Result<Entered> {
     Ok(Entered { service, target, held: Some(held), listens: true })
 }
 
+/// Double's parent, which does not exec itself before the request that it holds is answered, and the child with this probation.
+fn handed_over_and_held(context: &Context, probation_ms: u64) -> anyhow::Result<(Service, i32, i32, Held)> {
+    let mut service = context.start_with(|config| {
+        config.probation_ms = 50;
+        config.in_generation(2, "probation_ms", probation_ms);
+    })?;
+    let parent = service.owner()?;
+    let held = Held::by(&service, parent)?;
+    let child = hand_over(&mut service, parent)?;
+    Ok((service, parent, child, held))
+}
+
 /// Double's parent after its exec, hanging before ready, and the child.
 fn coming_back(context: &Context, probation_ms: u64) -> anyhow::Result<(Service, i32, i32)> {
-    let (mut service, parent, child) = handed_over(context, probation_ms)?;
-    // Its probation is not over, so it has not looked at its image yet.
+    let (mut service, parent, child, held) = handed_over_and_held(context, probation_ms)?;
     service.deploy(&service.image().behaviour("hang"))?;
+    held.finish()?;
     service.await_event(|event| event.name == "started" && event.pid == parent, DEADLINE)?;
     service.await_event(|event| event.name == "released" && event.pid == child, DEADLINE)?;
     Ok((service, parent, child))
@@ -220,9 +230,9 @@ fn awaiting(context: &Context, probation_ms: u64) -> anyhow::Result<Entered> {
 
 /// Double's parent, owner again, and the child that still has a request.
 fn given_back(context: &Context, probation_ms: u64) -> anyhow::Result<(Service, i32, i32, Held)> {
-    let (service, parent, child) = handed_over(context, probation_ms)?;
-    let held = Held::by_owner(&service)?;
-    ensure!(held.pid == child, "owner: expected {child}, found {}", held.pid);
+    let (service, parent, child, first) = handed_over_and_held(context, probation_ms)?;
+    let held = Held::by(&service, child)?;
+    first.finish()?;
     service.await_event(|event| event.name == "owner" && event.pid == parent, DEADLINE).context("back")?;
     service.await_event(|event| event.name == "serving" && event.pid == child, DEADLINE)?;
     Ok((service, parent, child, held))

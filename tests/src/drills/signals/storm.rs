@@ -7,7 +7,7 @@ use anyhow::{Context as _, bail, ensure};
 use nix::sys::signal::Signal;
 
 use crate::config::StrategyKind;
-use crate::drills::{Context, Drill};
+use crate::drills::{Context, Drill, SHORT};
 use crate::events::Event;
 use crate::process::Process;
 use crate::service::{DEADLINE, Service};
@@ -177,7 +177,7 @@ fn nobody_died(events: &[Event]) -> anyhow::Result<()> {
 }
 
 fn group_is_one(context: &Context) -> anyhow::Result<()> {
-    let mut options = context.options().config(|config| config.probation_ms = 1_500);
+    let mut options = context.options().config(|config| config.probation_ms = SHORT);
     options.own_group = true;
     let service = context.start_options(options)?;
     let old = service.owner()?;

@@ -25,7 +25,7 @@ pub(super) const BECOMES: &[Point] = &[
     back("told Waiting", TAKES_BACK, TAKES_BACK),
     back("before Send Serving", TAKES_BACK, TAKES_BACK),
     message(DOUBLE, Image::Back, "send SERVING", TAKES_BACK),
-    back("after Send Serving", TAKES_BACK, COMPLETES.woken()),
+    back("after Send Serving", TAKES_BACK, COMPLETES.woken()).in_probation_of(Image::New),
     back("told Message Released", NOBODY, COMPLETES.woken()),
     back("before Report Settled", NOBODY, COMPLETES.woken()),
 ];
