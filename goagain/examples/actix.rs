@@ -1,7 +1,8 @@
 //! A server with actix-web: `cargo run --release --example actix --features actix -- [ADDR]`.
 //!
 //! ADDR is `127.0.0.1:48879`, any other `ip:port`, or `unix:PATH`. `kill -USR2` restarts it, `kill -QUIT` stops it
-//! gracefully. `GET /` says which process answers; `GET /slow?ms=N` says it after N milliseconds.
+//! gracefully. `GET /` says which process answers; `GET /slow?ms=N` says it after N milliseconds;
+//! `GET /sized?kib=N` is N KiB long; `POST /count` says how many bytes came.
 
 mod serve;
 #[path = "serve/workers.rs"]
@@ -21,7 +22,7 @@ fn main() -> ExitCode {
 }
 
 fn run() -> anyhow::Result<()> {
-    let address = serve::address_from_args()?;
+    let address = serve::address_from_args("A server with actix-web.");
     let mut again = Goagain::builder(Single).observe(|observed| serve::say(observed)).start()?;
     let http = match again.listen("http", &address) {
         Ok(http) => http,

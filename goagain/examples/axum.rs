@@ -1,7 +1,8 @@
 //! A server with axum: `cargo run --release --example axum --features axum -- [ADDR]`.
 //!
 //! ADDR is `127.0.0.1:48879`, any other `ip:port`, or `unix:PATH`. `kill -USR2` restarts it, `kill -QUIT` stops it
-//! gracefully. `GET /` says which process answers; `GET /slow?ms=N` says it after N milliseconds; `/echo` is a WebSocket.
+//! gracefully. `GET /` says which process answers; `GET /slow?ms=N` says it after N milliseconds;
+//! `GET /sized?kib=N` is N KiB long; `POST /count` says how many bytes came; `/echo` is a WebSocket.
 
 #[path = "serve/app.rs"]
 mod app;
@@ -9,6 +10,7 @@ mod serve;
 
 use goagain::{Finish, Goagain, Single};
 use std::process::ExitCode;
+use std::time::Duration;
 
 fn main() -> ExitCode {
     match run() {
@@ -21,10 +23,14 @@ fn main() -> ExitCode {
 }
 
 fn run() -> anyhow::Result<()> {
-    let address = serve::address_from_args()?;
+    let address = serve::address_from_args("A server with axum.");
     // Before the runtime, which has threads.
     let again = Goagain::builder(Single).observe(|observed| serve::say(observed)).start()?;
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(live(again, &address))
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let result = runtime.block_on(live(again, &address));
+    // Dropping the runtime would wait for what `spawn_blocking` runs, for ever: this process has nothing left to do.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    result
 }
 
 async fn live(again: Goagain, address: &str) -> anyhow::Result<()> {

@@ -10,6 +10,7 @@ mod tls;
 
 use goagain::{Finish, Goagain, Single};
 use std::process::ExitCode;
+use std::time::Duration;
 
 fn main() -> ExitCode {
     match run() {
@@ -22,10 +23,14 @@ fn main() -> ExitCode {
 }
 
 fn run() -> anyhow::Result<()> {
-    let address = serve::address_from_args()?;
+    let address = serve::address_from_args("A server with axum and TLS (rustls), HTTP/1.1 and HTTP/2.");
     // Before the runtime, which has threads.
     let again = Goagain::builder(Single).observe(|observed| serve::say(observed)).start()?;
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(live(again, &address))
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let result = runtime.block_on(live(again, &address));
+    // Dropping the runtime would wait for what `spawn_blocking` runs, for ever: this process has nothing left to do.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    result
 }
 
 async fn live(again: Goagain, address: &str) -> anyhow::Result<()> {

@@ -35,7 +35,8 @@ fn main() -> ExitCode {
 }
 
 fn run() -> anyhow::Result<()> {
-    let address = serve::address_from_args()?;
+    let address =
+        serve::address_from_args("A server under a strategy of its own: the old process stays as a standby.");
     let handle: Arc<OnceLock<Handle>> = Arc::default();
     let dismissed = Arc::clone(&handle);
     let mut again = Goagain::builder(Standby)

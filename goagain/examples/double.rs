@@ -1,7 +1,8 @@
 //! A server under the strategy Double: `cargo run --release --example double --features double -- [ADDR]`.
 //!
 //! ADDR is `127.0.0.1:48879`, any other `ip:port`, or `unix:PATH`. `kill -USR2` restarts it, `kill -QUIT` stops it
-//! gracefully. `GET /` says which process answers; `GET /slow?ms=N` says it after N milliseconds.
+//! gracefully. `GET /` says which process answers; `GET /slow?ms=N` says it after N milliseconds;
+//! `GET /sized?kib=N` is N KiB long; `POST /count` says how many bytes came.
 
 mod serve;
 
@@ -19,7 +20,7 @@ fn main() -> ExitCode {
 }
 
 fn run() -> anyhow::Result<()> {
-    let address = serve::address_from_args()?;
+    let address = serve::address_from_args("A server with a thread a connection, under the strategy Double.");
     let mut again = Goagain::builder(Double).observe(|observed| serve::say(observed)).start()?;
     let http = match again.listen("http", &address) {
         Ok(http) => http,

@@ -1,7 +1,8 @@
 //! A server on one thread, with a loop of its own over mio: `cargo run --release --example mio -- [ADDR]`.
 //!
 //! ADDR is `127.0.0.1:48879`, any other `ip:port`, or `unix:PATH`. `kill -USR2` restarts it, `kill -QUIT` stops it
-//! gracefully. `GET /` says which process answers; `GET /slow?ms=N` says it after N milliseconds.
+//! gracefully. `GET /` says which process answers; `GET /slow?ms=N` says it after N milliseconds;
+//! `GET /sized?kib=N` is N KiB long; `POST /count` says how many bytes came.
 //!
 //! What it takes for goagain: the descriptor of `Goagain` is polled with the others, and after each wake-up `Goagain::step`
 //! says what to do. The descriptor is Linux's.
@@ -25,7 +26,7 @@ fn main() -> ExitCode {
 }
 
 fn run() -> anyhow::Result<()> {
-    let address = serve::address_from_args()?;
+    let address = serve::address_from_args("A server on one thread, with a loop of its own over mio.");
     let mut again = Goagain::builder(Single).observe(|observed| serve::say(observed)).start()?;
     let http = match again.listen("http", &address) {
         Ok(http) => http,

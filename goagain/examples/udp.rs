@@ -21,7 +21,7 @@ fn main() -> ExitCode {
 }
 
 fn run() -> anyhow::Result<()> {
-    let address = serve::address_from_args()?;
+    let address = serve::address_from_args("A server of datagrams.");
     let mut again = Goagain::builder(Single).observe(|observed| serve::say(observed)).start()?;
     let bind = again.bind("datagrams");
     let bound = match address.strip_prefix("unix:") {

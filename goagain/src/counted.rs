@@ -1,6 +1,6 @@
 //! A connection with its guard.
 
-use crate::linger::{Lingering, bytes_unsent};
+use crate::linger::{Lingering, QUIET, bytes_unsent};
 use crate::peek::has_more;
 use crate::reading::{Length, Reading};
 use crate::tokio::Stream;
@@ -27,6 +27,8 @@ struct Shared {
     connections: Connections,
     /// It speaks another protocol by now, and its bytes are the application's.
     is_upgraded: AtomicBool,
+    /// The present answer closes the connection.
+    is_last: AtomicBool,
     /// Something was read or written since this was last looked at.
     is_active: AtomicBool,
     /// Something was to be written, and the client does not take it now.
@@ -80,6 +82,7 @@ impl Work {
             doing: Mutex::new(doing),
             connections,
             is_upgraded: AtomicBool::new(false),
+            is_last: AtomicBool::new(false),
             is_active: AtomicBool::new(false),
             is_blocked: AtomicBool::new(false),
             has_nothing: AtomicBool::new(false),
@@ -108,7 +111,10 @@ impl Work {
             None => doing.reading.stop(),
         }
         doing.settle();
+        // Its body may not have come whole.
+        let end = doing.end.take();
         drop(doing);
+        end.into_iter().for_each(Waker::wake);
         InRequest(Arc::new(UnderWay(self.clone())))
     }
 
@@ -136,7 +142,8 @@ impl Work {
         self.0.has_nothing.store(false, Ordering::Relaxed);
     }
 
-    /// Whether the answer to be given over HTTP/1.1 is to close its connection: as [`Guard::should_close`].
+    /// Whether the answer to be given over HTTP/1.1 is to close its connection: as [`Guard::should_close`]. Nothing is read behind
+    /// the request of such an answer.
     pub(crate) fn should_close(&self) -> bool {
         if !self.is_draining() {
             return false;
@@ -144,7 +151,14 @@ impl Work {
         let doing = self.lock();
         // What is behind a body that is answered before it has come can wait for ever.
         let has_nothing = doing.reading.is_in_body() || self.0.has_nothing.load(Ordering::Relaxed);
-        !doing.reading.is_ahead() && has_nothing || doing.guard.is_past_closing()
+        let is_last = !doing.reading.is_ahead() && has_nothing || doing.guard.is_past_closing();
+        self.0.is_last.store(is_last, Ordering::Relaxed);
+        is_last
+    }
+
+    /// Whether the last request has come, and its answer will close the connection.
+    fn reads_no_more(&self) -> bool {
+        self.0.is_last.load(Ordering::Relaxed) && self.lock().reading.is_whole()
     }
 
     /// Whether an answer was given while this process drains; if not, the task of `cx` is woken when one is.
@@ -212,9 +226,10 @@ impl Work {
         }
     }
 
-    /// How long a client that was told to go may be silent: to answer a PING, or to go on with a request.
+    /// How long a client that was told to go may be silent: to answer a PING, to go on with a request, or to take the end of an
+    /// answer, for which it has as long as by [`Linger`](crate::Linger).
     pub(crate) fn patience(&self) -> Duration {
-        self.0.connections.idle_grace().max(Duration::from_millis(100))
+        self.0.connections.idle_grace().max(QUIET)
     }
 
     pub(crate) async fn told_to_go(self) {
@@ -244,7 +259,12 @@ impl Work {
     /// request that has come whole, having shut down its side. Then the task of `cx` is woken when it is answered.
     fn keeps_the_end(&self, cx: &Context<'_>) -> bool {
         let mut doing = self.lock();
-        let keeps = doing.requests > 0 && doing.reading.is_followed() && doing.reading.is_whole();
+        // The library has read a head, and has not begun the request yet.
+        let is_to_begin = doing.follows && doing.reading.has_head();
+        let is_under_way = doing.requests > 0 && doing.reading.is_followed() && doing.reading.is_whole();
+        // Its answer has been given, and the client has not taken all of it.
+        let is_on_its_way = doing.reading.is_followed() && self.0.is_blocked.load(Ordering::Relaxed);
+        let keeps = is_to_begin || is_under_way || is_on_its_way;
         if keeps {
             doing.end = Some(cx.waker().clone());
         }
@@ -426,9 +446,17 @@ impl<I> Counted<I> {
         self.work.0.is_upgraded.load(Ordering::Relaxed)
     }
 
+    fn set_blocked(&self, is_blocked: bool) {
+        let was_blocked = self.work.0.is_blocked.swap(is_blocked, Ordering::Relaxed);
+        if was_blocked && !is_blocked {
+            let end = self.work.lock().end.take();
+            end.into_iter().for_each(Waker::wake);
+        }
+    }
+
     /// What was written, or could not be.
     fn written<T>(&self, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-        self.work.0.is_blocked.store(written.is_pending(), Ordering::Relaxed);
+        self.set_blocked(written.is_pending());
         if written.is_ready() {
             self.is_active();
         }
@@ -443,6 +471,10 @@ impl<I: AsyncRead + Unpin> AsyncRead for Counted<I> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        // A library that answered what comes now would answer behind its last answer.
+        if this.work.reads_no_more() {
+            return Poll::Pending;
+        }
         let before = buffer.filled().len();
         let read = Pin::new(&mut this.io).poll_read(cx, buffer);
         if this.is_upgraded() {
@@ -495,7 +527,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Counted<I> {
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let flushed = Pin::new(&mut this.io).poll_flush(cx);
-        this.work.0.is_blocked.store(flushed.is_pending(), Ordering::Relaxed);
+        this.set_blocked(flushed.is_pending());
         flushed
     }
 
@@ -505,6 +537,11 @@ impl<I: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Counted<I> {
             return Pin::new(&mut this.io).poll_shutdown(cx);
         }
         let (work, socket) = (&this.work, this.socket);
-        this.lingering.poll(cx, &mut this.io, |io| work.bytes_unsent(socket(io)))
+        let closed = this.lingering.poll(cx, &mut this.io, |io| work.bytes_unsent(socket(io)));
+        if closed.is_pending() {
+            // It has an end of its own.
+            this.is_active();
+        }
+        closed
     }
 }

@@ -47,10 +47,12 @@
 //!             0 => break,
 //!             read => stream.write_all(&word[..read])?,
 //!         }
-//!         if guard.is_draining() {
+//!         // A drain ends the connection after its last answer: when its client has sent nothing more.
+//!         if guard.should_close(&stream, b"") {
 //!             break;
 //!         }
 //!     }
+//!     stream.close(guard);
 //!     Ok(())
 //! }
 //! ```

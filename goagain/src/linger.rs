@@ -15,7 +15,7 @@ use {
 };
 
 /// How long a connection lingers without a sign of life from its client.
-const QUIET: Duration = Duration::from_secs(2);
+pub(crate) const QUIET: Duration = Duration::from_secs(2);
 /// How long a client that goes on sending can make it linger.
 const LONGEST: Duration = Duration::from_secs(30);
 /// How much a client can send meanwhile.

@@ -123,7 +123,9 @@ impl Reading {
 
     /// Whether a whole head has come of a request that has not begun.
     pub(crate) fn has_head(&self) -> bool {
-        self.at == At::Head && self.ahead.windows(HEAD_END.len()).any(|window| window == HEAD_END)
+        // An empty line before it is not its end.
+        let begin = self.ahead.iter().position(|byte| !is_line_end(byte)).unwrap_or(self.ahead.len());
+        self.at == At::Head && self.ahead[begin..].windows(HEAD_END.len()).any(|window| window == HEAD_END)
     }
 
     /// Whether a part of a body of known length is to come.

@@ -8,7 +8,8 @@
 //!     // Before the runtime, which has threads.
 //!     let mut again = Goagain::builder(Single).start()?;
 //!     let echo = again.listen("echo", "127.0.0.1:48879")?;
-//!     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
+//!     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+//!     let result = runtime.block_on(async {
 //!         let mut again = again.into_tokio()?;
 //!         again.ready().await?;
 //!         loop {
@@ -28,7 +29,10 @@
 //!                 Finish::Resume => continue,
 //!             }
 //!         }
-//!     })
+//!     });
+//!     // Dropping the runtime would wait for what `spawn_blocking` runs, for ever.
+//!     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+//!     result
 //! }
 //!
 //! async fn serve(mut stream: Stream, mut guard: Guard) -> std::io::Result<()> {
@@ -38,10 +42,12 @@
 //!             0 => break,
 //!             read => stream.write_all(&word[..read]).await?,
 //!         }
-//!         if guard.is_draining() {
+//!         // A drain ends the connection after its last answer: when its client has sent nothing more.
+//!         if guard.should_close(&stream, b"") {
 //!             break;
 //!         }
 //!     }
+//!     stream.close(guard).await;
 //!     Ok(())
 //! }
 //! ```

@@ -44,6 +44,7 @@ pub struct Image {
 #[derive(Clone, Debug)]
 enum Source {
     Copy(PathBuf),
+    Link(PathBuf),
     Bytes(Vec<u8>),
 }
 
@@ -51,6 +52,11 @@ impl Image {
     /// A copy of `program`.
     pub fn of(program: &Path) -> Self {
         Self { source: Source::Copy(program.to_owned()), mode: 0o755, sidecar: json!({}) }
+    }
+
+    /// `program` by another name (`link(2)`), or a copy where that cannot be made: for drills with many services.
+    pub fn link(program: &Path) -> Self {
+        Self { source: Source::Link(program.to_owned()), mode: 0o755, sidecar: json!({}) }
     }
 
     /// A file with these bytes, executable.
@@ -146,7 +152,8 @@ impl Folder {
         {
             let _alone = no_writers();
             match &image.source {
-                Source::Copy(program) => fs::copy(program, &fresh)
+                Source::Link(program) if fs::hard_link(program, &fresh).is_ok() => {}
+                Source::Copy(program) | Source::Link(program) => fs::copy(program, &fresh)
                     .map(drop)
                     .with_context(|| format!("{}: deploy {}", fresh.display(), program.display()))?,
                 Source::Bytes(bytes) => fs::write(&fresh, bytes).with_context(context)?,

@@ -1,25 +1,33 @@
 //! What the examples answer, as a router.
 
-use crate::serve::http::SLOW_LIMIT;
+use crate::serve::http::{self, COUNT_LIMIT, MISSING, SIZED_LIMIT, SLOW_LIMIT};
 use axum::Router;
+use axum::body::{Body, HttpBody};
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
-use axum::response::Response;
-use axum::routing::{any, get};
+use axum::http::header::CONTENT_LENGTH;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{any, get, post};
+use futures_util::{StreamExt, stream};
 use goagain::{Connections, DrainPhase};
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// `/`, `/slow?ms=N`, and a WebSocket at `/echo`.
+/// `/`, `/slow?ms=N`, `/sized?kib=N`, POST of `/count`, and a WebSocket at `/echo`.
 pub(crate) fn app(identity: String, connections: Connections) -> Router {
     Router::new()
         .route("/", get(|State(identity): State<Arc<str>>| async move { identity.to_string() }))
         .route("/slow", get(slow))
+        .route("/sized", get(sized))
+        .route("/count", post(count))
         .route("/echo", any(|upgrade| echo(upgrade, connections)))
-        .fallback(|| async { (StatusCode::NOT_FOUND, "there is / and /slow?ms=N\n") })
-        .method_not_allowed_fallback(|| async { (StatusCode::METHOD_NOT_ALLOWED, "expected GET or HEAD\n") })
+        .fallback(|| async { (StatusCode::NOT_FOUND, MISSING) })
+        .method_not_allowed_fallback(|| async {
+            (StatusCode::METHOD_NOT_ALLOWED, "expected another method\n")
+        })
         .with_state(identity.into())
 }
 
@@ -34,6 +42,32 @@ async fn slow(
         }
         _ => Err((StatusCode::BAD_REQUEST, "ms: expected a number from 0 to 60000\n")),
     }
+}
+
+async fn sized(Query(query): Query<HashMap<String, String>>) -> Response {
+    match query.get("kib").and_then(|kib| kib.parse().ok()) {
+        Some(kib) if kib <= SIZED_LIMIT => {
+            let pieces = stream::iter(http::sized(kib).map(Ok::<_, Infallible>));
+            ([(CONTENT_LENGTH, kib * 1024)], Body::from_stream(pieces)).into_response()
+        }
+        _ => (StatusCode::BAD_REQUEST, "kib: expected a number from 0 to 65536\n").into_response(),
+    }
+}
+
+async fn count(body: Body) -> Result<String, (StatusCode, String)> {
+    let too_long = || (StatusCode::PAYLOAD_TOO_LARGE, "the body is too long\n".to_owned());
+    // What is announced need not come.
+    if body.size_hint().lower() > COUNT_LIMIT {
+        return Err(too_long());
+    }
+    let (mut pieces, mut length) = (body.into_data_stream(), 0);
+    while let Some(piece) = pieces.next().await {
+        length += piece.map_err(|error| (StatusCode::BAD_REQUEST, format!("{error}\n")))?.len() as u64;
+        if length > COUNT_LIMIT {
+            return Err(too_long());
+        }
+    }
+    Ok(format!("{length}\n"))
 }
 
 async fn echo(upgrade: WebSocketUpgrade, connections: Connections) -> Response {

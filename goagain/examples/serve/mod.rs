@@ -2,6 +2,7 @@
 
 pub(crate) mod http;
 
+use clap::{CommandFactory, FromArgMatches};
 use goagain::{Acceptor, Guard, Idle, Mover, Stream};
 use std::fmt::Display;
 use std::hash::{BuildHasher, RandomState};
@@ -10,16 +11,22 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-/// The one argument of an example: where to listen.
+/// What an example can be told.
+#[derive(clap::Parser)]
+#[command(name = env!("CARGO_CRATE_NAME"), version)]
+#[command(after_help = "Signals: USR2 restarts it, QUIT stops it gracefully, INT and TERM stop it now.")]
+struct Args {
+    /// Where to listen: ip:port, or unix:PATH
+    #[arg(default_value = "127.0.0.1:48879")]
+    addr: String,
+}
+
+/// Where to listen, as the one argument says. Asked for help, or told something else, it says so and ends the process;
+/// `about` is what the help says first.
 #[allow(dead_code, reason = "the drill server has a configuration of its own")]
-pub(crate) fn address_from_args() -> anyhow::Result<String> {
-    let mut args = std::env::args().skip(1);
-    let address = args.next().unwrap_or_else(|| "127.0.0.1:48879".into());
-    anyhow::ensure!(!address.starts_with('-'), "unknown flag `{address}`: expected [ADDR]");
-    if let Some(more) = args.next() {
-        anyhow::bail!("unexpected argument `{more}`: expected [ADDR]");
-    }
-    Ok(address)
+pub(crate) fn address_from_args(about: &'static str) -> String {
+    let matches = Args::command().about(about).get_matches();
+    Args::from_arg_matches(&matches).unwrap_or_else(|error| error.exit()).addr
 }
 
 /// Writes a line to standard error by one call: two processes write there during a restart, and `eprintln` writes in parts.
@@ -44,7 +51,7 @@ pub(crate) fn serve(acceptor: Acceptor, mover: Mover, identity: &str) -> thread:
             let (stream, guard) = accepted?;
             let (identity, mover) = (Arc::clone(&identity), mover.clone());
             // A client that goes away in mid-request is its own affair.
-            thread::Builder::new().spawn(move || connection(&stream, guard, &mover, &identity))?;
+            thread::Builder::new().spawn(move || connection(stream, guard, &mover, &identity))?;
         }
         Ok(())
     })
@@ -52,27 +59,36 @@ pub(crate) fn serve(acceptor: Acceptor, mover: Mover, identity: &str) -> thread:
 
 /// Serves one connection until it ends, or has moved.
 #[allow(dead_code, reason = "as above")]
-pub(crate) fn connection(stream: &Stream, mut guard: Guard, mover: &Mover, identity: &str) -> io::Result<()> {
-    stream.set_write_timeout(Some(Duration::from_secs(10)))?;
-    let mut reader = http::Reader::new(stream);
+pub(crate) fn connection(
+    mut stream: Stream,
+    mut guard: Guard,
+    mover: &Mover,
+    identity: &str,
+) -> io::Result<()> {
+    // A client that takes nothing of its answer for this long has gone.
+    stream.set_write_timeout(Some(Duration::from_secs(60)))?;
+    let mut reader = http::Reader::new();
     // In the first phase of a drain a connection that waits for a request is still served, in the second it is told to go.
     // Where connections move, it goes to the successor, with what was read of its next request.
     loop {
         let is_there = reader.has_request();
-        match if is_there { Idle::Readable } else { mover.wait(&mut guard, stream, reader.buffered())? } {
-            Idle::Moved => break,
+        match if is_there { Idle::Readable } else { mover.wait(&mut guard, &stream, reader.buffered())? } {
+            Idle::Moved => return Ok(()),
             Idle::Close if !reader.has_buffered() => break,
-            Idle::Close | Idle::Readable => {}
+            // A part of a request has come: that is one which has begun.
+            Idle::Close | Idle::Readable => guard.busy(),
         }
         // A client has this long for the rest of a request that it has begun.
         stream.set_read_timeout(Some(Duration::from_secs(10)))?;
-        let Some(request) = http::read_request(&mut reader)? else { break };
+        let Some(request) = http::read_request(&mut reader, &mut stream)? else { break };
         let response = http::answer(&request, identity);
-        let close = !request.keep_alive || !mover.keeps_open(&guard, stream, reader.buffered());
-        http::write_response(&mut &*stream, &response, close)?;
+        let close = !request.keep_alive || !mover.keeps_open(&guard, &stream, reader.buffered());
+        http::write_response(&mut stream, &response, close)?;
         if close {
             break;
         }
     }
+    // Not by a drop: what the client sends in this moment would make the kernel throw away the end of the last answer.
+    stream.close(guard);
     Ok(())
 }

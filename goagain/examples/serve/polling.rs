@@ -2,17 +2,20 @@
 
 use crate::serve;
 use crate::serve::http::{self, Reader, Request};
-use goagain::{Acceptor, Goagain, Guard, Listener, Stream, Turn};
+use goagain::{Acceptor, Goagain, Guard, Linger, Listener, Stream, Turn};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use std::collections::{BTreeSet, HashMap};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::time::{Duration, Instant};
 
 const AGAIN: Token = Token(0);
 const HTTP: Token = Token(1);
 const FIRST: usize = 2;
+
+/// A client has this long for the rest of a request that it has begun.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// When to accept again after descriptors were short: nothing tells when there are some.
 const SHORTAGE: Duration = Duration::from_millis(100);
@@ -160,13 +163,18 @@ impl Server {
 }
 
 struct Connection {
-    reader: Reader<Stream>,
+    stream: Stream,
     guard: Guard,
+    reader: Reader,
+    /// When the rest of a request that has begun must be there.
+    begun_until: Option<Instant>,
     /// A request, and when it is to be answered.
     request: Option<(Request, Instant)>,
-    /// What is to be written, and whether that is the end.
-    answer: Vec<u8>,
+    answer: Answer,
+    /// Whether nothing more is read, and the connection ends when the answer is written.
     closes: bool,
+    /// How it ends.
+    linger: Option<Linger>,
 }
 
 enum Next {
@@ -177,48 +185,115 @@ enum Next {
 
 impl Connection {
     fn new(stream: Stream, guard: Guard) -> Connection {
-        Connection { reader: Reader::new(stream), guard, request: None, answer: Vec::new(), closes: false }
+        let (reader, answer) = (Reader::new(), Answer::default());
+        Connection {
+            stream,
+            guard,
+            reader,
+            begun_until: None,
+            request: None,
+            answer,
+            closes: false,
+            linger: None,
+        }
     }
 
+    /// Goes on until it would have to wait.
     fn advance(&mut self, identity: &str) -> io::Result<Next> {
+        match self.go_on(identity) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Next::Wait),
+            next => next,
+        }
+    }
+
+    fn go_on(&mut self, identity: &str) -> io::Result<Next> {
         loop {
-            while !self.answer.is_empty() {
-                match self.reader.stream().write(&self.answer) {
-                    Ok(written) => drop(self.answer.drain(..written)),
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Next::Wait),
-                    Err(error) => return Err(error),
-                }
-            }
+            self.answer.write_to(&mut self.stream)?;
             if self.closes {
-                return Ok(Next::Close);
+                // Not by a drop: what the client sends in this moment would make the kernel throw away the end of the last answer.
+                let linger = self.linger.get_or_insert_with(|| Linger::begin(&self.stream));
+                return Ok(linger.step(&self.stream).map_or(Next::Close, Next::At));
             }
             if let Some((request, at)) = &self.request {
                 if Instant::now() < *at {
                     return Ok(Next::At(*at));
                 }
-                self.closes = self.guard.is_draining() || !request.keep_alive;
+                let is_last = self.guard.should_close(&self.stream, self.reader.buffered());
+                self.closes = is_last || !request.keep_alive;
                 let response = http::answer_at_once(request, identity);
-                http::write_response(&mut self.answer, &response, self.closes)?;
+                self.answer = Answer::new(http::pieces(&response, self.closes));
                 self.request = None;
                 continue;
             }
-            match http::read_request(&mut self.reader) {
-                Ok(None) => return Ok(Next::Close),
-                Ok(Some(request)) => {
+            match self.reader.next() {
+                http::Next::Request(request) => {
                     self.guard.busy();
+                    self.begun_until = None;
                     let at = Instant::now() + http::time(&request);
                     self.request = Some((request, at));
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    if self.reader.has_buffered() {
-                        return Ok(Next::Wait);
-                    }
-                    self.guard.idle();
-                    return Ok(if self.guard.is_closing() { Next::Close } else { Next::Wait });
-                }
-                Err(error) => return Err(error),
+                http::Next::Continue => self.answer = Answer::new(std::iter::once(http::CONTINUE.to_vec())),
+                http::Next::Read => match self.read() {
+                    Ok(0) => return self.reader.end().map(|()| Next::Close),
+                    Ok(_) => {}
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => match self.wait() {
+                        Next::Close => self.closes = true,
+                        next => return Ok(next),
+                    },
+                    Err(error) => return Err(error),
+                },
             }
+        }
+    }
+
+    /// Reads once; 0 at the end.
+    fn read(&mut self) -> io::Result<usize> {
+        let mut chunk = [0; http::CHUNK];
+        loop {
+            match self.stream.read(&mut chunk) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                read => return read.inspect(|read| self.reader.add(&chunk[..*read])),
+            }
+        }
+    }
+
+    /// Nothing more is there to read.
+    fn wait(&mut self) -> Next {
+        if self.reader.has_buffered() {
+            self.guard.busy();
+            let until = *self.begun_until.get_or_insert_with(|| Instant::now() + PATIENCE);
+            return if Instant::now() < until { Next::At(until) } else { Next::Close };
+        }
+        self.guard.idle();
+        if self.guard.is_closing() { Next::Close } else { Next::Wait }
+    }
+}
+
+/// What is to be written, piece by piece.
+#[derive(Default)]
+struct Answer {
+    piece: Vec<u8>,
+    written: usize,
+    rest: Option<Box<dyn Iterator<Item = Vec<u8>>>>,
+}
+
+impl Answer {
+    fn new(pieces: impl Iterator<Item = Vec<u8>> + 'static) -> Answer {
+        Answer { rest: Some(Box::new(pieces)), ..Answer::default() }
+    }
+
+    /// Writes all of it, or as much as can be written now.
+    fn write_to(&mut self, stream: &mut Stream) -> io::Result<()> {
+        loop {
+            while self.written < self.piece.len() {
+                match stream.write(&self.piece[self.written..]) {
+                    Ok(written) => self.written += written,
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            let Some(piece) = self.rest.as_mut().and_then(Iterator::next) else { return Ok(()) };
+            (self.piece, self.written) = (piece, 0);
         }
     }
 }

@@ -1,16 +1,18 @@
 //! The same server in a tokio runtime: a task for accepting, a task a connection.
 
-use crate::serve::http::{self, Reader};
+use crate::serve::http::{self, Next, Reader};
 use goagain::Guard;
 use goagain::tokio::{Acceptor, Stream};
-use std::io::{self, Read};
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{sleep, timeout};
 
-/// A client has this long for the rest of a request that it has begun, and for taking its answer.
+/// A client has this long for the rest of a request that it has begun.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// A client that takes nothing of its answer for this long has gone.
+const TAKES_WITHIN: Duration = Duration::from_secs(60);
 
 /// Accepts until the term ends.
 pub(crate) async fn serve(mut acceptor: Acceptor, identity: Arc<str>) -> io::Result<()> {
@@ -22,43 +24,41 @@ pub(crate) async fn serve(mut acceptor: Acceptor, identity: Arc<str>) -> io::Res
     Ok(())
 }
 
-async fn connection(stream: Stream, mut guard: Guard, identity: Arc<str>) -> io::Result<()> {
-    let mut reader = Reader::new(Ready(stream));
+async fn connection(mut stream: Stream, mut guard: Guard, identity: Arc<str>) -> io::Result<()> {
+    let mut reader = Reader::new();
     // In the first phase of a drain a connection that waits for a request is still served, in the second it is told to go.
-    while reader.has_buffered() || guard.readable(&reader.stream().0).await? {
-        let Some(mut request) = timeout(PATIENCE, read_request(&mut reader)).await?? else { break };
+    while reader.has_buffered() || guard.readable(&stream).await? {
+        let Some(mut request) = timeout(PATIENCE, read_request(&mut reader, &mut stream)).await?? else {
+            break;
+        };
         if let Some(ms) = request.ms.take_if(|ms| request.path == "/slow" && *ms <= http::SLOW_LIMIT) {
             sleep(Duration::from_millis(ms)).await;
             request.ms = Some(0);
         }
         let response = http::answer(&request, &identity);
-        let close = guard.is_draining() || !request.keep_alive;
-        let mut bytes = Vec::new();
-        http::write_response(&mut bytes, &response, close)?;
-        timeout(PATIENCE, reader.stream().0.write_all(&bytes)).await??;
+        let close = !request.keep_alive || guard.should_close(&stream, reader.buffered());
+        for piece in http::pieces(&response, close) {
+            timeout(TAKES_WITHIN, stream.write_all(&piece)).await??;
+        }
         if close {
             break;
         }
     }
+    // Not by a drop: what the client sends in this moment would make the kernel throw away the end of the last answer.
+    stream.close(guard).await;
     Ok(())
 }
 
-async fn read_request(reader: &mut Reader<Ready>) -> io::Result<Option<http::Request>> {
+async fn read_request(reader: &mut Reader, stream: &mut Stream) -> io::Result<Option<http::Request>> {
+    let mut chunk = [0; http::CHUNK];
     loop {
-        match http::read_request(reader) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                reader.stream().0.readable().await?;
-            }
-            read => return read,
+        match reader.next() {
+            Next::Request(request) => return Ok(Some(request)),
+            Next::Continue => stream.write_all(http::CONTINUE).await?,
+            Next::Read => match stream.read(&mut chunk).await? {
+                0 => return reader.end().map(|()| None),
+                read => reader.add(&chunk[..read]),
+            },
         }
-    }
-}
-
-/// Reads what is there, and says WouldBlock when nothing is.
-struct Ready(Stream);
-
-impl Read for Ready {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.try_read(buffer)
     }
 }

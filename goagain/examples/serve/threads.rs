@@ -21,7 +21,7 @@ fn work(http: &Listener, identity: &Arc<str>) -> io::Result<JoinHandle<()>> {
         for accepted in acceptor {
             match accepted {
                 // A client that goes away in mid-request is its own affair.
-                Ok((stream, guard)) => drop(serve::connection(&stream, guard, &mover, &identity)),
+                Ok((stream, guard)) => drop(serve::connection(stream, guard, &mover, &identity)),
                 Err(error) => serve::say(format_args!("pool: {error}")),
             }
         }

@@ -1,12 +1,15 @@
 //! Workers with actix-web: a thread each, with a runtime and an app of its own.
 
-use crate::serve::http::SLOW_LIMIT;
+use crate::serve::http::{self, COUNT_LIMIT, MISSING, SIZED_LIMIT, SLOW_LIMIT};
+use actix_web::body::SizedStream;
 use actix_web::rt::System;
 use actix_web::rt::time::sleep;
 use actix_web::web::{self, Data, Query};
 use actix_web::{App, HttpResponse, guard};
+use futures_util::{StreamExt, stream};
 use goagain::Listener;
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -26,11 +29,13 @@ pub(crate) fn start(http: &Listener, identity: &str) -> Vec<JoinHandle<io::Resul
 
 async fn work(http: Listener, identity: Arc<str>) -> io::Result<()> {
     let get = || web::route().guard(guard::Any(guard::Get()).or(guard::Head()));
-    let missing = || async { HttpResponse::NotFound().body("there is / and /slow?ms=N\n") };
+    let missing = || async { HttpResponse::NotFound().body(MISSING) };
     let app = App::new()
         .app_data(Data::new(identity))
         .route("/", get().to(|identity: Data<Arc<str>>| async move { identity.to_string() }))
         .route("/slow", get().to(slow))
+        .route("/sized", get().to(sized))
+        .route("/count", web::post().to(count))
         .default_service(web::to(missing));
     goagain::actix::serve(http.to_tokio()?, app).await
 }
@@ -43,4 +48,28 @@ async fn slow(identity: Data<Arc<str>>, query: Query<HashMap<String, String>>) -
         }
         _ => HttpResponse::BadRequest().body("ms: expected a number from 0 to 60000\n"),
     }
+}
+
+async fn sized(query: Query<HashMap<String, String>>) -> HttpResponse {
+    match query.get("kib").and_then(|kib| kib.parse().ok()) {
+        Some(kib) if kib <= SIZED_LIMIT => {
+            let pieces = stream::iter(http::sized(kib).map(|piece| Ok::<_, Infallible>(piece.into())));
+            HttpResponse::Ok().body(SizedStream::new(kib * 1024, pieces))
+        }
+        _ => HttpResponse::BadRequest().body("kib: expected a number from 0 to 65536\n"),
+    }
+}
+
+async fn count(mut body: web::Payload) -> HttpResponse {
+    let mut length = 0;
+    while let Some(piece) = body.next().await {
+        match piece {
+            Ok(piece) => length += piece.len() as u64,
+            Err(error) => return HttpResponse::BadRequest().body(format!("{error}\n")),
+        }
+        if length > COUNT_LIMIT {
+            return HttpResponse::PayloadTooLarge().body("the body is too long\n");
+        }
+    }
+    HttpResponse::Ok().body(format!("{length}\n"))
 }

@@ -4,10 +4,14 @@
 
 #[path = "../../../goagain/examples/serve/app.rs"]
 mod app;
+#[path = "drill-runtimes/echo.rs"]
+mod echo;
 #[path = "../../../goagain/examples/serve/health.rs"]
 mod health;
 #[path = "../../../goagain/examples/serve/polling.rs"]
 mod polling;
+#[path = "drill-runtimes/proxied.rs"]
+mod proxied;
 #[path = "../../../goagain/examples/serve/mod.rs"]
 mod serve;
 #[path = "../../../goagain/examples/serve/tasks.rs"]
@@ -157,6 +161,17 @@ impl Server {
             "actix" => {
                 let workers = workers::start(listener, &self.identity);
                 tokio::task::spawn_blocking(move || workers.into_iter().try_for_each(joined))
+            }
+            "axum_proxied" => {
+                tokio::spawn(proxied::tasks(listener.to_tokio()?, listener.mover(), self.identity.clone()))
+            }
+            "threads_proxied" => {
+                let accepting = proxied::threads(listener.acceptor()?, listener.mover(), &self.identity);
+                tokio::task::spawn_blocking(move || joined(accepting))
+            }
+            "echo" => {
+                let accepting = echo::serve_all(listener.acceptor()?);
+                tokio::task::spawn_blocking(move || joined(accepting))
             }
             "pool" => {
                 let pool = threads::start(listener, &self.identity)?;

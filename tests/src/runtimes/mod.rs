@@ -2,6 +2,7 @@
 //! fails, and none is sent twice.
 
 mod clients;
+mod edges;
 mod grpc;
 mod http2;
 mod moves;
@@ -53,6 +54,7 @@ pub fn all() -> Vec<Drill> {
         }),
     ];
     all.extend(moves::all());
+    all.extend(edges::all());
     all
 }
 

@@ -81,12 +81,12 @@ impl Shared {
 
     /// Answers requests until the client ends, or a drain does.
     fn converse(&self, stream: &File) -> io::Result<()> {
-        let mut reader = Reader::new(stream);
+        let mut reader = Reader::new();
         loop {
             if !reader.has_buffered() && !await_either(stream, &self.closing)?.0 {
                 return Ok(());
             }
-            let Some(request) = read_request(&mut reader)? else { return Ok(()) };
+            let Some(request) = read_request(&mut reader, &mut &*stream)? else { return Ok(()) };
             let response = answer(&request, &self.identity);
             let close = !request.keep_alive || self.is_draining()?;
             write_response(&mut &*stream, &response, close)?;
