@@ -97,6 +97,7 @@ impl Work {
     /// What was read of the connection is given to a library anew.
     #[cfg(feature = "hyper")]
     pub(crate) fn read_anew(&self) {
+        self.0.is_last.store(false, Ordering::Relaxed);
         let mut doing = self.lock();
         doing.reading = Reading::default();
         doing.settle();
@@ -259,12 +260,10 @@ impl Work {
     /// request that has come whole, having shut down its side. Then the task of `cx` is woken when it is answered.
     fn keeps_the_end(&self, cx: &Context<'_>) -> bool {
         let mut doing = self.lock();
-        // The library has read a head, and has not begun the request yet.
-        let is_to_begin = doing.follows && doing.reading.has_head();
         let is_under_way = doing.requests > 0 && doing.reading.is_followed() && doing.reading.is_whole();
         // Its answer has been given, and the client has not taken all of it.
         let is_on_its_way = doing.reading.is_followed() && self.0.is_blocked.load(Ordering::Relaxed);
-        let keeps = is_to_begin || is_under_way || is_on_its_way;
+        let keeps = is_under_way || is_on_its_way;
         if keeps {
             doing.end = Some(cx.waker().clone());
         }

@@ -76,6 +76,7 @@ fn inherit_error() -> InheritError {
         state: false,
         leaving: Vec::new(),
         draining: Some(inherited()),
+        list: None,
     };
     let handoff = Handoff {
         descriptors: Vec::new(),
@@ -113,6 +114,8 @@ fn every() -> Vec<(&'static str, Box<dyn Error>, Option<String>)> {
         add("StartError", Box::new(StartError::System { what: "make a pipe", source: cause() }), says());
         add("LaunchError", Box::new(LaunchError::Spawn { image: image(), source: cause() }), says());
         add("LaunchError", Box::new(LaunchError::Exec { image: image(), source: cause() }), says());
+        let directory = LaunchError::Directory { directory: image(), source: cause() };
+        add("LaunchError", Box::new(directory), says());
     }
     let (broken, inherited) = (|| Some(handoff_error().to_string()), inherit_error());
     add("LaunchError", Box::new(LaunchError::Handoff(handoff_error())), broken());
@@ -127,6 +130,8 @@ fn every() -> Vec<(&'static str, Box<dyn Error>, Option<String>)> {
     add("ListenError", Box::new(ListenError::NameTaken { name: name() }), None);
     let another = ListenError::AnotherAddress { name: name(), inherited: address(), asked: None };
     add("ListenError", Box::new(another), None);
+    let not_adopted = ListenError::NotAdopted { name: name(), given: 3.into(), reason: text() };
+    add("ListenError", Box::new(not_adopted), None);
     add("ListenError", Box::new(ListenError::Address { given: text() }), None);
     add("ReadyError", Box::new(ReadyError::Aborted(text())), None);
     add("ReadyError", Box::new(ReadyError::Stopped(Stop::Gracefully)), None);
@@ -137,6 +142,7 @@ fn every() -> Vec<(&'static str, Box<dyn Error>, Option<String>)> {
     add("MoveError", Box::new(MoveError::NotOpen), None);
     add("MoveError", Box::new(MoveError::Full), None);
     add("MoveError", Box::new(MoveError::Name), None);
+    add("MoveError", Box::new(MoveError::TooLong), None);
     all
 }
 

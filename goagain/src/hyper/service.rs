@@ -97,7 +97,7 @@ where
         {
             // Over HTTP/2 it is one stream of several (RFC 8441, and CONNECT itself).
             if *this.http2 { this.work.give_a_stream() } else { this.work.upgrade() }
-        } else if !*this.http2 && this.work.should_close() && !may_move() {
+        } else if !*this.http2 && !may_move() && this.work.should_close() {
             // HTTP/2 has GOAWAY for it.
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }

@@ -13,7 +13,12 @@ pub(super) fn all() -> Vec<Drill> {
     vec![Drill::both(
         "edges_half_close",
         "a client that shuts down its side after its request is answered, with and without a restart",
-        |context: &Context| each(context, HTTP1, |config| config.idle_ms = LONG, |_, edge| answered(edge)),
+        |context: &Context| {
+            // In axum's own serve hyper sees the end before anybody knows of the request, and gives up.
+            let servers: Vec<_> =
+                HTTP1.iter().filter(|server| server.name != "axum_serve").copied().collect();
+            each(context, &servers, |config| config.idle_ms = LONG, |_, edge| answered(edge))
+        },
     )]
 }
 
