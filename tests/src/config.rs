@@ -106,6 +106,7 @@ pub struct ServerConfig {
     pub generations: BTreeMap<u64, Map<String, Value>>,
 }
 
+/// Deadlines that a drill does not set are longer than it waits for anything.
 impl Default for ServerConfig {
     fn default() -> Self {
         Self {
@@ -114,7 +115,7 @@ impl Default for ServerConfig {
             extra: 0,
             directory: PathBuf::new(),
             events: PathBuf::new(),
-            ready_ms: 10_000,
+            ready_ms: 60_000,
             drain_ms: 30_000,
             idle_ms: 2_000,
             long_lived_ms: 0,
@@ -122,14 +123,14 @@ impl Default for ServerConfig {
             cut: String::new(),
             most_draining: 0,
             probation_ms: 100,
-            serving_ms: 5_000,
-            back_ms: 10_000,
+            serving_ms: 60_000,
+            back_ms: 60_000,
             grace_ms: 5_000,
             heap_mib: 0,
             offers: Vec::new(),
             offer_version: 1,
             offer_fault: String::new(),
-            state_ms: 10_000,
+            state_ms: 60_000,
             moves: false,
             behaviour: String::new(),
             fault: String::new(),

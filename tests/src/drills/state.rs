@@ -152,10 +152,7 @@ fn one_gib(context: &Context) -> anyhow::Result<()> {
     let none = commit(&mut service)?;
     service.end()?;
 
-    let mut service = context.start_with(|config| {
-        config.offers = vec![("cache".into(), GIB)];
-        (config.state_ms, config.ready_ms, config.back_ms) = (60_000, 60_000, 60_000);
-    })?;
+    let mut service = context.start_with(|config| config.offers = vec![("cache".into(), GIB)])?;
     let with = commit(&mut service)?;
     let events = service.events();
     let took = events.iter().filter(|event| event.name == "took" && event.detail["took"] == 1);

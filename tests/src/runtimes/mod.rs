@@ -68,7 +68,7 @@ fn tokio(context: &Context) -> anyhow::Result<()> {
 
 /// What is long-lived is told after the idle.
 fn websocket(context: &Context) -> anyhow::Result<()> {
-    let mut service = start_with(context, "axum", 2_000)?;
+    let mut service = start_with(context, "axum", 500)?;
     restarts(context, &mut service, websocket::clients)?;
     service.end()
 }

@@ -42,7 +42,7 @@ pub(super) fn all() -> Vec<Drill> {
             },
         ),
         Drill::both("axum_moves_no_websocket", "and so is what was upgraded, with tungstenite", |context| {
-            let mut service = start(context, 2_000)?;
+            let mut service = start(context, 500)?;
             restarts(context, &mut service, websocket::clients)?;
             service.end()
         }),

@@ -53,13 +53,21 @@ impl Service {
     /// # Errors
     /// - that is not so within the deadline.
     pub fn await_settled(&self, generation: u64) -> anyhow::Result<Event> {
+        self.await_settled_within(generation, DEADLINE)
+    }
+
+    /// The same with another deadline.
+    ///
+    /// # Errors
+    /// - that is not so within `deadline`.
+    pub fn await_settled_within(&self, generation: u64, deadline: Duration) -> anyhow::Result<Event> {
         let double = self.strategy() == StrategyKind::Double;
         let settled = |event: &Event| {
             event.name == "settled"
                 && event.generation > generation
                 && (!double || event.pid == self.main_pid())
         };
-        self.await_event(settled, DEADLINE).context("waiting for `settled`")
+        self.await_event(settled, deadline).context("waiting for `settled`")
     }
 
     /// Waits until the owner's loop has dealt with all that reached it before this call: it is sent HUP, which runs a
