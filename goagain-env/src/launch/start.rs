@@ -5,14 +5,14 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
-use nix::spawn::{PosixSpawnAttr, PosixSpawnFileActions, PosixSpawnFlags, posix_spawn};
 use nix::sys::signal::{self, Signal};
 use nix::sys::wait::waitpid;
 use nix::unistd;
 
 use super::{Launch, LaunchError, Launched, Strings};
 use crate::sys::raw::SigPipe;
-use crate::{Pid, Process, mask};
+use crate::sys::spawn::{PosixSpawnAttr, PosixSpawnFileActions, PosixSpawnFlags, posix_spawn};
+use crate::{Pid, Process, mask, sys};
 
 pub(super) fn spawn(launch: Launch<'_>) -> Result<Launched, LaunchError> {
     let strings = launch.strings()?;
@@ -26,10 +26,8 @@ fn spawn_and_hold(strings: &Strings, descriptors: &[BorrowedFd<'_>]) -> io::Resu
     #[cfg(goagain_faults)]
     crate::fault::hit("posix_spawn")?;
     let mut actions = PosixSpawnFileActions::init()?;
-    for descriptor in descriptors {
-        // Onto itself: in the child alone this clears close-on-exec (glibc 2.29, musl 1.1.22, POSIX 2024).
-        actions.add_dup2(descriptor.as_raw_fd(), descriptor.as_raw_fd())?;
-    }
+    // Where the system cannot do it without, a spare descriptor, open until the child is started.
+    let _spare = sys::pass_on(&mut actions, descriptors.iter().copied())?;
     let mut attributes = PosixSpawnAttr::init()?;
     attributes.set_flags(PosixSpawnFlags::POSIX_SPAWN_SETSIGMASK | PosixSpawnFlags::POSIX_SPAWN_SETSIGDEF)?;
     attributes.set_sigmask(&mask::for_spawn()?)?;

@@ -16,6 +16,7 @@ use nix::sys::socket::{
 use nix::unistd::getppid;
 
 use super::raw::{self, Taken};
+use super::spawn::PosixSpawnFileActions;
 use super::{Frame, LONGEST_FRAME};
 use crate::{Exit, Kin, Pid};
 
@@ -147,4 +148,16 @@ impl Frames {
 pub(crate) fn seal(file: &File) -> io::Result<()> {
     let seals = SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_WRITE;
     Ok(fcntl(file, FcntlArg::F_ADD_SEALS(seals | SealFlag::F_SEAL_SEAL)).map(drop)?)
+}
+
+/// A child of `posix_spawn(3)` gets these descriptors under their numbers. Elsewhere that takes a spare one; here it does not.
+pub(crate) fn pass_on<'fd>(
+    actions: &mut PosixSpawnFileActions,
+    descriptors: impl IntoIterator<Item = BorrowedFd<'fd>>,
+) -> io::Result<Option<OwnedFd>> {
+    for descriptor in descriptors {
+        // Onto itself: in the child alone this clears close-on-exec (glibc 2.29, musl 1.1.22, POSIX 2024).
+        actions.add_dup2(descriptor.as_raw_fd(), descriptor.as_raw_fd())?;
+    }
+    Ok(None)
 }
