@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 /// What a connection does, and so what a drain does with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Kind {
     /// It waits for a request: in the second phase of a drain it is told to go.
     Idle,
