@@ -19,6 +19,7 @@ use crate::sys;
 /// Where a descriptor is bound.
 ///
 /// `Display` is as in "tcp:127.0.0.1:48879" or "unix:/run/x.sock". An abstract name of Linux begins with `@`, as in Go.
+// Exhaustive: what is of no kind here is `Other`, and the facade decides for each whether it can listen.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Address {
     /// A stream socket of the internet.

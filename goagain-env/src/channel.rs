@@ -147,6 +147,7 @@ impl From<OwnedFd> for Channel {
 }
 
 /// What [`Channel::receive`] found.
+// Exhaustive: a loop must deal with each.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Received {
     /// A message.

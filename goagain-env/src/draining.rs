@@ -32,7 +32,7 @@ impl Draining {
     /// # Errors
     /// Those of `fcntl`: most likely ENOLCK.
     pub fn begin(&self) -> io::Result<()> {
-        self.lock(libc::F_WRLCK)
+        self.lock(raw::WRITE_LOCK)
     }
 
     /// It does no longer.
@@ -40,7 +40,7 @@ impl Draining {
     /// # Errors
     /// Those of `fcntl`.
     pub fn end(&self) -> io::Result<()> {
-        self.lock(libc::F_UNLCK)
+        self.lock(raw::NO_LOCK)
     }
 
     /// Keeps what was begun until the process dies: the descriptor stays open for good.
@@ -49,7 +49,7 @@ impl Draining {
         let _ = self.0.into_raw_fd();
     }
 
-    fn lock(&self, kind: libc::c_int) -> io::Result<()> {
+    fn lock(&self, kind: libc::c_short) -> io::Result<()> {
         let own = libc::off_t::from(Pid::current().as_raw());
         fcntl(&self.0, FcntlArg::F_SETLK(&raw::flock(kind, own, own + 1)))?;
         Ok(())
@@ -63,9 +63,9 @@ impl Draining {
         let mut others = Vec::new();
         let mut ranges = vec![(0, libc::off_t::from(i32::MAX))];
         while let Some((from, to)) = ranges.pop() {
-            let mut found = raw::flock(libc::F_WRLCK, from, to);
+            let mut found = raw::flock(raw::WRITE_LOCK, from, to);
             fcntl(&self.0, FcntlArg::F_GETLK(&mut found))?;
-            if libc::c_int::from(found.l_type) == libc::F_UNLCK {
+            if found.l_type == raw::NO_LOCK {
                 continue;
             }
             // A lock is one byte, and the byte says whose it is.

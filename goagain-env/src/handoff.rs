@@ -29,6 +29,7 @@ pub const VARIABLES: &[&str] = &[FD, NAME, PID, PPID, SIGNAL, CHANNEL, DESCRIPTO
 const LONGEST_STRING: usize = 131_071;
 
 /// All that is handed to a new image by its environment.
+// Exhaustive, as `Described` and `Link`: whoever hands over has to say each of them, and the compiler that one was forgotten.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Handoff {
     /// Each descriptor with its name. The seed's GOAGAIN_FD and GOAGAIN_NAME describe the first TCP or Unix listener of them,
@@ -90,6 +91,7 @@ pub struct Link {
 }
 
 /// What a seed sends to its predecessor when it serves.
+// Exhaustive: the seed will send no other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SeedSignal {
     /// SIGQUIT: drain and exit (Single, and Double's second half).

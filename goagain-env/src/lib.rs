@@ -82,13 +82,15 @@
 //! - Linux must be 5.4 or newer (`pidfd_open(2)`, `waitid(2)` with P_PIDFD), and glibc 2.29 or musl 1.1.24.
 //! - Elsewhere than on Linux a new image that starts in another directory than this process is in takes this process there
 //!   for the time of `posix_spawn(3)`, with all its threads.
-//! - On other Unixes no descriptor tells of a process's death, and the channel does not say who made it. That way is built
-//!   for FreeBSD and macOS and tested on Linux (`--cfg goagain_portable`), but was not run there.
+//! - On other Unixes no descriptor tells of a process's death, and the channel does not say who made it. That way is drilled
+//!   on Linux (`--cfg goagain_portable`) and compiles for macOS, FreeBSD and Android, but was not run there.
+//! - Android's `posix_spawn(3)` (API level 28) forks.
 //! - To a seed (the Go library of the same name) only the first TCP or Unix listener can be handed over. It passes on to its
 //!   children what else it was given.
 //! - A descriptor that a dependency opens without close-on-exec goes to every child, ours or not.
 //! - Between the moment when SIGPIPE gets its default action for an own exec and the exec itself, another thread that writes to
 //!   a closed pipe ends the process.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![deny(unsafe_code)]
 
 mod address;

@@ -11,6 +11,7 @@ const VERSION: &str = "goagain/1";
 const LONGEST_REASON: usize = 1000;
 
 /// One message between predecessor and successor, as in "goagain/1 COMMIT again".
+// Exhaustive: the loop must deal with each. What a later version sends is a `MessageError` here, not a variant.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Message {
     /// From the successor: I can serve.

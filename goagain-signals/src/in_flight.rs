@@ -3,6 +3,7 @@
 use std::fmt;
 
 /// How many connections, or other pieces of work, are in flight, by what they do.
+// Exhaustive: a server that is not of the facade makes them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct InFlight {
     /// They wait for a request: new ones, and kept ones between two requests.

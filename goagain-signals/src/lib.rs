@@ -23,12 +23,15 @@
 //!   nobody runs the loop yet; in a process that was exec'd in place, its handler first says LEAVING.
 //! - Only a verified parent or child is ever signalled.
 //!
+//! The machine's types ([`Event`], [`Action`], [`Deadline`], [`Phase`], [`Origin`]) are exhaustive on purpose: whoever drives a
+//! machine has to deal with each, and the compiler says what a new version added.
+//!
 //! # Limitations
 //! - One [`Loop`] a process, but for [`Loop::isolated`].
 //! - A stop that another thread has dequeued at the very moment of exec, and not yet written to the pipe, dies with that
 //!   thread. The window is a few instructions, once a restart, and only under a strategy that execs.
-//! - On Unixes other than Linux (`poll`, SIGCHLD) the loop has no descriptor that stands for all. That way is built and
-//!   tested on Linux, with `--cfg goagain_portable`; it has not been run elsewhere.
+//! - On Unixes other than Linux (`poll`, SIGCHLD) the loop has no descriptor that stands for all. That way is drilled on
+//!   Linux, with `--cfg goagain_portable`, and compiles for macOS, FreeBSD and Android; it has not been run there.
 #![deny(unsafe_code)]
 
 mod decisions;

@@ -3,6 +3,7 @@
 use std::fmt;
 
 /// A control signal, as `kill(1)` sends it.
+// Exhaustive: `Signals` is a table of these six, which the seed has too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Signal {
     /// `SIGHUP`
@@ -56,6 +57,7 @@ impl fmt::Display for Signal {
 
 /// What the loop does when a signal comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Meaning {
     /// Run the `on_hup` callback, by custom "reload the configuration", and go on.
     Reload,

@@ -5,6 +5,7 @@ use std::fmt;
 
 /// Why a process stops accepting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Stop {
     /// A signal (`None`: a call) said: now, without a drain.
     Now(Option<Signal>),
@@ -26,6 +27,7 @@ impl fmt::Display for Stop {
 }
 
 /// What the application has to do. It is told these three things only.
+// Exhaustive: an application with a loop of its own has to do something for each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Turn {
     /// Not the owner yet: the successor has still to say that it is ready, or to be answered.

@@ -109,6 +109,7 @@ pub struct Receiver {
 
 /// Who sent a datagram, and whom one is sent to.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub enum Peer {
     /// Over UDP.
     Udp(SocketAddr),

@@ -34,6 +34,7 @@ pub struct Goagain {
 }
 
 /// What to do after a drain.
+// Exhaustive: a `main` that ignored a third answer would end, or serve, wrongly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Finish {
     /// Return from `main`.

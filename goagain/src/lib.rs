@@ -61,7 +61,19 @@
 //! for, in which order, and how it ends: [`guide::drain`].
 //!
 //! # Which server
-//! The one above has threads. For tokio, axum, hyper, tonic, actix-web, a loop of your own: [`guide::servers`].
+//! The one above has threads. [`guide::servers`] leads from the server that you have to what to write:
+//!
+//! | you have | feature | who accepts | the drain | whole server |
+//! |---|---|---|---|---|
+//! | threads, std | | [`Listener::acceptor`] | [`Guard::wait_readable`] | `single`, `double`; a bounded pool: `pool` |
+//! | tokio | `tokio` | `Listener::to_tokio` | `Guard::readable` | `tokio` |
+//! | axum | `axum` | `goagain::axum::serve` | by itself | `axum` |
+//! | axum behind TLS | `axum` | `Listener::to_tokio`, then rustls | by `goagain::hyper::serve_connection` | `axum_tls` |
+//! | hyper | `hyper` | `goagain::hyper::serve` | by itself | |
+//! | tonic | `axum` | `goagain::axum::serve` | by itself | `tonic` |
+//! | actix-web | `actix` | `goagain::actix::serve` | by itself | `actix` |
+//! | a loop over epoll, mio, polling | | [`Acceptor::try_accept`] | [`Goagain::step`] | `mio` |
+//! | UDP | | [`Receiver::recv_from`] | a guard with each datagram | `udp` |
 //!
 //! # Which strategy
 #![cfg_attr(
@@ -100,14 +112,18 @@
 //! | `actix` | the module `actix`: the same for actix-web |
 //!
 //! # What it promises
-//! The invariants stand in the project's ARCHITECTURE.md, with the protocol. In short: as long as one image that holds the
+//! In short: as long as one image that holds the
 //! listeners lives and was not told to stop, it accepts or is bound by a deadline to; an image accepts only after its
 //! predecessor has committed or died; a failure up to SERVING leaves one owner, the old one or the new one; no thread is
 //! started, nothing is printed, the process is never exited.
 //!
 //! # Limitations
-//! - Unix only. Linux is what it is built for and tested on; on other Unixes deaths are told by SIGCHLD, the loop has no
-//!   descriptor to poll, and nobody has run it yet.
+//! - Unix only. Linux is what it is built for and tested on. On other Unixes deaths are told by SIGCHLD and the loop has no
+//!   descriptor to poll (so no `tokio::Goagain`). That way is drilled on Linux (`--cfg goagain_portable`), and compiles for macOS,
+//!   FreeBSD and Android; nobody has run it there.
+//! - macOS has no Unix sockets of packets, so no `Bind::unix_seqpacket`. There a descriptor, in the moment between its making and
+//!   the call that makes it close-on-exec, goes to what another thread starts. Abstract names are Linux's.
+//! - Android's `posix_spawn` forks: starting the new image takes time by the old one's memory.
 //! - Call [`Builder::start`] before there are other threads.
 //! - The net ends with RELEASED: a successor that dies later is the supervisor's affair.
 //! - A dying process holds its end of the channel until the kernel has taken it apart: with a big heap, or while it dumps
@@ -115,6 +131,7 @@
 //! - With a seed's process (the Go package) on the other side there is no channel: no abort, no roll back.
 //! - A client that sends a request on an idle keep-alive connection in the moment in which that is closed loses it, as
 //!   with any server. [`Builder::idle_grace`] says how long a drain waits before it closes such connections.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 
 mod acceptor;
@@ -188,5 +205,5 @@ pub use stream::Stream;
 
 /// The README's code compiles.
 #[cfg(all(doctest, feature = "single"))]
-#[doc = include_str!("../../README.md")]
+#[doc = include_str!("../README.md")]
 struct Readme;

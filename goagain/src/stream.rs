@@ -14,6 +14,7 @@ use std::time::Duration;
 
 /// An accepted connection, blocking.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum Stream {
     /// Over TCP.
     Tcp(TcpStream),

@@ -116,7 +116,7 @@ fn every_public_crate_says_what_it_is() {
     for name in PUBLIC {
         let package = package(&packages, name);
         let has = |key: &str| package[key].as_str().is_some_and(|text| !text.trim().is_empty());
-        for key in ["description", "license", "repository", "readme", "rust_version"] {
+        for key in ["description", "documentation", "license", "readme", "rust_version"] {
             assert!(has(key), "{name} has no {key}");
         }
         let folder =
@@ -125,6 +125,30 @@ fn every_public_crate_says_what_it_is() {
         let text =
             fs::read_to_string(&readme).unwrap_or_else(|error| panic!("{}: {error}", readme.display()));
         assert!(text.starts_with("# "), "{} begins with its title", readme.display());
+    }
+}
+
+/// A page of a registry has no files beside it.
+#[test]
+fn the_links_of_a_published_readme_are_absolute() {
+    for name in PUBLIC {
+        let text = fs::read_to_string(root().join(name).join("README.md")).expect("a README");
+        for target in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            assert!(target.starts_with("https://"), "{name}: {target}");
+        }
+    }
+}
+
+#[test]
+fn every_public_crate_carries_the_licences() {
+    for name in PUBLIC {
+        for licence in ["LICENSE-APACHE", "LICENSE-MIT"] {
+            let text = |path: PathBuf| {
+                fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+            };
+            let carried = text(root().join(name).join(licence));
+            assert_eq!(carried, text(root().join(licence)), "{name}: {licence}");
+        }
     }
 }
 

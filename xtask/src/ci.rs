@@ -1,24 +1,30 @@
 //! `cargo xtask ci`: everything that must hold before a change goes in.
 
 use std::io::{Read, Seek};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use anyhow::Context as _;
 use clap::Args;
 use goagain_tests::faults::share::Share;
 use wait_timeout::ChildExt;
 use xshell::{Cmd, Shell, cmd};
 
-use crate::e2e;
 use crate::output::{complain, say};
+use crate::{e2e, minimal, oldest, packages};
 
-/// Checks format, lints for each feature set, tests, docs, restarts under load, and every fault. Prints a line for each step, and
+/// Checks format, lints for each feature set, tests, docs, what would be published, the oldest versions, other systems, restarts under
+/// load, and every fault. Prints a line for each step, and
 /// the output of one that fails.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
     /// Restarts for each strategy in the last step.
     #[arg(long, default_value_t = 5)]
     restarts: u32,
+    /// Only what a registry would publish: the packages, the lowest versions, Rust 1.85, other systems.
+    #[arg(long)]
+    published: bool,
 }
 
 /// The feature sets of `goagain` that are linted on their own.
@@ -49,8 +55,12 @@ const STEP_WITHIN: Duration = Duration::from_secs(15 * 60);
 /// # Errors
 /// - cargo cannot be run at all.
 pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("xtask is in the workspace")?;
     let shell = Shell::new()?;
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
+    if options.published {
+        return published(root, &cargo);
+    }
     let mut steps = vec![("format".to_owned(), cmd!(shell, "{cargo} fmt --all --check"))];
     for features in FEATURES {
         let name = format!("clippy of goagain {}", features.join(" "));
@@ -98,6 +108,9 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
     if !quietly("docs", docs)? {
         return Ok(false);
     }
+    if !published(root, &cargo)? {
+        return Ok(false);
+    }
     let begin = Instant::now();
     let good = e2e::run(&e2e::Options::load_only(options.restarts))?;
     tell("e2e", good, begin.elapsed());
@@ -110,9 +123,14 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
     Ok(good)
 }
 
+/// Checks what a registry would publish, with what it promises to compile with, and for.
+fn published(root: &Path, cargo: &str) -> anyhow::Result<bool> {
+    Ok(packages::run(root, cargo)? && minimal::run(root, cargo)? && oldest::run(root)?)
+}
+
 /// Runs a step and shows its output only if it fails. The output goes to a file: a process that a test left behind would
 /// hold a pipe open, and the step would never end.
-fn quietly(name: &str, step: Cmd<'_>) -> anyhow::Result<bool> {
+pub(crate) fn quietly(name: &str, step: Cmd<'_>) -> anyhow::Result<bool> {
     let mut output = tempfile::tempfile()?;
     let mut step = Command::from(step);
     step.stdout(output.try_clone()?).stderr(output.try_clone()?);

@@ -18,6 +18,7 @@ pub struct Inherited {
 
 /// One descriptor, owned and close-on-exec.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct InheritedDescriptor {
     /// The name that it was handed over by; a seed's label ("tcp:127.0.0.1:48879") if it has none.
     pub name: String,

@@ -10,6 +10,7 @@ use crate::sys::raw::NotInherited;
 use crate::{Channel, Draining, Kin, Process, SeedSignal};
 
 /// What became of a handoff.
+// Exhaustive: there is no third way.
 #[derive(Debug)]
 pub enum Inherit {
     /// It was not meant for this process, as variables leak to helpers: start as if there were none, and report it.
@@ -20,6 +21,7 @@ pub enum Inherit {
 
 /// What a successor has from its predecessor.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Inheritance {
     /// The descriptors.
     pub descriptors: Inherited,
@@ -46,6 +48,7 @@ pub struct Inheritance {
 }
 
 /// Who handed over.
+// Exhaustive: a loop must deal with each.
 #[derive(Debug)]
 pub enum Predecessor {
     /// A process that runs this library.

@@ -5,7 +5,6 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
-use nix::spawn::{PosixSpawnAttr, PosixSpawnFileActions, PosixSpawnFlags, posix_spawn};
 use nix::sys::signal::{self, Signal};
 use nix::sys::wait::waitpid;
 use nix::unistd;
@@ -13,6 +12,7 @@ use nix::unistd;
 use super::{Launch, LaunchError, Launched, Strings};
 use crate::directory::{self, Entered};
 use crate::sys::raw::SigPipe;
+use crate::sys::spawn::{PosixSpawnAttr, PosixSpawnFileActions, PosixSpawnFlags, posix_spawn};
 use crate::{ImageFile, Pid, Process, mask, sys};
 
 pub(super) fn spawn(launch: Launch<'_>) -> Result<Launched, LaunchError> {
@@ -35,10 +35,8 @@ fn spawn_and_hold<'fd>(
     #[cfg(goagain_faults)]
     crate::fault::hit("posix_spawn")?;
     let mut actions = PosixSpawnFileActions::init()?;
-    for descriptor in descriptors {
-        // Onto itself: in the child alone this clears close-on-exec (glibc 2.29, musl 1.1.22, POSIX 2024).
-        actions.add_dup2(descriptor.as_raw_fd(), descriptor.as_raw_fd())?;
-    }
+    // Where the system cannot do it without, a spare descriptor, open until the child is started.
+    let _spare = sys::pass_on(&mut actions, descriptors)?;
     // Where the system cannot do it for the child alone, this process is there meanwhile.
     let _there = strings.directory.as_deref().map(|there| sys::start_in(&mut actions, there)).transpose()?;
     let mut attributes = PosixSpawnAttr::init()?;

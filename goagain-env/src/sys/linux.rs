@@ -9,7 +9,6 @@ use std::os::unix::ffi::OsStrExt;
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, SealFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::spawn::PosixSpawnFileActions;
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::socket::{
     AddressFamily, MsgFlags, SockFlag, SockType, UnixAddr, getsockopt, socketpair, sockopt,
@@ -17,6 +16,7 @@ use nix::sys::socket::{
 use nix::unistd::getppid;
 
 use super::raw::{self, Taken};
+use super::spawn::PosixSpawnFileActions;
 use super::{Frame, LONGEST_FRAME};
 use crate::{Exit, Kin, Pid};
 
@@ -156,4 +156,16 @@ pub(crate) const HERE: OFlag = OFlag::O_PATH;
 /// A child starts in `directory`; this process stays where it is.
 pub(crate) fn start_in(actions: &mut PosixSpawnFileActions, directory: &CStr) -> io::Result<()> {
     raw::add_chdir(actions, directory)
+}
+
+/// A child of `posix_spawn(3)` gets these descriptors under their numbers. Elsewhere that takes a spare one; here it does not.
+pub(crate) fn pass_on<'fd>(
+    actions: &mut PosixSpawnFileActions,
+    descriptors: impl IntoIterator<Item = BorrowedFd<'fd>>,
+) -> io::Result<Option<OwnedFd>> {
+    for descriptor in descriptors {
+        // Onto itself: in the child alone this clears close-on-exec (glibc 2.29, musl 1.1.22, POSIX 2024).
+        actions.add_dup2(descriptor.as_raw_fd(), descriptor.as_raw_fd())?;
+    }
+    Ok(None)
 }

@@ -7,6 +7,17 @@ pub(crate) mod raw;
 #[cfg(feature = "tokio")]
 pub(crate) mod watched;
 
+/// `posix_spawn(3)`.
+pub(crate) mod spawn {
+    cfg_if::cfg_if! {
+        if #[cfg(target_os = "android")] {
+            pub(crate) use super::raw::spawn::*;
+        } else {
+            pub(crate) use nix::spawn::*;
+        }
+    }
+}
+
 use std::io::IoSlice;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 

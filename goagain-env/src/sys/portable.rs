@@ -9,16 +9,16 @@ use std::collections::VecDeque;
 use std::ffi::{CStr, OsStr};
 use std::fs::File;
 use std::io;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
-use nix::spawn::PosixSpawnFileActions;
 use nix::sys::signal::kill;
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, UnixAddr, socketpair};
 use nix::unistd::{getppid, mkstemp, unlink};
 
 use super::raw::{self, Taken};
+use super::spawn::PosixSpawnFileActions;
 use super::{Frame, LONGEST_FRAME};
 use crate::directory::Entered;
 use crate::{Exit, Kin, Pid};
@@ -220,4 +220,21 @@ pub(crate) const HERE: OFlag = OFlag::O_RDONLY;
 /// `posix_spawn` can do it for the child alone.
 pub(crate) fn start_in(_: &mut PosixSpawnFileActions, directory: &CStr) -> io::Result<Entered> {
     Entered::new(directory)
+}
+
+/// A child of `posix_spawn(3)` gets these descriptors under their numbers. What is returned must live until it is started.
+///
+/// Each goes to the number of a spare one and back: only a copy is not close-on-exec everywhere. Where `dup2` onto itself is
+/// all that `posix_spawn` does (macOS, Android), a descriptor stays close-on-exec by it.
+pub(crate) fn pass_on<'fd>(
+    actions: &mut PosixSpawnFileActions,
+    descriptors: impl IntoIterator<Item = BorrowedFd<'fd>>,
+) -> io::Result<Option<OwnedFd>> {
+    let spare = OwnedFd::from(File::open("/dev/null")?);
+    for descriptor in descriptors {
+        actions.add_dup2(descriptor.as_raw_fd(), spare.as_raw_fd())?;
+        actions.add_dup2(spare.as_raw_fd(), descriptor.as_raw_fd())?;
+    }
+    actions.add_close(spare.as_raw_fd())?;
+    Ok(Some(spare))
 }

@@ -7,6 +7,9 @@
 //! - No system call here is given a pointer that outlives it.
 #![allow(unsafe_code)]
 
+#[cfg(target_os = "android")]
+pub(crate) mod spawn;
+
 use std::fmt;
 use std::io;
 use std::mem;
@@ -263,11 +266,15 @@ pub(crate) fn unsent(socket: BorrowedFd<'_>) -> io::Result<usize> {
     }
 }
 
+/// F_WRLCK and F_UNLCK in the type of the field that they are for: their own type differs from system to system.
+pub(crate) const WRITE_LOCK: libc::c_short = libc::F_WRLCK as libc::c_short;
+pub(crate) const NO_LOCK: libc::c_short = libc::F_UNLCK as libc::c_short;
+
 /// What `fcntl(F_SETLK)` and `fcntl(F_GETLK)` are told: this kind of lock, on the bytes from `from` to before `to`.
-pub(crate) fn flock(kind: libc::c_int, from: libc::off_t, to: libc::off_t) -> libc::flock {
+pub(crate) fn flock(kind: libc::c_short, from: libc::off_t, to: libc::off_t) -> libc::flock {
     // SAFETY: flock is plain data, for which zeroes are a value. Its fields differ from system to system.
     let mut lock: libc::flock = unsafe { mem::zeroed() };
-    lock.l_type = kind as libc::c_short;
+    lock.l_type = kind;
     lock.l_whence = libc::SEEK_SET as libc::c_short;
     (lock.l_start, lock.l_len) = (from, to - from);
     lock

@@ -6,6 +6,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 
 /// What becomes of a connection that is still there when a drain ends.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Cut {
     /// The library leaves it alone; it is closed when the process leaves, or execs.
     #[default]

@@ -12,6 +12,7 @@ use std::time::Instant;
 
 /// How far a drain has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
 pub enum DrainPhase {
     /// Nothing is accepted; what sends a request is still served, and its answer closes the connection.
     Draining,

@@ -87,6 +87,7 @@ pub struct Mover {
 }
 
 /// What a connection that waited for a request has come to.
+// Exhaustive: a server has to do something else for each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Idle {
     /// There is something to read.

@@ -14,6 +14,7 @@ use std::task::{Context, Poll, ready};
 
 /// An accepted connection, as tokio's.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum Stream {
     /// Over TCP.
     Tcp(TcpStream),

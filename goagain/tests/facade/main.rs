@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "tests, and what they share")]
 
 mod acceptor;
+mod auto_traits;
 mod builder;
 mod connections;
 mod drain;

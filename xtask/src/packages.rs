@@ -1,0 +1,81 @@
+//! What a registry would publish: each crate as `cargo package` makes it, unpacked beside the others, in a workspace of its own.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::ensure;
+use xshell::{Shell, cmd};
+
+use crate::ci::quietly;
+
+/// The published crates.
+const PUBLISHED: [&str; 5] =
+    ["goagain", "goagain-double", "goagain-env", "goagain-signals", "goagain-single"];
+
+/// What each of them carries, beside its code.
+const CARRIED: [&str; 3] = ["LICENSE-APACHE", "LICENSE-MIT", "README.md"];
+
+/// Makes, unpacks, tests and documents the packages; `false` if one of it fails.
+///
+/// # Errors
+/// - a package lacks a file that it must carry, or a file cannot be read or written.
+pub(crate) fn run(root: &Path, cargo: &str) -> anyhow::Result<bool> {
+    let shell = Shell::new()?;
+    shell.change_dir(root);
+    let packages = PUBLISHED.iter().flat_map(|name| ["--package", name]);
+    let make = cmd!(
+        shell,
+        "{cargo} package --quiet --locked --no-verify --allow-dirty --target-dir target {packages...}"
+    );
+    if !quietly("packages", make)? {
+        return Ok(false);
+    }
+    let unpacked = root.join("target/packages");
+    for name in PUBLISHED {
+        let folder = folder(name);
+        if unpacked.join(&folder).exists() {
+            fs::remove_dir_all(unpacked.join(&folder))?;
+        }
+        fs::create_dir_all(&unpacked)?;
+        cmd!(shell, "tar -xzf target/package/{folder}.crate -C {unpacked}").quiet().run()?;
+        for file in CARRIED {
+            ensure!(unpacked.join(&folder).join(file).is_file(), "the package {name} has no {file}");
+        }
+    }
+    fs::write(unpacked.join("Cargo.toml"), workspace())?;
+    fs::copy(root.join("Cargo.lock"), unpacked.join("Cargo.lock"))?;
+
+    shell.change_dir(&unpacked);
+    shell.set_var("CARGO_TARGET_DIR", unpacked.join("target"));
+    let tests = cmd!(shell, "{cargo} test --quiet --workspace --all-features");
+    if !quietly("tests of the packages", tests)? {
+        return Ok(false);
+    }
+    for name in PUBLISHED {
+        let alone = cmd!(shell, "{cargo} check --quiet --package {name}");
+        if !quietly(&format!("the package {name} on its own"), alone)? {
+            return Ok(false);
+        }
+    }
+    // As docs.rs does it: with the features shown at each item.
+    let docs = cmd!(shell, "{cargo} doc --quiet --workspace --no-deps --all-features")
+        .env("RUSTC_BOOTSTRAP", "1")
+        .env("RUSTDOCFLAGS", "--cfg docsrs -D warnings");
+    quietly("docs of the packages", docs)
+}
+
+/// The folder that a package unpacks to.
+fn folder(name: &str) -> String {
+    // All members share the version of this one.
+    format!("{name}-{}", env!("CARGO_PKG_VERSION"))
+}
+
+/// A manifest by which the packages find each other, as they would in the registry.
+fn workspace() -> String {
+    let list = |line: &dyn Fn(&str) -> String| PUBLISHED.map(line).concat();
+    format!(
+        "[workspace]\nresolver = \"3\"\nmembers = [\n{}]\n\n[patch.crates-io]\n{}",
+        list(&|name| format!("    \"{}\",\n", folder(name))),
+        list(&|name| format!("{name} = {{ path = \"{}\" }}\n", folder(name))),
+    )
+}
