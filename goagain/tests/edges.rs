@@ -1,6 +1,7 @@
 //! Where a connection ends: nothing that has come is left without its answer, and no answer is cut.
 #![cfg(all(feature = "actix", feature = "axum", target_os = "linux", not(goagain_portable)))]
 #![allow(clippy::unwrap_used, reason = "tests, and what they share")]
+#![allow(clippy::print_stderr, reason = "a test that fails shows for which server")]
 
 mod support;
 
