@@ -15,6 +15,7 @@ use crate::ci::quietly;
 /// - the workspace cannot be copied.
 pub(crate) fn run(root: &Path, cargo: &str) -> anyhow::Result<bool> {
     let copy = root.join("target/minimal");
+    fs::create_dir_all(&copy)?;
     for entry in fs::read_dir(root)? {
         let from = entry?.path();
         let name = from.file_name().unwrap_or_default();

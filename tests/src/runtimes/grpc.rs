@@ -1,9 +1,11 @@
 //! gRPC, by tonic.
 
+use std::error::Error as _;
 use std::net::SocketAddr;
 
 use anyhow::{Context as _, bail};
 use tokio::time::timeout;
+use tonic::Status;
 use tonic::transport::Endpoint;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
@@ -25,8 +27,10 @@ async fn client(address: SocketAddr, seat: Seat) -> anyhow::Result<Tally> {
         let mut watch = client.watch(HealthCheckRequest::default()).await?.into_inner();
         let mut serves = true;
         while serves && !seat.is_over() {
-            let answer = client.check(HealthCheckRequest::default()).await;
-            answer.with_context(|| format!("request {}", tally.requests))?;
+            match client.check(HealthCheckRequest::default()).await {
+                Err(status) if was_never_sent(&status) => break,
+                answer => drop(answer.with_context(|| format!("request {}", tally.requests))?),
+            }
             tally.requests += 1;
             seat.answered();
             serves = match timeout(THINKS, watch.message()).await {
@@ -37,4 +41,17 @@ async fn client(address: SocketAddr, seat: Seat) -> anyhow::Result<Tally> {
         }
     }
     Ok(tally)
+}
+
+/// Whether tonic gave up a request that it had taken and not yet written, since GOAWAY came at that moment: its user's to send
+/// again, elsewhere. A request that was written is answered, and no other failure is excused.
+fn was_never_sent(status: &Status) -> bool {
+    let mut causes = std::iter::successors(status.source(), |error| (*error).source());
+    causes.any(|error| match error.downcast_ref::<h2::Error>() {
+        Some(error) => {
+            error.is_go_away() && error.is_remote() && error.reason() == Some(h2::Reason::NO_ERROR)
+        }
+        // hyper has no other name for it: it was to be given to a connection that closes.
+        None => error.to_string() == "operation was canceled",
+    })
 }
