@@ -1,6 +1,5 @@
-//! The unsafe code that tokio asks for. What it promises: a descriptor that a runtime watches is an owned duplicate, which
-//! nobody can reach, exchange or close before the runtime has let it go.
-#![allow(unsafe_code)]
+//! A descriptor that a tokio runtime watches: an owned duplicate, which nobody can reach, exchange or close before the runtime has
+//! let it go.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -40,9 +39,10 @@ impl Watched {
     fn of(fd: impl AsFd, interest: Interest) -> io::Result<Watched> {
         Handle::try_current().map_err(io::Error::other)?;
         let duplicate = fd.as_fd().try_clone_to_owned()?;
-        // SAFETY: an `OwnedFd` is open and keeps its number as long as it lives, and this one lives in the `AsyncFd`, of
-        // which nothing here hands out a mutable reference.
-        let registered = unsafe { AsyncFd::register_with_interest(duplicate, interest) };
+        // tokio 1.54 has an unsafe call in its place, since another type could exchange its descriptor. An `OwnedFd` is open and
+        // keeps its number as long as it lives, and this one lives in the `AsyncFd`.
+        #[allow(deprecated, reason = "older versions have no other")]
+        let registered = AsyncFd::with_interest(duplicate, interest);
         Ok(Watched(registered?))
     }
 
