@@ -131,6 +131,8 @@
 //! - With a seed's process (the Go package) on the other side there is no channel: no abort, no roll back.
 //! - A client that sends a request on an idle keep-alive connection in the moment in which that is closed loses it, as
 //!   with any server. [`Builder::idle_grace`] says how long a drain waits before it closes such connections.
+//! - Some HTTP/2 clients give up, at GOAWAY, a request that they have taken and not yet written: see [`guide::drain`].
+//! - An answer is made to its end where its client has shut down its side or gone away: a server cannot tell the two apart.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 
