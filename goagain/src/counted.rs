@@ -14,8 +14,11 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
+
+/// How many reads are made in one turn of what is only dropped.
+const MOST_READS: usize = 64;
 
 /// What a connection does, told to its guard by whoever serves it.
 #[derive(Clone, Debug)]
@@ -463,6 +466,25 @@ impl<I> Counted<I> {
     }
 }
 
+impl<I: AsyncRead + Unpin> Counted<I> {
+    /// Drops what comes behind the last request, since a library that answered it would answer behind its last answer, and tells
+    /// the client's end alone.
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut dropped = [0; 4096];
+        for _ in 0..MOST_READS {
+            let mut dropped = ReadBuf::new(&mut dropped);
+            ready!(Pin::new(&mut self.io).poll_read(cx, &mut dropped))?;
+            if dropped.filled().is_empty() {
+                return if self.work.keeps_the_end(cx) { Poll::Pending } else { Poll::Ready(Ok(())) };
+            }
+            self.is_active();
+        }
+        // The others of this thread have their turn.
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
 impl<I: AsyncRead + Unpin> AsyncRead for Counted<I> {
     fn poll_read(
         self: Pin<&mut Self>,
@@ -470,9 +492,8 @@ impl<I: AsyncRead + Unpin> AsyncRead for Counted<I> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        // A library that answered what comes now would answer behind its last answer.
         if this.work.reads_no_more() {
-            return Poll::Pending;
+            return this.poll_end(cx);
         }
         let before = buffer.filled().len();
         let read = Pin::new(&mut this.io).poll_read(cx, buffer);
