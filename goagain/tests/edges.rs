@@ -10,12 +10,19 @@ use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 use goagain::{DrainPhase, Finish, Listener};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use std::convert::Infallible;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
+use std::sync::mpsc::RecvTimeoutError;
 use std::thread::JoinHandle;
 use std::time::Duration;
 use support::{SOON, address, builder};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::runtime::Builder;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::spawn_blocking;
@@ -329,4 +336,103 @@ fn a_client_that_has_shut_down_its_side_gets_its_answer() {
         assert!(client(|| rest(stream)).await.ends_with("slow"));
         server.finish().await;
     });
+}
+
+#[test]
+fn a_tunnel_is_long_lived_and_each_of_its_directions_ends_by_itself() {
+    let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let builder = builder().idle_grace(Duration::ZERO).drain_within(FOR_EVER).long_lived_within(FOR_EVER);
+        let mut again = builder.isolated().unwrap().into_tokio().unwrap();
+        let http = again.listen("http", "127.0.0.1:0").unwrap();
+        again.ready().await.unwrap();
+        let (sender, mut received) = mpsc::unbounded_channel();
+        let service = service_fn(move |request: Request<Incoming>| {
+            let sender = sender.clone();
+            tokio::spawn(async move {
+                let mut tunnel = TokioIo::new(hyper::upgrade::on(request).await.unwrap());
+                tunnel.write_all(b"all that there is").await.unwrap();
+                // What the client sends comes on.
+                tunnel.shutdown().await.unwrap();
+                let mut all = String::new();
+                tunnel.read_to_string(&mut all).await.unwrap();
+                sender.send(all).unwrap();
+            });
+            std::future::ready(Ok::<_, Infallible>(Response::new(String::new())))
+        });
+        tokio::spawn(goagain::hyper::serve(http.to_tokio().unwrap(), service));
+        let mut stream = TcpStream::connect(address(&http)).unwrap();
+        stream.set_read_timeout(Some(SOON)).unwrap();
+        stream.write_all(b"CONNECT test:1 HTTP/1.1\r\nHost: test:1\r\n\r\n").unwrap();
+        let stream = client(move || {
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                let mut byte = [0];
+                stream.read_exact(&mut byte).unwrap();
+                head.push(byte[0]);
+            }
+            assert!(head.starts_with(b"HTTP/1.1 200"));
+            stream
+        })
+        .await;
+        assert_eq!(again.connections().in_flight().long_lived, 1);
+        again.handle().stop_gracefully();
+        again.wait().await.unwrap();
+        // It is told last, and by its handler: until then it goes on.
+        let parting = again.connections().reached(DrainPhase::Parting);
+        tokio::select! {
+            () = parting => {}
+            finish = again.finish() => panic!("expected Parting, found {finish:?}"),
+        }
+        client(move || {
+            let mut stream = stream;
+            let mut all = String::new();
+            stream.read_to_string(&mut all).unwrap();
+            assert_eq!(all, "all that there is");
+            stream.write_all(b"through the tunnel").unwrap();
+        })
+        .await;
+        assert_eq!(received.recv().await.unwrap(), "through the tunnel");
+        assert_eq!(again.finish().await.unwrap(), Finish::Exit);
+    });
+    runtime.shutdown_background();
+}
+
+#[test]
+fn a_client_that_goes_on_sending_does_not_hold_a_drain_beyond_its_deadline() {
+    let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let builder = builder().drain_within(Duration::from_secs(1));
+        let mut again = builder.isolated().unwrap().into_tokio().unwrap();
+        let http = again.listen("http", "127.0.0.1:0").unwrap();
+        again.ready().await.unwrap();
+        tokio::spawn(goagain::axum::serve(
+            http.to_tokio().unwrap(),
+            Router::new().route("/", get(|| async { "hello" })),
+        ));
+        let mut stream = TcpStream::connect(address(&http)).unwrap();
+        stream.write_all(request("/").replace("Host", "Connection: close\r\nHost").as_bytes()).unwrap();
+        let mut stream = client(move || {
+            // Its end has come: the server has shut down its side.
+            assert!(rest(&stream).ends_with("hello"));
+            stream
+        })
+        .await;
+        let (told, is_over) = std::sync::mpsc::channel::<()>();
+        let sending = std::thread::spawn(move || {
+            // As long as the drain lasts, and more often than every two seconds.
+            while is_over.recv_timeout(Duration::from_millis(50)) == Err(RecvTimeoutError::Timeout) {
+                if stream.write_all(b"more").is_err() {
+                    break;
+                }
+            }
+        });
+        again.handle().stop_gracefully();
+        again.wait().await.unwrap();
+        let finished = timeout(SOON / 2, again.finish()).await.expect("the deadline ends it");
+        assert_eq!(finished.unwrap(), Finish::Exit);
+        drop(told);
+        sending.join().unwrap();
+    });
+    runtime.shutdown_background();
 }
