@@ -7,7 +7,7 @@ mod begun;
 mod bodies;
 mod command;
 mod downloads;
-mod downloads2;
+mod downloads_http2;
 mod edge;
 mod half_close;
 mod long_lived;
@@ -21,7 +21,7 @@ use crate::drills::Drill;
 pub(super) fn all() -> Vec<Drill> {
     [
         downloads::all(),
-        downloads2::all(),
+        downloads_http2::all(),
         pipelined::all(),
         begun::all(),
         bodies::all(),
