@@ -97,6 +97,9 @@ pub async fn serve(mut acceptor: Acceptor, app: Router) -> io::Result<()> {
 
 /// A middleware for axum's own serve: while this process drains, each answer over HTTP/1.1 closes its connection, unless its
 /// client has sent more. For that it has to know the [`Connection`]; where it does not, every answer closes.
+///
+/// Layer it last, over all routes and the fallback: a connection counts as in a request for as long as it does not see one that
+/// has come.
 pub async fn drain(State(connections): State<Connections>, request: Request, next: Next) -> Response {
     let http2 = request.version() >= Version::HTTP_2;
     let connects = request.method() == Method::CONNECT;

@@ -22,8 +22,8 @@ use std::task::Poll;
 /// What a connection of HTTP/2 begins with (RFC 9113, section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// [`serve_connection`](super::serve_connection) for a socket that the listener of `mover` accepted: over HTTP/1.1 it moves to the successor in place of
-/// being closed, as soon as it waits for a request and the successor takes it. One of HTTP/2, or that was upgraded, is served as
+/// [`serve_connection`](super::serve_connection) for a socket that the listener of `mover` accepted: over HTTP/1.1 it moves to the
+/// successor in place of being closed, as soon as it waits for a request and the successor takes it. One of HTTP/2, or that was upgraded, is served as
 /// ever.
 ///
 /// # Errors
