@@ -18,7 +18,7 @@
 //! - If the process dies after its exec, its child serves on, but the pid that the supervisor watched is gone.
 #![forbid(unsafe_code)]
 
-use goagain_env::{Kin, Launch, LaunchError, Launched, Next, SeedSignal, Strategy, View};
+use goagain_env::{GoSignal, Launch, LaunchError, Launched, Next, Relation, Strategy, View};
 
 /// Exec twice: the pid never changes.
 ///
@@ -33,21 +33,21 @@ impl Strategy for Double {
     }
 
     fn launch(&mut self, mut launch: Launch<'_>) -> Result<Launched, LaunchError> {
-        launch.signal(SeedSignal::Usr2);
+        launch.signal(GoSignal::Usr2);
         launch.spawn()
     }
 
     fn exec(&mut self, mut launch: Launch<'_>) -> LaunchError {
-        launch.signal(SeedSignal::Quit);
+        launch.signal(GoSignal::Quit);
         launch.exec()
     }
 
     fn next(&self, view: View) -> Next {
         match view.successor {
             _ if !view.probation => Next::Stay,
-            Kin::Child if view.drained => Next::Exec,
-            Kin::Child => Next::Stay,
-            Kin::Parent => Next::Exit,
+            Relation::Child if view.drained => Next::Exec,
+            Relation::Child => Next::Stay,
+            Relation::Parent => Next::Exit,
         }
     }
 }
@@ -62,29 +62,35 @@ mod tests {
         answers.into_iter().find(|&(_, next)| next != Next::Stay)
     }
 
-    fn view(successor: Kin, drained: bool, probation: bool) -> View {
+    fn view(successor: Relation, drained: bool, probation: bool) -> View {
         View { successor, drained, probation, dismissed: false }
     }
 
     #[test]
     fn over_a_child_it_execs_when_drained_and_probation_is_over() {
-        let slow_drain =
-            [view(Kin::Child, false, false), view(Kin::Child, false, true), view(Kin::Child, true, true)];
+        let slow_drain = [
+            view(Relation::Child, false, false),
+            view(Relation::Child, false, true),
+            view(Relation::Child, true, true),
+        ];
         assert_eq!(answered(&slow_drain), Some((2, Next::Exec)));
-        let quick_drain =
-            [view(Kin::Child, false, false), view(Kin::Child, true, false), view(Kin::Child, true, true)];
+        let quick_drain = [
+            view(Relation::Child, false, false),
+            view(Relation::Child, true, false),
+            view(Relation::Child, true, true),
+        ];
         assert_eq!(answered(&quick_drain), Some((2, Next::Exec)));
     }
 
     #[test]
     fn over_its_parent_it_leaves_when_probation_is_over() {
-        let slow_drain = [view(Kin::Parent, false, false), view(Kin::Parent, false, true)];
+        let slow_drain = [view(Relation::Parent, false, false), view(Relation::Parent, false, true)];
         assert_eq!(answered(&slow_drain), Some((1, Next::Exit)));
     }
 
     #[test]
     fn being_dismissed_changes_nothing() {
-        for successor in [Kin::Child, Kin::Parent] {
+        for successor in [Relation::Child, Relation::Parent] {
             for (drained, probation) in [(false, false), (false, true), (true, false), (true, true)] {
                 let view = view(successor, drained, probation);
                 assert_eq!(Double.next(view), Double.next(View { dismissed: true, ..view }), "{view:?}");

@@ -84,7 +84,7 @@ impl Address {
     /// The seed's GOAGAIN_NAME for it: "tcp:127.0.0.1:48879->".
     ///
     /// A NUL in an abstract name ends it here, as it does in Go, for no variable can hold one.
-    pub fn seed_label(&self) -> OsString {
+    pub fn go_label(&self) -> OsString {
         let host = self.host();
         let host = host.as_bytes().split(|byte| *byte == 0).next().unwrap_or_default();
         OsString::from_vec([self.network().as_bytes(), b":", host, b"->"].concat())
@@ -97,7 +97,7 @@ impl Address {
     ///
     /// # Errors
     /// The network is unknown, or the address is not one of it.
-    pub fn parse_seed_label(label: &OsStr) -> Result<Address, LabelError> {
+    pub fn parse_go_label(label: &OsStr) -> Result<Address, LabelError> {
         let bytes = label.as_bytes();
         let end = bytes.windows(2).rposition(|window| window == b"->").unwrap_or(bytes.len());
         let expected = |what: &str| {
@@ -153,7 +153,7 @@ impl Address {
     }
 
     /// Whether the seed could take it over: the one listener of a Go program.
-    pub(crate) fn is_seed_listener(&self) -> bool {
+    pub(crate) fn is_go_listener(&self) -> bool {
         matches!(self, Address::Tcp(_) | Address::Unix(_))
     }
 }
@@ -222,10 +222,10 @@ mod tests {
     #[test]
     fn a_label_is_as_the_seed_wrote_it() {
         let tcp = Address::Tcp("127.0.0.1:48879".parse().unwrap());
-        assert_eq!(tcp.seed_label(), "tcp:127.0.0.1:48879->");
+        assert_eq!(tcp.go_label(), "tcp:127.0.0.1:48879->");
         assert_eq!(tcp.to_string(), "tcp:127.0.0.1:48879");
-        assert_eq!(Address::Unix("/run/x.sock".into()).seed_label(), "unix:/run/x.sock->");
-        assert_eq!(Address::Unix("@a\0b".into()).seed_label(), "unix:@a->");
+        assert_eq!(Address::Unix("/run/x.sock".into()).go_label(), "unix:/run/x.sock->");
+        assert_eq!(Address::Unix("@a\0b".into()).go_label(), "unix:@a->");
         assert_eq!(Address::Other.to_string(), "fd:");
     }
 
@@ -233,14 +233,14 @@ mod tests {
     fn labels_are_read_leniently() {
         let tcp = Address::Tcp("127.0.0.1:80".parse().unwrap());
         for label in ["tcp:127.0.0.1:80->", "tcp4:127.0.0.1:80->10.0.0.1:9", "tcp6:127.0.0.1:80"] {
-            assert_eq!(Address::parse_seed_label(label.as_ref()), Ok(tcp.clone()), "{label}");
+            assert_eq!(Address::parse_go_label(label.as_ref()), Ok(tcp.clone()), "{label}");
         }
         let all = Address::Tcp("[::]:80".parse().unwrap());
-        assert_eq!(Address::parse_seed_label("tcp:[::]:80->".as_ref()), Ok(all));
+        assert_eq!(Address::parse_go_label("tcp:[::]:80->".as_ref()), Ok(all));
         let zone = Address::Tcp("[fe80::1]:80".parse().unwrap());
-        assert_eq!(Address::parse_seed_label("tcp:[fe80::1%eth0]:80->".as_ref()), Ok(zone));
+        assert_eq!(Address::parse_go_label("tcp:[fe80::1%eth0]:80->".as_ref()), Ok(zone));
         let arrow = Address::Unix("/a->b".into());
-        assert_eq!(Address::parse_seed_label("unix:/a->b->".as_ref()), Ok(arrow));
+        assert_eq!(Address::parse_go_label("unix:/a->b->".as_ref()), Ok(arrow));
     }
 
     #[test]
@@ -253,7 +253,7 @@ mod tests {
             ("unix:->", "expected a path"),
             ("fd:->", "expected the network of a socket"),
         ] {
-            let error = Address::parse_seed_label(label.as_ref()).unwrap_err().to_string();
+            let error = Address::parse_go_label(label.as_ref()).unwrap_err().to_string();
             assert!(error.starts_with(expected), "{error}");
         }
     }
@@ -262,7 +262,7 @@ mod tests {
     fn a_path_that_is_not_text_survives() {
         let path = OsStr::from_bytes(b"/run/\xff\xfe.sock");
         let address = Address::Unix(path.into());
-        assert_eq!(Address::parse_seed_label(&address.seed_label()), Ok(address));
+        assert_eq!(Address::parse_go_label(&address.go_label()), Ok(address));
     }
 
     #[test]

@@ -40,7 +40,7 @@ pub struct Handoff {
     /// GOAGAIN_PPID: the process that spawned.
     pub predecessor: Pid,
     /// GOAGAIN_SIGNAL: what a seed sends its predecessor when it serves.
-    pub signal: SeedSignal,
+    pub signal: GoSignal,
     /// GOAGAIN_CHANNEL; `None` when the predecessor is a seed, whatever that passed on from a predecessor of its own.
     pub channel: Option<Link>,
     /// What GOAGAIN_FD and GOAGAIN_NAME said. Set by [`decode`](Handoff::decode), ignored by [`encode`](Handoff::encode), which
@@ -48,7 +48,7 @@ pub struct Handoff {
     ///
     /// A seed between two of ours passes on the channel and descriptors of its own predecessor, stale, beside five fresh
     /// variables of its own. So these must not be lost.
-    pub seed_listener: Option<Described>,
+    pub go_listener: Option<Described>,
 }
 
 /// A descriptor that is handed over.
@@ -74,9 +74,9 @@ pub struct Link {
     /// The generation of the image that reads this.
     pub generation: u64,
     /// How long it may take to be ready. Carried in whole milliseconds, rounded up.
-    pub ready_within: Duration,
+    pub ready_timeout: Duration,
     /// After how long the predecessor is sure to have released, if it is bound to. Likewise.
-    pub release_within: Option<Duration>,
+    pub release_timeout: Option<Duration>,
     /// Across an own exec: the other side is a seed, and speaks by signals only.
     pub seed: bool,
     /// The other side has sent its state over the channel, or will, for this image to await before it is ready.
@@ -93,19 +93,19 @@ pub struct Link {
 /// What a seed sends to its predecessor when it serves.
 // Exhaustive: the seed will send no other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum SeedSignal {
+pub enum GoSignal {
     /// SIGQUIT: drain and exit (Single, and Double's second half).
     Quit,
     /// SIGUSR2: drain and exec (Double's first half).
     Usr2,
 }
 
-impl SeedSignal {
+impl GoSignal {
     /// The signal's number on this system.
     pub fn number(self) -> i32 {
         match self {
-            SeedSignal::Quit => libc::SIGQUIT,
-            SeedSignal::Usr2 => libc::SIGUSR2,
+            GoSignal::Quit => libc::SIGQUIT,
+            GoSignal::Usr2 => libc::SIGUSR2,
         }
     }
 }
@@ -138,17 +138,17 @@ impl Handoff {
             }
         };
         let signal = match lookup(SIGNAL).filter(|value| !value.is_empty()) {
-            None => SeedSignal::Quit,
+            None => GoSignal::Quit,
             Some(value) => match number(text(&value)) {
-                Some(libc::SIGQUIT) => SeedSignal::Quit,
-                Some(libc::SIGUSR2) => SeedSignal::Usr2,
+                Some(libc::SIGQUIT) => GoSignal::Quit,
+                Some(libc::SIGUSR2) => GoSignal::Usr2,
                 _ => {
                     let what = format!("{} (QUIT) or {} (USR2)", libc::SIGQUIT, libc::SIGUSR2);
                     return Err(expected(SIGNAL, &what, Some(value)));
                 }
             },
         };
-        let seed_listener = fd.map(|fd| seed_listener(&fd, lookup(NAME))).transpose()?;
+        let go_listener = fd.map(|fd| go_listener(&fd, lookup(NAME))).transpose()?;
         let link = channel.map(|value| link::decode(text(&value))).transpose()?;
         let described = descriptors.map(|value| described::decode(&value)).transpose()?;
         if let (Some(list), Some(false)) =
@@ -161,9 +161,9 @@ impl Handoff {
         let pids = Pids { predecessor, successor };
         let (channel, descriptors) = match (link, described) {
             (Some((link, named)), Some(described)) if named == pids => (Some(link), described),
-            _ => (None, seed_listener.iter().cloned().collect()),
+            _ => (None, go_listener.iter().cloned().collect()),
         };
-        let handoff = Handoff { descriptors, successor, predecessor, signal, channel, seed_listener };
+        let handoff = Handoff { descriptors, successor, predecessor, signal, channel, go_listener };
         handoff.check()?;
         Ok(Some(handoff))
     }
@@ -199,10 +199,10 @@ impl Handoff {
     ) -> Result<Vec<(&'static str, OsString)>, HandoffError> {
         self.check()?;
         let mut variables = Vec::new();
-        let listener = self.descriptors.iter().find(|each| each.address.is_seed_listener());
+        let listener = self.descriptors.iter().find(|each| each.address.is_go_listener());
         if let Some(listener) = listener {
             variables.push((FD, listener.fd.to_string().into()));
-            variables.push((NAME, listener.address.seed_label()));
+            variables.push((NAME, listener.address.go_label()));
         }
         variables.push((PID, self.successor.map(|pid| pid.to_string()).unwrap_or_default().into()));
         variables.push((PPID, self.predecessor.to_string().into()));
@@ -273,10 +273,10 @@ impl Handoff {
 }
 
 /// GOAGAIN_FD and GOAGAIN_NAME, under the label for a name.
-fn seed_listener(fd: &OsStr, name: Option<OsString>) -> Result<Described, HandoffError> {
+fn go_listener(fd: &OsStr, name: Option<OsString>) -> Result<Described, HandoffError> {
     let number = number(text(fd)).ok_or_else(|| expected(FD, "a descriptor number", Some(fd.to_owned())))?;
     let label = name.ok_or_else(|| missing(NAME, FD))?;
-    let address = Address::parse_seed_label(&label);
+    let address = Address::parse_go_label(&label);
     let address = address.map_err(|error| HandoffError::new(NAME, error.to_string()))?;
     Ok(Described { fd: number, name: address.to_string(), address })
 }

@@ -19,7 +19,7 @@ pub use self::inherited::{Inherited, InheritedDescriptor};
 pub use self::outcome::{AdoptError, Inherit, InheritError, Inheritance, NotOurs, Predecessor};
 use crate::handoff::{CHANNEL, DESCRIPTORS, FD, PID, PPID};
 use crate::sys::raw::Unowned;
-use crate::{Address, Channel, Described, Draining, Handoff, Kin, Link, Pid, Process, SeedSignal, sys};
+use crate::{Address, Channel, Described, Draining, GoSignal, Handoff, Link, Pid, Process, Relation, sys};
 
 /// A seed has no generations: one that hands over counts as the first.
 const AFTER_A_SEED: u64 = 2;
@@ -81,21 +81,21 @@ pub fn inherit(mut handoff: Handoff) -> Result<Inherit, InheritError> {
         }
     }
     let listener = match &handoff.channel {
-        Some(_) => handoff.seed_listener.as_ref(),
-        None => handoff.seed_listener.as_ref().or(handoff.descriptors.first()),
+        Some(_) => handoff.go_listener.as_ref(),
+        None => handoff.go_listener.as_ref().or(handoff.descriptors.first()),
     };
     let not_ours = match listener {
         None => NotOurs::new(FD, "there is no listener of a seed"),
         Some(listener) => match seed(&handoff, listener)? {
             Ok((process, descriptor)) => {
-                let descriptors = adopt_from_seed(listener, descriptor)?;
+                let descriptors = adopt_from_go(listener, descriptor)?;
                 return Ok(Inherit::Ours(Inheritance {
                     descriptors,
                     predecessor: Predecessor::Seed { process, signal: handoff.signal },
                     generation: AFTER_A_SEED,
                     attempt: 0,
-                    ready_within: None,
-                    release_within: None,
+                    ready_timeout: None,
+                    release_timeout: None,
                     state: false,
                     signals: None,
                     leaving: Vec::new(),
@@ -133,13 +133,13 @@ fn peer(handoff: &Handoff, link: &Link) -> Result<Result<Peer, NotOurs>, Inherit
         }
         _ => {}
     }
-    let (kin, process) = match handoff.successor {
+    let (relation, process) = match handoff.successor {
         None if predecessor == own => return not_ours(PPID, itself_without_successor()),
-        None => (Kin::Parent, parent(predecessor)?),
+        None => (Relation::Parent, parent(predecessor)?),
         Some(_) if predecessor != own => return not_ours(PPID, not_itself(predecessor)),
-        Some(successor) => (Kin::Child, child(PID, successor)?),
+        Some(successor) => (Relation::Child, child(PID, successor)?),
     };
-    Ok(Ok(Peer { channel, kin, process, signal: handoff.signal }))
+    Ok(Ok(Peer { channel, relation, process, signal: handoff.signal }))
 }
 
 /// The listener of a seed and who hands it over, if they are what they say.
@@ -194,9 +194,9 @@ fn child(variable: &'static str, pid: Pid) -> Result<Option<Process>, InheritErr
 
 struct Peer {
     channel: Unowned,
-    kin: Kin,
+    relation: Relation,
     process: Option<Process>,
-    signal: SeedSignal,
+    signal: GoSignal,
 }
 
 /// Everything is looked at first; below `Predecessor` nothing fails any more.
@@ -215,7 +215,7 @@ fn adopt_from_peer(descriptors: &[Described], link: &Link, peer: Peer) -> Result
     let draining = link.draining.map(draining).transpose()?;
     let leaving: Vec<_> = link.leaving.iter().map(|pid| child(CHANNEL, *pid)).collect::<Result<_, _>>()?;
     // A seed that is gone has no channel whose end would tell, and its end may have leaked: one that has ended stands in.
-    let ended = match (link.seed && peer.kin == Kin::Child, &peer.process) {
+    let ended = match (link.seed && peer.relation == Relation::Child, &peer.process) {
         (true, None) => {
             let (end, _) =
                 Channel::pair().map_err(|error| InheritError::system(CHANNEL, "a channel", &error))?;
@@ -224,11 +224,11 @@ fn adopt_from_peer(descriptors: &[Described], link: &Link, peer: Peer) -> Result
         _ => None,
     };
 
-    let Peer { channel, kin, process, signal } = peer;
+    let Peer { channel, relation, process, signal } = peer;
     let channel = Channel::from(channel.adopt());
-    let predecessor = match (link.seed && kin == Kin::Child, process) {
+    let predecessor = match (link.seed && relation == Relation::Child, process) {
         (true, Some(process)) => Predecessor::Seed { process, signal },
-        (_, process) => Predecessor::Peer { channel: ended.unwrap_or(channel), process, kin },
+        (_, process) => Predecessor::Peer { channel: ended.unwrap_or(channel), process, relation },
     };
     let adopted = checked.into_iter().map(|(Described { name, address, .. }, descriptor)| {
         InheritedDescriptor { name, address, fd: descriptor.adopt() }
@@ -238,8 +238,8 @@ fn adopt_from_peer(descriptors: &[Described], link: &Link, peer: Peer) -> Result
         predecessor,
         generation: link.generation,
         attempt: link.attempt,
-        ready_within: Some(link.ready_within),
-        release_within: link.release_within,
+        ready_timeout: Some(link.ready_timeout),
+        release_timeout: link.release_timeout,
         state: link.state,
         signals: signals.map(Unowned::adopt),
         leaving: leaving.into_iter().flatten().collect(),
@@ -282,7 +282,7 @@ fn nameless(key: &str, number: RawFd) -> Result<Unowned, InheritError> {
 }
 
 /// A seed says where its socket was bound once; the socket knows where it is. But a path may have been renamed since.
-fn adopt_from_seed(listener: &Described, descriptor: Unowned) -> Result<Inherited, InheritError> {
+fn adopt_from_go(listener: &Described, descriptor: Unowned) -> Result<Inherited, InheritError> {
     check::check(FD, listener, descriptor.as_fd())?;
     let address = match &listener.address {
         Address::Tcp(_) => Address::of(descriptor.as_fd())

@@ -15,7 +15,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 pub use self::error::LaunchError;
-use crate::{Handoff, Image, ImageFile, Pid, Process, SeedSignal, VARIABLES, sys};
+use crate::{GoSignal, Handoff, Image, ImageFile, Pid, Process, VARIABLES, sys};
 
 /// A new image with its arguments, environment and handoff, about to be spawned or exec'd.
 ///
@@ -102,7 +102,7 @@ impl<'fd> Launch<'fd> {
     }
 
     /// GOAGAIN_SIGNAL: what a seed, if the new image is one, sends to its predecessor when it serves.
-    pub fn signal(&mut self, signal: SeedSignal) -> &mut Self {
+    pub fn signal(&mut self, signal: GoSignal) -> &mut Self {
         self.handoff.signal = signal;
         self
     }

@@ -10,7 +10,7 @@
 //! use std::os::fd::{AsFd, AsRawFd};
 //! use std::time::Duration;
 //!
-//! use goagain_env::{Address, Channel, Described, Handoff, Image, Launch, Link, Message, Pid, Received, SeedSignal};
+//! use goagain_env::{Address, Channel, Described, Handoff, Image, Launch, Link, Message, Pid, Received, GoSignal};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let listener = TcpListener::bind("127.0.0.1:0")?;
@@ -23,21 +23,21 @@
 //!     }],
 //!     successor: None,
 //!     predecessor: Pid::current(),
-//!     signal: SeedSignal::Quit,
+//!     signal: GoSignal::Quit,
 //!     channel: Some(Link {
 //!         fd: theirs.as_raw_fd(),
 //!         signals: None,
 //!         attempt: 1,
 //!         generation: 2,
-//!         ready_within: Duration::from_secs(60),
-//!         release_within: None,
+//!         ready_timeout: Duration::from_secs(60),
+//!         release_timeout: None,
 //!         seed: false,
 //!         state: false,
 //!         leaving: Vec::new(),
 //!         draining: None,
 //!         list: None,
 //!     }),
-//!     seed_listener: None,
+//!     go_listener: None,
 //! };
 //! let descriptors = vec![listener.as_fd(), theirs.as_fd()];
 //! let child = Launch::new(&Image::current()?, Vec::new(), handoff, descriptors).spawn()?.into_process();
@@ -118,7 +118,7 @@ pub use self::address::{Address, LabelError};
 pub use self::channel::{Channel, Received};
 pub use self::directory::WorkingDirectory;
 pub use self::draining::Draining;
-pub use self::handoff::{Described, Handoff, HandoffError, Link, SeedSignal, VARIABLES};
+pub use self::handoff::{Described, GoSignal, Handoff, HandoffError, Link, VARIABLES};
 pub use self::image::{Image, ImageFile};
 pub use self::inherit::{
     AdoptError, Inherit, InheritError, Inheritance, Inherited, InheritedDescriptor, NotOurs, Predecessor,
@@ -127,12 +127,12 @@ pub use self::inherit::{
 pub use self::launch::{Launch, LaunchError, Launched};
 pub use self::mask::{Blocked, block_control, unblock};
 pub use self::message::{Message, MessageError};
-pub use self::parcel::{Allowance, Contents, OfferError, Parcel, ParcelWriter};
+pub use self::parcel::{SaveError, StateContents, StateItem, StateLimits, StateWriter};
 pub use self::pid::Pid;
 pub use self::process::{Exit, Process};
 pub use self::reset::reset;
 pub use self::state::{State, StateError};
-pub use self::strategy::{Kin, Next, Strategy, View};
+pub use self::strategy::{Next, Relation, Strategy, View};
 #[cfg(feature = "tokio")]
 pub use self::sys::watched::Watched;
 pub use self::unsent::unsent;

@@ -61,13 +61,13 @@ pub enum Message {
     /// Over a socket of its own, to the successor: with this packet comes a connection that the listener of this name had
     /// accepted, then a file of the bytes that were read of it and not served, if there are some, and one of the bytes that its
     /// server has it carry, if there are some.
-    Moved {
+    Migrated {
         /// The listener's name.
         listener: String,
         /// Whether there is a file of unread bytes.
         unread: bool,
-        /// Whether there is a file of carried bytes.
-        carried: bool,
+        /// Whether there is a file of attached bytes.
+        attached: bool,
     },
 }
 
@@ -102,10 +102,10 @@ impl Message {
             }
             Message::State { here, of } => format!("{VERSION} STATE {here} {of}"),
             Message::NoState(reason) => with_reason("NOSTATE", reason),
-            Message::Moved { listener, unread, carried } => {
+            Message::Migrated { listener, unread, attached } => {
                 let mut text = format!("{VERSION} MOVED ");
                 encode_name(listener, &mut text);
-                text + flag(*unread, " unread") + flag(*carried, " carried")
+                text + flag(*unread, " unread") + flag(*attached, " attached")
             }
         };
         text.into_bytes()
@@ -169,13 +169,13 @@ impl Message {
                 let flags = match (argument.contains(' '), flags) {
                     (false, _) => Some((false, false)),
                     (true, "unread") => Some((true, false)),
-                    (true, "carried") => Some((false, true)),
-                    (true, "unread carried") => Some((true, true)),
+                    (true, "attached") => Some((false, true)),
+                    (true, "unread attached") => Some((true, true)),
                     (true, _) => None,
                 };
                 let named = decode_name(name).zip(flags);
-                let (listener, (unread, carried)) = named.ok_or_else(|| wrong("MOVED", rest))?;
-                Ok(Message::Moved { listener, unread, carried })
+                let (listener, (unread, attached)) = named.ok_or_else(|| wrong("MOVED", rest))?;
+                Ok(Message::Migrated { listener, unread, attached })
             }
             other => Err(MessageError::Word(clean(other))),
         }
@@ -272,10 +272,10 @@ mod tests {
             "\\PC{1,200}".prop_map(Message::Dropped),
             any::<(u32, u32)>().prop_map(|(here, of)| Message::State { here, of }),
             "\\PC{0,200}".prop_map(Message::NoState),
-            any::<(String, bool, bool)>().prop_map(|(listener, unread, carried)| Message::Moved {
+            any::<(String, bool, bool)>().prop_map(|(listener, unread, attached)| Message::Migrated {
                 listener,
                 unread,
-                carried
+                attached
             }),
         ]
     }
@@ -315,12 +315,12 @@ mod tests {
             (Message::State { here: 253, of: 300 }, "goagain/1 STATE 253 300"),
             (Message::NoState("too large".into()), "goagain/1 NOSTATE too large"),
             (
-                Message::Moved { listener: "a b".into(), unread: true, carried: false },
+                Message::Migrated { listener: "a b".into(), unread: true, attached: false },
                 "goagain/1 MOVED a%20b unread",
             ),
             (
-                Message::Moved { listener: "a".into(), unread: true, carried: true },
-                "goagain/1 MOVED a unread carried",
+                Message::Migrated { listener: "a".into(), unread: true, attached: true },
+                "goagain/1 MOVED a unread attached",
             ),
         ] {
             assert_eq!(String::from_utf8(message.encode()).unwrap(), text);
@@ -365,7 +365,7 @@ mod tests {
             "MOVED %F",
             "MOVED a b",
             "MOVED a ",
-            "MOVED a carried unread",
+            "MOVED a attached unread",
         ] {
             let error = error(&format!("goagain/1 {text}"));
             assert!(matches!(error, MessageError::Argument { .. }), "{text}: {error}");

@@ -7,7 +7,7 @@ use std::os::fd::BorrowedFd;
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
 
-use crate::{Kin, Pid, sys};
+use crate::{Pid, Relation, sys};
 
 /// A child or the parent of this process, verified, and on Linux held by a pidfd.
 ///
@@ -16,7 +16,7 @@ use crate::{Kin, Pid, sys};
 #[derive(Debug)]
 pub struct Process {
     pid: Pid,
-    kin: Kin,
+    relation: Relation,
     handle: sys::Handle,
     exit: Option<Exit>,
 }
@@ -31,7 +31,7 @@ impl Process {
     pub fn child(pid: Pid) -> io::Result<Process> {
         #[cfg(goagain_faults)]
         crate::fault::hit("pidfd_open")?;
-        Ok(Process { pid, kin: Kin::Child, handle: sys::Handle::child(pid)?, exit: None })
+        Ok(Process { pid, relation: Relation::Child, handle: sys::Handle::child(pid)?, exit: None })
     }
 
     /// The parent of this process: `getppid(2)` before and after `pidfd_open(2)`.
@@ -40,7 +40,7 @@ impl Process {
     /// - ESRCH: it is not our parent, or not any longer.
     /// - ENOSYS: a Linux before 5.3. EMFILE: no descriptor is left.
     pub fn parent(pid: Pid) -> io::Result<Process> {
-        Ok(Process { pid, kin: Kin::Parent, handle: sys::Handle::parent(pid)?, exit: None })
+        Ok(Process { pid, relation: Relation::Parent, handle: sys::Handle::parent(pid)?, exit: None })
     }
 
     /// Its id.
@@ -49,8 +49,8 @@ impl Process {
     }
 
     /// Whether it is our child or our parent.
-    pub fn kin(&self) -> Kin {
-        self.kin
+    pub fn relation(&self) -> Relation {
+        self.relation
     }
 
     /// How it ended, or `None` as long as it runs. Never blocks, and remembers the answer.
@@ -62,18 +62,18 @@ impl Process {
     /// Those of `waitid` and `poll`, but for ECHILD and EINTR.
     pub fn try_wait(&mut self) -> io::Result<Option<Exit>> {
         if self.exit.is_none() {
-            self.exit = match self.kin {
-                Kin::Child => match self.handle.reap(self.pid) {
+            self.exit = match self.relation {
+                Relation::Child => match self.handle.reap(self.pid) {
                     Err(error) if error.raw_os_error() == Some(libc::ECHILD) => Some(Exit::unknown()),
                     answer => answer?,
                 },
-                Kin::Parent => self.handle.is_gone(self.pid)?.then(Exit::unknown),
+                Relation::Parent => self.handle.is_gone(self.pid)?.then(Exit::unknown),
             };
         }
         Ok(self.exit.clone())
     }
 
-    /// Sends a signal, by its number: `pidfd_send_signal(2)`, elsewhere `kill(2)` after a look that it is still kin.
+    /// Sends a signal, by its number: `pidfd_send_signal(2)`, elsewhere `kill(2)` after a look that it is still relation.
     ///
     /// # Errors
     /// - ESRCH: it has ended and is reaped.
@@ -82,7 +82,7 @@ impl Process {
         if self.exit.is_some() {
             return Err(Errno::ESRCH.into());
         }
-        self.handle.signal(self.pid, self.kin, signal)
+        self.handle.signal(self.pid, self.relation, signal)
     }
 
     /// Sends SIGKILL.
@@ -106,7 +106,7 @@ pub struct Exit(How);
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum How {
     Exited(i32),
-    Signalled(i32),
+    SignalReceived(i32),
     Unknown,
 }
 
@@ -118,7 +118,7 @@ impl Exit {
 
     /// A signal of this number killed it.
     pub fn signalled(signal: i32) -> Exit {
-        Exit(How::Signalled(signal))
+        Exit(How::SignalReceived(signal))
     }
 
     /// It ended, and nobody told us how: it was our parent, or somebody else reaped it.
@@ -133,7 +133,7 @@ impl Exit {
 
     /// The signal's number, if one killed it.
     pub fn signal(&self) -> Option<i32> {
-        if let How::Signalled(signal) = self.0 { Some(signal) } else { None }
+        if let How::SignalReceived(signal) = self.0 { Some(signal) } else { None }
     }
 }
 
@@ -141,7 +141,7 @@ impl fmt::Display for Exit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             How::Exited(status) => write!(f, "exited with status {status}"),
-            How::Signalled(number) => match Signal::try_from(number) {
+            How::SignalReceived(number) => match Signal::try_from(number) {
                 Ok(signal) => write!(f, "was killed by signal {number} ({signal})"),
                 Err(_) => write!(f, "was killed by signal {number}"),
             },
@@ -182,7 +182,7 @@ mod tests {
     fn a_child_is_seen_signalled_and_reaped() {
         let (mut cat, pid) = cat();
         let mut process = Process::child(pid).unwrap();
-        assert_eq!((process.pid(), process.kin()), (pid, Kin::Child));
+        assert_eq!((process.pid(), process.relation()), (pid, Relation::Child));
         assert_eq!(process.try_wait().unwrap(), None);
         process.kill().unwrap();
         wait_for_end(&mut cat);
@@ -226,7 +226,7 @@ mod tests {
     fn the_parent_is_held_and_lives() {
         let parent = Pid::new_or_init(nix::unistd::getppid().as_raw()).unwrap();
         let mut process = Process::parent(parent).unwrap();
-        assert_eq!(process.kin(), Kin::Parent);
+        assert_eq!(process.relation(), Relation::Parent);
         assert_eq!(process.try_wait().unwrap(), None);
         process.signal(0).ok();
     }

@@ -10,7 +10,7 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use crate::handoff::{escape, number, shortened, unescape};
-use crate::parcel::{Contents, Parcel};
+use crate::parcel::{StateContents, StateItem};
 use crate::{Channel, Message, sys};
 
 /// More than any server has.
@@ -24,7 +24,7 @@ impl Channel {
     ///
     /// # Errors
     /// Those of [`send_with`](Channel::send_with), and of making the list.
-    pub fn send_state(&self, parcels: &[Parcel]) -> io::Result<()> {
+    pub fn send_state(&self, parcels: &[StateItem]) -> io::Result<()> {
         if parcels.is_empty() {
             return self.send(&Message::State { here: 0, of: 0 });
         }
@@ -43,16 +43,16 @@ impl Channel {
     }
 }
 
-fn list(parcels: &[Parcel]) -> io::Result<File> {
+fn list(parcels: &[StateItem]) -> io::Result<File> {
     let mut text = String::new();
-    for Parcel { name, version, contents, length, .. } in parcels {
+    for StateItem { name, version, contents, length, .. } in parcels {
         if !text.is_empty() {
             text.push(';');
         }
         let word = match contents {
-            Contents::Bytes => "bytes",
-            Contents::Descriptor => "fd",
-            Contents::Connections => "connections",
+            StateContents::Bytes => "bytes",
+            StateContents::Descriptor => "fd",
+            StateContents::Connections => "connections",
         };
         text.push_str(&format!("{word},{version},{length},"));
         escape(name.as_bytes(), &mut text);
@@ -81,7 +81,7 @@ impl State {
         here: u32,
         of: u32,
         descriptors: Vec<OwnedFd>,
-    ) -> Result<Option<Vec<Parcel>>, StateError> {
+    ) -> Result<Option<Vec<StateItem>>, StateError> {
         if descriptors.len() != here as usize {
             let found = descriptors.len();
             return Err(StateError(format!(
@@ -110,17 +110,17 @@ impl State {
         }
         let parcels = listed.into_iter().zip(descriptors).filter_map(|(listed, fd)| {
             let Listed { name, version, contents, length } = listed;
-            Some(Parcel { name, version, contents: contents?, length, file: fd.into() })
+            Some(StateItem { name, version, contents: contents?, length, file: fd.into() })
         });
-        let parcels: Vec<Parcel> = parcels.collect();
+        let parcels: Vec<StateItem> = parcels.collect();
         parcels.iter().try_for_each(is_whole)?;
         Ok(Some(parcels))
     }
 }
 
 /// Bytes are as many as were written, and a file's.
-fn is_whole(parcel: &Parcel) -> Result<(), StateError> {
-    if parcel.contents != Contents::Bytes {
+fn is_whole(parcel: &StateItem) -> Result<(), StateError> {
+    if parcel.contents != StateContents::Bytes {
         return Ok(());
     }
     match parcel.file.metadata() {
@@ -138,7 +138,7 @@ struct Listed {
     name: String,
     version: u32,
     /// `None`: of a kind that this version does not know.
-    contents: Option<Contents>,
+    contents: Option<StateContents>,
     length: u64,
 }
 
@@ -159,9 +159,9 @@ fn listed_one(text: &str) -> Result<Listed, StateError> {
         return Err(expected());
     };
     let contents = match kind {
-        "bytes" => Some(Contents::Bytes),
-        "fd" => Some(Contents::Descriptor),
-        "connections" => Some(Contents::Connections),
+        "bytes" => Some(StateContents::Bytes),
+        "fd" => Some(StateContents::Descriptor),
+        "connections" => Some(StateContents::Connections),
         _ => None,
     };
     let name = unescape(name).and_then(|name| String::from_utf8(name).ok()).ok_or_else(expected)?;
@@ -189,16 +189,16 @@ mod tests {
 
     use super::*;
     use crate::Received;
-    use crate::parcel::Allowance;
+    use crate::parcel::StateLimits;
 
-    fn parcel(name: &str, bytes: &[u8]) -> Parcel {
-        let allowance = Allowance::new(1 << 20, Duration::from_secs(60));
+    fn parcel(name: &str, bytes: &[u8]) -> StateItem {
+        let allowance = StateLimits::new(1 << 20, Duration::from_secs(60));
         let write =
-            |writer: &mut crate::ParcelWriter| writer.write_all(bytes).map_err(|error| error.to_string());
-        Parcel::pack(name, 7, allowance, write).unwrap()
+            |writer: &mut crate::StateWriter| writer.write_all(bytes).map_err(|error| error.to_string());
+        StateItem::pack(name, 7, allowance, write).unwrap()
     }
 
-    fn receive(channel: &mut Channel, state: &mut State) -> Result<Option<Vec<Parcel>>, StateError> {
+    fn receive(channel: &mut Channel, state: &mut State) -> Result<Option<Vec<StateItem>>, StateError> {
         let Received::Message(Message::State { here, of }) = channel.receive().unwrap() else {
             panic!("no STATE");
         };
@@ -210,8 +210,12 @@ mod tests {
         let names = ["keys", "", "a,b;c=d %2C\n\0ü", " "];
         let others: Vec<String> = (0..600).map(|number| format!("parcel {number}")).collect();
         let names: Vec<&str> = names.into_iter().chain(others.iter().map(String::as_str)).collect();
-        let mut parcels: Vec<Parcel> = names.iter().map(|name| parcel(name, name.as_bytes())).collect();
-        parcels.push(Parcel::descriptor("log", Contents::Descriptor, tempfile::tempfile().unwrap().into()));
+        let mut parcels: Vec<StateItem> = names.iter().map(|name| parcel(name, name.as_bytes())).collect();
+        parcels.push(StateItem::descriptor(
+            "log",
+            StateContents::Descriptor,
+            tempfile::tempfile().unwrap().into(),
+        ));
         let (one, mut two) = Channel::pair().unwrap();
         one.send_state(&parcels).unwrap();
         drop(parcels);
@@ -220,7 +224,7 @@ mod tests {
         assert!(receive(&mut two, &mut state).unwrap().is_none());
         let mut arrived = receive(&mut two, &mut state).unwrap().unwrap();
         let log = arrived.pop().unwrap();
-        assert_eq!((log.name(), log.contents()), ("log", Contents::Descriptor));
+        assert_eq!((log.name(), log.contents()), ("log", StateContents::Descriptor));
         for (mut parcel, name) in arrived.into_iter().zip(names) {
             let mut read = String::new();
             parcel.read_to_string(&mut read).unwrap();

@@ -96,7 +96,7 @@ pub trait Strategy: fmt::Debug + Send {
 /// Whose process the successor is, seen from its predecessor.
 // Exhaustive: there is no third kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Kin {
+pub enum Relation {
     /// We spawned it.
     Child,
     /// It spawned us: our own image is the older one, and it has exec'd itself anew (Double's second half).
@@ -108,7 +108,7 @@ pub enum Kin {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct View {
     /// Whose process the successor is.
-    pub successor: Kin,
+    pub successor: Relation,
     /// Nothing is in flight any longer, or the time to drain is over.
     pub drained: bool,
     /// Probation is over: the least time for which a predecessor stays the net has passed.
@@ -121,7 +121,7 @@ impl View {
     /// Each view there can be, all 16.
     pub fn all() -> impl Iterator<Item = View> {
         (0..16).map(|bits: u8| View {
-            successor: if bits & 8 == 0 { Kin::Child } else { Kin::Parent },
+            successor: if bits & 8 == 0 { Relation::Child } else { Relation::Parent },
             drained: bits & 4 != 0,
             probation: bits & 2 != 0,
             dismissed: bits & 1 != 0,

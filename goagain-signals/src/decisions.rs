@@ -1,6 +1,6 @@
 //! A strategy's answers, as a table: the form in which the state machine knows a strategy.
 
-use goagain_env::{Kin, Next, Strategy, View};
+use goagain_env::{Next, Relation, Strategy, View};
 
 /// What a strategy answers to each of the sixteen views, asked once.
 ///
@@ -25,7 +25,7 @@ impl Decisions {
 
     /// Where the answer to `view` stands in the table.
     pub fn index(view: View) -> usize {
-        usize::from(view.successor == Kin::Parent) * 8
+        usize::from(view.successor == Relation::Parent) * 8
             + usize::from(view.drained) * 4
             + usize::from(view.probation) * 2
             + usize::from(view.dismissed)
@@ -35,29 +35,29 @@ impl Decisions {
     /// already, and its child has nothing to come back to.
     pub fn next(&self, view: View) -> Next {
         match (self.0[Decisions::index(view)], view.successor) {
-            (Next::Exec, Kin::Parent) => Next::Exit,
+            (Next::Exec, Relation::Parent) => Next::Exit,
             (next, _) => next,
         }
     }
 
-    /// Whether a predecessor that sees its successor as `kin` may come back by exec: then its pid is the service's,
+    /// Whether a predecessor that sees its successor as `relation` may come back by exec: then its pid is the service's,
     /// and a stop that reaches it is meant for the service.
-    pub fn may_exec(&self, kin: Kin) -> bool {
-        (0..16).map(view).any(|view| view.successor == kin && self.next(view) == Next::Exec)
+    pub fn may_exec(&self, relation: Relation) -> bool {
+        (0..16).map(view).any(|view| view.successor == relation && self.next(view) == Next::Exec)
     }
 
-    /// Whether a predecessor that sees its successor as `kin` may leave by exit, so that its pid is gone.
-    pub fn may_exit(&self, kin: Kin) -> bool {
-        (0..16).map(view).any(|view| view.successor == kin && self.next(view) == Next::Exit)
+    /// Whether a predecessor that sees its successor as `relation` may leave by exit, so that its pid is gone.
+    pub fn may_exit(&self, relation: Relation) -> bool {
+        (0..16).map(view).any(|view| view.successor == relation && self.next(view) == Next::Exit)
     }
 
-    /// Whether the net under a successor of this kin ends by itself, without being dismissed.
-    pub fn is_bounded(&self, successor: Kin) -> bool {
+    /// Whether the net under a successor of this relation ends by itself, without being dismissed.
+    pub fn is_bounded(&self, successor: Relation) -> bool {
         self.next(View { successor, drained: true, probation: true, dismissed: false }) != Next::Stay
     }
 
-    /// Whether the net under a successor of this kin ends with probation alone, however long the drain takes.
-    pub fn ends_with_probation(&self, successor: Kin) -> bool {
+    /// Whether the net under a successor of this relation ends with probation alone, however long the drain takes.
+    pub fn ends_with_probation(&self, successor: Relation) -> bool {
         self.next(View { successor, drained: false, probation: true, dismissed: false }) == Next::Exit
     }
 }
@@ -70,7 +70,7 @@ impl std::fmt::Debug for Decisions {
 
 fn view(index: usize) -> View {
     View {
-        successor: if index & 8 == 0 { Kin::Child } else { Kin::Parent },
+        successor: if index & 8 == 0 { Relation::Child } else { Relation::Parent },
         drained: index & 4 != 0,
         probation: index & 2 != 0,
         dismissed: index & 1 != 0,
@@ -93,15 +93,15 @@ mod tests {
         let always_exec = Decisions::from_table([Next::Exec; 16]);
         assert_eq!(always_exec.next(view(0)), Next::Exec);
         assert_eq!(always_exec.next(view(8)), Next::Exit);
-        assert!(always_exec.may_exec(Kin::Child));
-        assert!(!always_exec.may_exec(Kin::Parent));
-        assert!(!always_exec.may_exit(Kin::Child));
-        assert!(always_exec.may_exit(Kin::Parent));
+        assert!(always_exec.may_exec(Relation::Child));
+        assert!(!always_exec.may_exec(Relation::Parent));
+        assert!(!always_exec.may_exit(Relation::Child));
+        assert!(always_exec.may_exit(Relation::Parent));
     }
 
     #[test]
     fn a_net_that_stays_is_not_bounded() {
-        assert!(!Decisions::from_table([Next::Stay; 16]).is_bounded(Kin::Child));
-        assert!(Decisions::from_table([Next::Exit; 16]).ends_with_probation(Kin::Child));
+        assert!(!Decisions::from_table([Next::Stay; 16]).is_bounded(Relation::Child));
+        assert!(Decisions::from_table([Next::Exit; 16]).ends_with_probation(Relation::Child));
     }
 }

@@ -1,135 +1,170 @@
-//! What the state machine is told, and what it answers.
+//! Everything that happens, for the observer.
 
-use crate::{Report, Stop};
-use goagain_env::Message;
+use crate::{ConnectionInfo, InFlight, Signal, Stop, connection_info};
+use goagain_env::{Pid, SaveError};
+use std::{fmt, time::Duration};
 
-/// What the machine is told. An event that does not fit the state is ignored, whatever it is.
-///
-/// `u64` is the attempt that a peer belongs to: a process has one peer an attempt, so that its number names the peer.
-/// Events of an attempt that is over name no peer and fall to the ground.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Event {
-    /// The application can serve.
-    Ready,
-    /// The application cannot serve, and says why.
-    Fail(String),
-    /// The application waits for its turn to end: it accepts by now.
-    Waiting,
-    /// Nothing is in flight any longer, and the application has nothing more to do.
-    Drained,
-    /// Nothing but what is long-lived is in flight.
-    OnlyLongLived,
-    /// A restart was asked for.
-    Restart,
-    /// A restart was asked for, and the image that the attempt under way runs was replaced after it had been started.
-    RestartAnew,
-    /// The operator or the application wants the attempt under way to end, and says why.
-    Abort(String),
-    /// A stop was asked for.
-    Stop(Stop),
-    /// The operator or the application needs its net no longer.
-    Dismiss,
-    /// The successor of this attempt runs.
-    Spawned(u64),
-    /// It could not be started.
-    SpawnFailed(u64, String),
-    /// It was not started: too many processes would drain.
-    SpawnRefused(u64, String),
-    /// RELEASED is on its way to the successor.
-    ReleaseSent(u64),
-    /// It could not be sent: the successor's end is closed.
-    ReleaseFailed(u64),
-    /// Exec came back: this is still the old image.
-    ExecFailed(String),
-    /// A peer said something.
-    Message(u64, Message),
-    /// A peer said something that cannot be read.
-    Unknown(u64, String),
-    /// A seed's process signalled that it serves.
-    SeedReady(u64),
-    /// The end of a peer's channel, everything before it having been read.
-    End(u64),
-    /// A peer is dead, its channel having been read to the end; with how it ended.
-    Dead(u64, String),
-    /// A deadline passed, the channels having been read.
-    Deadline(Deadline),
-}
-
-/// What can be waited for under a deadline. The machine arms and disarms; the loop knows how long each is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Deadline {
-    /// Until READY: of the successor (in the owner), or of this image (in an orphan).
-    Ready,
-    /// Until the owner answers READY (in the successor).
-    Answer,
-    /// The least time for which a predecessor stays the net.
-    Probation,
-    /// Until SERVING: of a committed successor.
-    Serving,
-    /// The most time for a drain.
-    Drain,
-    /// The first phase of a drain.
-    IdleGrace,
-    /// Until the third phase of a drain, if nothing begins it earlier.
-    LongLived,
-    /// The third phase of a drain: the most time for those that were told last.
-    Parting,
-    /// What an aborted or ended image is given before SIGKILL.
-    Grace,
-    /// Until a predecessor that released in order to exec is ready again.
-    Back,
-    /// Until a predecessor releases.
-    Release,
-    /// Until a released child of ours has drained and left.
-    Leave(u64),
-}
-
-/// What the machine answers: to be done in this order.
+/// Something that happened, of which attempt, and how long after that attempt was asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Action {
-    /// Start the new image; answer with [`Event::Spawned`] or [`Event::SpawnFailed`], at once or later, or with
-    /// [`Event::SpawnRefused`] at once.
-    Spawn(u64),
-    /// Give up a start that has not been answered yet.
-    CancelSpawn(u64),
-    /// Say it on the channel. Failing to is no event: the end is read from the channel.
-    Send(u64, Message),
-    /// Send RELEASED; answer with [`Event::ReleaseSent`] or [`Event::ReleaseFailed`] before anything else.
-    Release {
-        /// The successor's attempt.
-        attempt: u64,
-        /// Whether an exec follows.
-        exec: bool,
-        /// A restart that was asked for meanwhile.
-        again: bool,
+#[non_exhaustive]
+pub struct Event {
+    /// The attempt to restart that this belongs to; 0 before the first.
+    pub attempt: u64,
+    /// The time since this process asked for the attempt or, in a successor, since it started.
+    pub after: Duration,
+    /// What happened.
+    pub report: EventKind,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum EventKind {
+    /// A restart was asked for, by a signal or a call. It is done now, or noted while another runs.
+    Requested,
+    /// A restart was asked of a process that cannot do it.
+    Refused {
+        /// Why.
+        reason: String,
     },
-    /// Send the seed's signal to a verified parent or child.
-    SignalSeed(u64),
-    /// SIGKILL to a verified parent or child.
-    Kill(u64),
-    /// Close the channel; the process is still watched and reaped.
-    Close(u64),
-    /// Start this deadline, anew if it runs.
-    Arm(Deadline),
-    /// Stop it.
-    Disarm(Deadline),
-    /// A term begins: acceptors may accept.
-    Accept,
-    /// The term ends: acceptors end; the listeners are kept.
-    StopAccepting,
-    /// The second phase of the drain: tell the idle to go.
-    CloseIdle,
-    /// The third phase of the drain: tell the long-lived to go.
-    Part,
-    /// The drain is over: what is in flight is cut off.
-    CutOff,
-    /// Let the listeners go.
-    CloseListeners {
-        /// Whether nobody else has them, so that the paths of Unix sockets go too.
-        unlink: bool,
+    /// The end of an attempt was asked for, and there is none that can still be ended.
+    NotAborted {
+        /// Why.
+        reason: String,
     },
-    /// Exec the image in place. If it comes back, that is [`Event::ExecFailed`].
-    Exec,
-    /// Tell the observer.
-    Report(u64, Report),
+    /// The new image runs.
+    Spawned {
+        /// Its process.
+        pid: Pid,
+    },
+    /// The successor said that it can serve.
+    Ready,
+    /// The owner gave the service to the successor (in the predecessor), or was given it (in the successor).
+    Committed,
+    /// The successor accepts.
+    Serving,
+    /// The attempt failed; the owner goes on.
+    Failed {
+        /// Why.
+        reason: String,
+    },
+    /// The successor died in probation: this process is the owner again.
+    RolledBack {
+        /// How the successor ended.
+        reason: String,
+    },
+    /// The predecessor ended without having let go: it is no net any longer, and an image that it had not committed yet
+    /// takes the service over, once it is ready.
+    TookOver {
+        /// How the predecessor ended.
+        reason: String,
+    },
+    /// This process accepts nothing any longer.
+    Draining {
+        /// Why.
+        stop: Stop,
+    },
+    /// The drain has come to its third phase, and this is in flight still. Reported once a drain.
+    StillDraining {
+        /// How many, by kind.
+        in_flight: InFlight,
+        /// Those of them that have a name, the oldest first.
+        connections: Vec<ConnectionInfo>,
+    },
+    /// The drain is over, or there is none, and this is in flight still: it is cut off.
+    Unfinished {
+        /// How many, by kind.
+        in_flight: InFlight,
+        /// Those of them that have a name, the oldest first.
+        connections: Vec<ConnectionInfo>,
+    },
+    /// The net is gone: in the predecessor, it let go; in the owner, it was let go.
+    Released,
+    /// The predecessors have left: one generation is left.
+    Settled,
+    /// A callback failed or panicked. The server goes on.
+    Callback {
+        /// The signal, or the step, that the callback belongs to.
+        callback: &'static str,
+        /// What it said.
+        error: String,
+    },
+    /// An inherited descriptor that nothing claimed was closed at ready.
+    Dropped {
+        /// Its name.
+        name: String,
+    },
+    /// This image has one at ready that its predecessor did not hand over.
+    Added {
+        /// Its name.
+        name: String,
+    },
+    /// A parcel of the state could not be made, so the restart fails. This process goes on.
+    StateNotSaved {
+        /// Its name.
+        name: String,
+        /// Why.
+        error: SaveError,
+    },
+    /// Something odd that was survived: a variable that leaked, a message that was not expected.
+    Warning {
+        /// What.
+        text: String,
+    },
+    /// A signal that has a callback was read, and the callback was run. What other signals do is reported as such.
+    SignalReceived {
+        /// Which.
+        signal: Signal,
+    },
+}
+
+impl fmt::Display for EventKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            EventKind::Requested => f.write_str("restart requested"),
+            EventKind::Refused { reason } => write!(f, "restart refused: {reason}"),
+            EventKind::NotAborted { reason } => write!(f, "nothing aborted: {reason}"),
+            EventKind::Spawned { pid } => write!(f, "spawned process {pid}"),
+            EventKind::Ready => f.write_str("the successor is ready"),
+            EventKind::Committed => f.write_str("committed"),
+            EventKind::Serving => f.write_str("the successor serves"),
+            EventKind::Failed { reason } => write!(f, "restart failed: {reason}"),
+            EventKind::RolledBack { reason } => write!(f, "rolled back: {reason}"),
+            EventKind::TookOver { reason } => write!(f, "took over: {reason}"),
+            EventKind::Draining { stop } => write!(f, "draining: {stop}"),
+            EventKind::StillDraining { in_flight, connections } => {
+                f.write_str("still draining: ")?;
+                connection_info::write(f, in_flight, connections)
+            }
+            EventKind::Unfinished { in_flight, connections } => {
+                f.write_str("cut off: ")?;
+                connection_info::write(f, in_flight, connections)
+            }
+            EventKind::Released => f.write_str("released"),
+            EventKind::Settled => f.write_str("settled"),
+            EventKind::Callback { callback, error } => write!(f, "callback {callback}: {error}"),
+            EventKind::Dropped { name } => {
+                write!(f, "closed the inherited descriptor `{name}`: nothing claimed it")
+            }
+            EventKind::Added { name } => write!(f, "added `{name}`: the predecessor had none"),
+            EventKind::StateNotSaved { name, error } => {
+                write!(f, "the parcel `{name}` could not be made: {error}")
+            }
+            EventKind::Warning { text } => f.write_str(text),
+            EventKind::SignalReceived { signal } => write!(f, "received {signal}"),
+        }
+    }
+}
+
+impl Event {
+    /// For observers to be tested with.
+    pub fn new(attempt: u64, after: Duration, report: EventKind) -> Event {
+        Event { attempt, after, report }
+    }
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "attempt {}, after {:.1} ms: {}", self.attempt, self.after.as_secs_f64() * 1e3, self.report)
+    }
 }

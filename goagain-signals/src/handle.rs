@@ -44,14 +44,14 @@ impl Handle {
     }
 
     /// Ends the attempt that is under way, whose new image is not ready yet, and refuses a restart that was noted meanwhile. The
-    /// owner serves on, and reports [`Failed`](crate::Report::Failed) with `reason`.
+    /// owner serves on, and reports [`Failed`](crate::EventKind::Failed) with `reason`.
     ///
     /// The new image reads `reason` as that of [its abort], has `grace` to leave, and is killed (SIGKILL) after that. A commit is
-    /// final: from then on this does nothing but report [`NotAborted`](crate::Report::NotAborted), and so it does where no
+    /// final: from then on this does nothing but report [`NotAborted`](crate::EventKind::NotAborted), and so it does where no
     /// attempt is under way.
     ///
     /// Under a strategy that execs in place there is a second half, in which the child owns and waits for the process that
-    /// has exec'd. Asked of the child, this gives that process up, as its deadline (`back_within`) would: the child keeps the
+    /// has exec'd. Asked of the child, this gives that process up, as its deadline (`reexec_timeout`) would: the child keeps the
     /// service, and the service's first pid ends.
     ///
     /// [its abort]: goagain_env::Message::Abort

@@ -8,7 +8,7 @@
 //! comes back by being emulated, which also leaves the handlers of others, installed through signal-hook, in place.
 #![allow(unsafe_code)]
 
-use crate::{Meaning, Signal, Signals};
+use crate::{Signal, SignalAction, Signals};
 use nix::fcntl::OFlag;
 use signal_hook::low_level::emulate_default_handler;
 use std::io;
@@ -130,11 +130,11 @@ impl Drop for Handlers {
 }
 
 /// The signal whose default action a stop before ready has: QUIT's own would dump core.
-fn early_signal(signal: Signal, meaning: Meaning) -> Option<i32> {
+fn early_signal(signal: Signal, meaning: SignalAction) -> Option<i32> {
     match meaning {
-        Meaning::StopNow => Some(signal.number()),
-        Meaning::StopGracefully => Some(libc::SIGTERM),
-        Meaning::Reload | Meaning::Reopen | Meaning::Restart => None,
+        SignalAction::StopNow => Some(signal.number()),
+        SignalAction::StopGracefully => Some(libc::SIGTERM),
+        SignalAction::Reload | SignalAction::Reopen | SignalAction::Restart => None,
     }
 }
 

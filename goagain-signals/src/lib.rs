@@ -6,13 +6,13 @@
 //!
 //! ```
 //! use goagain_env::Next;
-//! use goagain_signals::{Action, Decisions, Event, Machine, Turn};
+//! use goagain_signals::{Action, Decisions, Input, Machine, Turn};
 //!
 //! let mut machine = Machine::new(Decisions::from_table([Next::Exit; 16]), None, &[]);
 //! let mut actions = Vec::new();
-//! machine.handle(Event::Ready, &mut actions);
+//! machine.handle(Input::Ready, &mut actions);
 //! assert_eq!(machine.turn(), Turn::Serve);
-//! machine.handle(Event::Restart, &mut actions);
+//! machine.handle(Input::Restart, &mut actions);
 //! assert_eq!(actions.last(), Some(&Action::Spawn(1)));
 //! ```
 //!
@@ -23,7 +23,7 @@
 //!   nobody runs the loop yet; in a process that was exec'd in place, its handler first says LEAVING.
 //! - Only a verified parent or child is ever signalled.
 //!
-//! The machine's types ([`Event`], [`Action`], [`Deadline`], [`Phase`], [`Origin`]) are exhaustive on purpose: whoever drives a
+//! The machine's types ([`Input`], [`Action`], [`Deadline`], [`Phase`], [`Origin`]) are exhaustive on purpose: whoever drives a
 //! machine has to deal with each, and the compiler says what a new version added.
 //!
 //! # Limitations
@@ -34,17 +34,17 @@
 //!   Linux, with `--cfg goagain_portable`, and compiles for macOS, FreeBSD and Android; it has not been run there.
 #![deny(unsafe_code)]
 
+mod connection_info;
 mod decisions;
 mod error;
 mod event;
 mod handle;
 mod handlers;
-mod held;
 mod in_flight;
+mod input;
 mod machine;
 mod peer;
 mod poller;
-mod report;
 mod run;
 mod server;
 mod settings;
@@ -52,17 +52,17 @@ mod signal;
 mod take;
 mod turn;
 
+pub use connection_info::{ConnectionInfo, ConnectionKind};
 pub use decisions::Decisions;
 pub use error::StartError;
-pub use event::{Action, Deadline, Event};
+pub use event::{Event, EventKind};
 pub use handle::Handle;
-pub use held::{Held, Kind};
 pub use in_flight::InFlight;
+pub use input::{Action, Deadline, Input};
 pub use machine::{Machine, Origin, Phase};
-pub use report::{Observed, Report};
 pub use run::Loop;
 pub use server::Server;
 pub use settings::Settings;
-pub use signal::{Meaning, Signal, Signals};
-pub use take::TakeError;
+pub use signal::{Signal, SignalAction, Signals};
+pub use take::RestoreError;
 pub use turn::{Stop, Turn};

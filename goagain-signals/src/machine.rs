@@ -8,8 +8,8 @@ mod owner;
 mod predecessor;
 mod successor;
 
-use crate::{Action, Deadline, Decisions, Event, Report, Stop, Turn};
-use goagain_env::{Kin, Message};
+use crate::{Action, Deadline, Decisions, EventKind, Input, Stop, Turn};
+use goagain_env::{Message, Relation};
 
 /// Where a process stands in the protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -38,7 +38,7 @@ pub enum Phase {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Peer {
     attempt: u64,
-    kin: Kin,
+    relation: Relation,
     /// Speaks in signals only.
     seed: bool,
     /// Its channel has ended.
@@ -48,8 +48,8 @@ struct Peer {
 }
 
 impl Peer {
-    fn new(attempt: u64, kin: Kin, seed: bool) -> Peer {
-        Peer { attempt, kin, seed, ended: false, mark: false }
+    fn new(attempt: u64, relation: Relation, seed: bool) -> Peer {
+        Peer { attempt, relation, seed, ended: false, mark: false }
     }
 }
 
@@ -59,7 +59,7 @@ pub struct Origin {
     /// The attempt that made this image.
     pub attempt: u64,
     /// What the predecessor is to this process.
-    pub kin: Kin,
+    pub relation: Relation,
     /// Whether it speaks in signals only.
     pub seed: bool,
     /// Whether it releases by itself, in a time that is known.
@@ -105,10 +105,10 @@ impl Machine {
             decisions,
             phase: Phase::Init,
             attempt: origin.map_or(0, |origin| origin.attempt),
-            predecessor: origin.map(|origin| Peer::new(origin.attempt, origin.kin, origin.seed)),
+            predecessor: origin.map(|origin| Peer::new(origin.attempt, origin.relation, origin.seed)),
             successor: None,
             aborted: None,
-            leaving: leaving.iter().map(|&attempt| Peer::new(attempt, Kin::Child, false)).collect(),
+            leaving: leaving.iter().map(|&attempt| Peer::new(attempt, Relation::Child, false)).collect(),
             again: false,
             passed: false,
             owes_serving: false,
@@ -119,40 +119,40 @@ impl Machine {
             stop: None,
             stopping: false,
             unsettled: origin
-                .filter(|origin| !origin.seed || origin.kin == Kin::Child)
+                .filter(|origin| !origin.seed || origin.relation == Relation::Child)
                 .map(|origin| origin.attempt),
         }
     }
 
     /// Takes one event. What is to be done is added to `actions`.
-    pub fn handle(&mut self, event: Event, actions: &mut Vec<Action>) {
+    pub fn handle(&mut self, event: Input, actions: &mut Vec<Action>) {
         match event {
-            Event::Ready => self.ready(actions),
-            Event::Fail(reason) => self.cannot_serve(reason, actions),
-            Event::Waiting => self.waiting(actions),
-            Event::Drained => self.drained(actions),
-            Event::OnlyLongLived => self.part(actions),
-            Event::Restart => self.restart(actions),
-            Event::RestartAnew => self.restart_anew(actions),
-            Event::Abort(reason) => self.abort_attempt(reason, actions),
-            Event::Stop(stop) => self.stop(stop, actions),
-            Event::Dismiss => self.dismiss(actions),
-            Event::Spawned(attempt) => self.spawned(attempt, actions),
-            Event::SpawnFailed(attempt, reason) => {
-                self.spawn_failed(attempt, Report::Failed { reason }, actions)
+            Input::Ready => self.ready(actions),
+            Input::Fail(reason) => self.cannot_serve(reason, actions),
+            Input::Waiting => self.waiting(actions),
+            Input::Drained => self.drained(actions),
+            Input::OnlyLongLived => self.part(actions),
+            Input::Restart => self.restart(actions),
+            Input::RestartAnew => self.restart_anew(actions),
+            Input::Abort(reason) => self.abort_attempt(reason, actions),
+            Input::Stop(stop) => self.stop(stop, actions),
+            Input::Dismiss => self.dismiss(actions),
+            Input::Spawned(attempt) => self.spawned(attempt, actions),
+            Input::SpawnFailed(attempt, reason) => {
+                self.spawn_failed(attempt, EventKind::Failed { reason }, actions)
             }
-            Event::SpawnRefused(attempt, reason) => {
-                self.spawn_failed(attempt, Report::Refused { reason }, actions);
+            Input::SpawnRefused(attempt, reason) => {
+                self.spawn_failed(attempt, EventKind::Refused { reason }, actions);
             }
-            Event::ReleaseSent(attempt) => self.release_sent(attempt, actions),
-            Event::ReleaseFailed(attempt) => self.release_failed(attempt, actions),
-            Event::ExecFailed(reason) => self.exec_failed(reason, actions),
-            Event::Message(attempt, message) => self.message(attempt, message, actions),
-            Event::Unknown(attempt, text) => self.unexpected(attempt, text, actions),
-            Event::SeedReady(attempt) => self.seed_ready(attempt, actions),
-            Event::End(attempt) => self.end(attempt, actions),
-            Event::Dead(attempt, how) => self.dead(attempt, how, actions),
-            Event::Deadline(deadline) => self.deadline(deadline, actions),
+            Input::ReleaseSent(attempt) => self.release_sent(attempt, actions),
+            Input::ReleaseFailed(attempt) => self.release_failed(attempt, actions),
+            Input::ExecFailed(reason) => self.exec_failed(reason, actions),
+            Input::Message(attempt, message) => self.message(attempt, message, actions),
+            Input::Unknown(attempt, text) => self.unexpected(attempt, text, actions),
+            Input::GoReady(attempt) => self.go_ready(attempt, actions),
+            Input::End(attempt) => self.end(attempt, actions),
+            Input::Dead(attempt, how) => self.dead(attempt, how, actions),
+            Input::Deadline(deadline) => self.deadline(deadline, actions),
         }
     }
 
@@ -167,7 +167,7 @@ impl Machine {
             Phase::Init => Turn::Prepare,
             Phase::Owner | Phase::Starting => Turn::Serve,
             // An aborted image is reaped before its parent leaves.
-            Phase::Dead if self.aborted.is_none() => Turn::Leave,
+            Phase::Dead if self.aborted.is_none() => Turn::Exit,
             // After an exec that failed this is the old image, which drains until it has been given the service back.
             Phase::Wait => self.stop.map_or(Turn::Prepare, Turn::Drain),
             _ => Turn::Drain(self.stop.unwrap_or(Stop::HandedOver)),
@@ -181,11 +181,11 @@ impl Machine {
 
     /// The released predecessors that are children of this process and not dead yet: an exec must pass them on.
     pub fn children_leaving(&self) -> impl Iterator<Item = u64> + '_ {
-        self.leaving.iter().filter(|peer| peer.kin == Kin::Child).map(|peer| peer.attempt)
+        self.leaving.iter().filter(|peer| peer.relation == Relation::Child).map(|peer| peer.attempt)
     }
 
     /// Whether a predecessor could still take the service back.
-    pub fn has_net(&self) -> bool {
+    pub fn has_fallback(&self) -> bool {
         self.predecessor.is_some()
     }
 
@@ -210,7 +210,7 @@ impl Machine {
     }
 
     /// Whether the successor speaks in signals only.
-    pub fn successor_is_seed(&self) -> bool {
+    pub fn successor_is_go(&self) -> bool {
         self.successor.as_ref().is_some_and(|peer| peer.seed)
     }
 
@@ -226,7 +226,7 @@ impl Machine {
             self.predecessor_says(message, actions);
         } else if let (Some(aborted), Message::Leaving) = (&self.aborted, &message) {
             // The aborted image is the one that was exec'd in place: its pid is the service's, and it was told to stop.
-            if aborted.attempt == attempt && aborted.kin == Kin::Parent {
+            if aborted.attempt == attempt && aborted.relation == Relation::Parent {
                 self.stop_as_owner(Stop::Gracefully, actions);
             }
         }
@@ -236,7 +236,7 @@ impl Machine {
         if is(&self.successor, attempt) && self.phase == Phase::Starting {
             self.attempt_failed(text, false, actions);
         } else {
-            actions.push(Action::Report(attempt, Report::Warning { text }));
+            actions.push(Action::Report(attempt, EventKind::Warning { text }));
         }
     }
 
@@ -255,7 +255,7 @@ impl Machine {
             self.predecessor_gone(Some(how), actions);
         } else if is(&self.aborted, attempt) {
             self.aborted = None;
-            actions.push(Action::Disarm(Deadline::Grace));
+            actions.push(Action::Disarm(Deadline::Abort));
             self.start_if_asked(actions);
         } else if let Some(index) = self.leaving.iter().position(|peer| peer.attempt == attempt) {
             self.leaving.remove(index);
@@ -280,13 +280,16 @@ impl Machine {
             }
             // Committed and not serving in all this time: it hangs.
             (Deadline::Serving, Phase::Draining) => self.kill_successor(actions),
-            (Deadline::Drain | Deadline::Parting, Phase::Draining | Phase::Released | Phase::Stopping) => {
-                actions.push(Action::CutOff);
+            (
+                Deadline::Drain | Deadline::ClosingLongLived,
+                Phase::Draining | Phase::Released | Phase::Stopping,
+            ) => {
+                actions.push(Action::CloseUnfinished);
                 self.drained(actions);
             }
             (Deadline::IdleGrace, _) => actions.push(Action::CloseIdle),
             (Deadline::LongLived, _) => self.part(actions),
-            (Deadline::Grace, _) => self.grace_over(actions),
+            (Deadline::Abort, _) => self.grace_over(actions),
             (Deadline::Back, Phase::Owner) => {
                 self.not_back("it was not back within its deadline".into(), actions);
             }
@@ -330,7 +333,7 @@ impl Machine {
             Phase::Dead => {}
         }
         if self.phase == Phase::Dead {
-            actions.extend(served.then_some(Action::CutOff));
+            actions.extend(served.then_some(Action::CloseUnfinished));
             if let Some(peer) = &self.aborted {
                 actions.push(Action::Kill(peer.attempt));
             }
@@ -340,7 +343,11 @@ impl Machine {
     /// The third phase of the drain, which the loop begins once.
     fn part(&mut self, actions: &mut Vec<Action>) {
         if matches!(self.phase, Phase::Draining | Phase::Killing | Phase::Released | Phase::Stopping) {
-            let parting = [Action::Disarm(Deadline::LongLived), Action::Part, Action::Arm(Deadline::Parting)];
+            let parting = [
+                Action::Disarm(Deadline::LongLived),
+                Action::CloseLongLived,
+                Action::Arm(Deadline::ClosingLongLived),
+            ];
             actions.extend(parting);
         }
     }

@@ -1,6 +1,6 @@
 //! The process on the other side of an attempt: its channel, and the process itself.
 
-use goagain_env::{Channel, Kin, Process, SeedSignal};
+use goagain_env::{Channel, GoSignal, Process, Relation};
 use std::os::fd::{AsFd, BorrowedFd};
 
 #[derive(Debug)]
@@ -13,12 +13,12 @@ pub(crate) struct Peer {
     /// Nothing that it says matters any longer. Without pidfds the channel stays open, for its end to tell of the death.
     pub(crate) silenced: bool,
     /// What a seed's process expects to be sent.
-    pub(crate) signal: SeedSignal,
+    pub(crate) signal: GoSignal,
 }
 
 impl Peer {
     pub(crate) fn new(attempt: u64, process: Option<Process>, channel: Option<Channel>) -> Peer {
-        Peer { attempt, process, channel, silenced: false, signal: SeedSignal::Quit }
+        Peer { attempt, process, channel, silenced: false, signal: GoSignal::Quit }
     }
 
     /// Says and hears no more.
@@ -32,7 +32,8 @@ impl Peer {
     /// Whether nothing but the end of the channel tells of the death: of a parent, without pidfds, and of a process that was
     /// gone before this one could look for it.
     pub(crate) fn dies_with_its_channel(&self) -> bool {
-        let unwatched = |process: &Process| process.as_fd().is_none() && process.kin() == Kin::Parent;
+        let unwatched =
+            |process: &Process| process.as_fd().is_none() && process.relation() == Relation::Parent;
         self.process.as_ref().is_none_or(unwatched)
     }
 

@@ -10,9 +10,10 @@ use crate::handlers::{Arrived, Handlers};
 use crate::peer::Peer;
 use crate::poller::Poller;
 use crate::{
-    Deadline, Event, Handle, Machine, Meaning, Observed, Phase, Report, Server, Settings, Signal, Stop, Turn,
+    Deadline, Event, EventKind, Handle, Input, Machine, Phase, Server, Settings, Signal, SignalAction, Stop,
+    Turn,
 };
-use goagain_env::{Draining, Exit, ImageFile, Message, Parcel, Received, Strategy};
+use goagain_env::{Draining, Exit, ImageFile, Message, Received, StateItem, Strategy};
 use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -39,9 +40,9 @@ pub struct Loop {
     started: Instant,
     generation: u64,
     /// What the predecessor allows this image until READY.
-    ready_within: Duration,
+    ready_timeout: Duration,
     /// What it allows itself until RELEASED.
-    release_within: Option<Duration>,
+    release_timeout: Option<Duration>,
     /// Who drains; `None` where there cannot be such a file.
     draining: Option<Draining>,
     /// It stands for the whole process, and not for a test in it.
@@ -54,7 +55,7 @@ pub struct Loop {
     told_by: Option<u64>,
     legacy: state::Legacy,
     /// The parcels of an attempt whose image is busy.
-    packed: Option<(u64, Vec<Parcel>)>,
+    packed: Option<(u64, Vec<StateItem>)>,
 }
 
 impl Loop {
@@ -69,8 +70,8 @@ impl Loop {
     }
 
     /// Whether this image has a predecessor that could still take the service back, or has not committed it yet.
-    pub fn has_net(&self) -> bool {
-        self.machine.has_net()
+    pub fn has_fallback(&self) -> bool {
+        self.machine.has_fallback()
     }
 
     /// Why the predecessor aborted this image, if it did.
@@ -89,8 +90,8 @@ impl Loop {
     }
 
     /// What this image has, or had, until READY and until the answer to it.
-    pub fn ready_within(&self) -> Duration {
-        self.ready_within
+    pub fn ready_timeout(&self) -> Duration {
+        self.ready_timeout
     }
 
     /// The number of the last attempt begun.
@@ -109,7 +110,7 @@ impl Loop {
     }
 
     /// Tells the machine one thing, and does what it answers.
-    pub fn tell(&mut self, event: Event, server: &mut dyn Server) {
+    pub fn tell(&mut self, event: Input, server: &mut dyn Server) {
         self.feed(event, server);
         self.watch(server);
     }
@@ -117,14 +118,14 @@ impl Loop {
     /// Does all that can be done without blocking.
     pub fn step(&mut self, server: &mut dyn Server) -> Turn {
         for text in std::mem::take(&mut self.warnings) {
-            self.report(self.machine.attempt(), Report::Warning { text }, server);
+            self.report(self.machine.attempt(), EventKind::Warning { text }, server);
         }
         for request in self.requests.take() {
             let event = match request {
                 Request::Restart => self.restart(),
-                Request::Abort(reason) => Event::Abort(reason),
-                Request::Stop(stop) => Event::Stop(stop),
-                Request::Dismiss => Event::Dismiss,
+                Request::Abort(reason) => Input::Abort(reason),
+                Request::Stop(stop) => Input::Stop(stop),
+                Request::Dismiss => Input::Dismiss,
             };
             self.feed(event, server);
         }
@@ -136,10 +137,10 @@ impl Loop {
         self.reap(server);
         self.pass_deadlines(server);
         if server.only_long_lived() {
-            self.feed(Event::OnlyLongLived, server);
+            self.feed(Input::OnlyLongLived, server);
         }
         if server.is_drained() {
-            self.feed(Event::Drained, server);
+            self.feed(Input::Drained, server);
         }
         self.watch(server);
         self.turn()
@@ -157,7 +158,7 @@ impl Loop {
         let own = [self.handlers.as_fd(), self.requests.as_fd()];
         own.into_iter()
             .chain(server.wake())
-            .chain(server.arrivals())
+            .chain(server.incoming())
             .chain(self.peers.iter().flat_map(Peer::fds))
             .collect()
     }
@@ -168,7 +169,7 @@ impl Loop {
         let fds: Vec<_> = own
             .into_iter()
             .chain(server.wake())
-            .chain(server.arrivals())
+            .chain(server.incoming())
             .chain(self.peers.iter().flat_map(Peer::fds))
             .collect();
         if let Err(error) = self.poller.watch(&fds, next) {
@@ -181,46 +182,46 @@ impl Loop {
             return self.feed(event, server);
         }
         let called = match self.settings.signals.meaning(signal) {
-            Some(Meaning::Restart) => return self.feed(self.restart(), server),
-            Some(Meaning::StopNow) => return self.feed(Event::Stop(Stop::Now(Some(signal))), server),
-            Some(Meaning::StopGracefully) => return self.feed(Event::Stop(Stop::Gracefully), server),
-            Some(Meaning::Reload) => ("on_hup", server.reload()),
-            Some(Meaning::Reopen) => ("on_usr1", server.reopen()),
+            Some(SignalAction::Restart) => return self.feed(self.restart(), server),
+            Some(SignalAction::StopNow) => return self.feed(Input::Stop(Stop::Now(Some(signal))), server),
+            Some(SignalAction::StopGracefully) => return self.feed(Input::Stop(Stop::Gracefully), server),
+            Some(SignalAction::Reload) => ("on_hup", server.reload()),
+            Some(SignalAction::Reopen) => ("on_usr1", server.reopen()),
             None => return,
         };
-        self.report(self.machine.attempt(), Report::Signalled { signal }, server);
+        self.report(self.machine.attempt(), EventKind::SignalReceived { signal }, server);
         self.callback(called, server);
     }
 
     /// What a restart is that is asked for now: of the image that the attempt under way runs, or of one deployed since.
-    fn restart(&self) -> Event {
+    fn restart(&self) -> Input {
         let under_way = self.machine.successor().filter(|_| self.machine.phase() == Phase::Starting);
         match &self.attempted {
-            Some((attempt, file)) if under_way == Some(*attempt) && file.is_replaced() => Event::RestartAnew,
-            _ => Event::Restart,
+            Some((attempt, file)) if under_way == Some(*attempt) && file.is_replaced() => Input::RestartAnew,
+            _ => Input::Restart,
         }
     }
 
     fn callback(&mut self, (callback, result): (&'static str, Result<(), String>), server: &mut dyn Server) {
         if let Err(error) = result {
-            self.report(self.machine.attempt(), Report::Callback { callback, error }, server);
+            self.report(self.machine.attempt(), EventKind::Callback { callback, error }, server);
         }
     }
 
     /// A seed's process has no channel: QUIT and USR2 are its words. From anyone else they are an operator's.
-    fn signal_of_a_peer(&self, signal: Signal, pid: i32) -> Option<Event> {
+    fn signal_of_a_peer(&self, signal: Signal, pid: i32) -> Option<Input> {
         let peer = self.peers.iter().find(|peer| peer.has_pid(pid))?;
         let attempt = peer.attempt;
         match signal {
             Signal::Quit | Signal::Usr2 if self.machine.successor() == Some(attempt) => {
-                Some(Event::SeedReady(attempt))
+                Some(Input::GoReady(attempt))
             }
             Signal::Quit if self.machine.predecessor() == Some((attempt, true)) => {
-                Some(Event::SeedReady(attempt))
+                Some(Input::GoReady(attempt))
             }
             // The seed that started this image has exec'd itself in place, and owns again.
             Signal::Quit if peer.channel.is_none() && self.machine.predecessor().is_none() => {
-                Some(Event::Stop(Stop::HandedOver))
+                Some(Input::Stop(Stop::HandedOver))
             }
             _ => None,
         }
@@ -255,9 +256,9 @@ impl Loop {
                 Ok(Received::Message(message)) if self.take_state(attempt, &message) => continue,
                 Ok(Received::Message(message)) => {
                     self.note_abort(attempt, &message);
-                    Event::Message(attempt, message)
+                    Input::Message(attempt, message)
                 }
-                Ok(Received::Unknown(error)) => Event::Unknown(attempt, error.to_string()),
+                Ok(Received::Unknown(error)) => Input::Unknown(attempt, error.to_string()),
                 Ok(Received::End) => self.channel_ended(attempt),
                 Err(error) => {
                     self.warnings.push(format!("the channel of attempt {attempt} cannot be read: {error}"));
@@ -267,8 +268,8 @@ impl Loop {
             let Some(peer) = self.peer(attempt) else { return };
             let (silenced, dead) = (peer.silenced, peer.channel.is_none() && peer.dies_with_its_channel());
             if !silenced {
-                let released = matches!(event, Event::Message(_, Message::Released { exec: true, .. }));
-                let serving = matches!(event, Event::Message(_, Message::Serving));
+                let released = matches!(event, Input::Message(_, Message::Released { exec: true, .. }));
+                let serving = matches!(event, Input::Message(_, Message::Serving));
                 self.feed(event, server);
                 if serving && self.machine.successor() == Some(attempt) && self.turn() != Turn::Serve {
                     server.successor_serves();
@@ -295,11 +296,11 @@ impl Loop {
         }
     }
 
-    fn channel_ended(&mut self, attempt: u64) -> Event {
+    fn channel_ended(&mut self, attempt: u64) -> Input {
         if let Some(peer) = self.peer(attempt) {
             peer.channel = None;
         }
-        Event::End(attempt)
+        Input::End(attempt)
     }
 
     /// Tells of the dead, each after its last words.
@@ -322,7 +323,7 @@ impl Loop {
         if let Some(peer) = self.peer(attempt) {
             (peer.process, peer.channel) = (None, None);
         }
-        self.feed(Event::Dead(attempt, exit.to_string()), server);
+        self.feed(Input::Dead(attempt, exit.to_string()), server);
     }
 
     /// Tells of what is due. The channels are read first: what they say may end the wait.
@@ -332,7 +333,7 @@ impl Loop {
             self.read_channels(server);
             if self.deadlines.get(&deadline).is_some_and(|&at| at <= now) {
                 self.deadlines.remove(&deadline);
-                self.feed(Event::Deadline(deadline), server);
+                self.feed(Input::Deadline(deadline), server);
             }
         }
         if let Some((attempt, tries, _)) = self.busy.take_if(|&mut (_, _, at)| at <= now) {
@@ -341,12 +342,12 @@ impl Loop {
     }
 
     /// Tells the observer, with the time since the attempt was asked for.
-    pub fn report(&mut self, attempt: u64, report: Report, server: &mut dyn Server) {
-        if matches!(report, Report::Requested) {
+    pub fn report(&mut self, attempt: u64, report: EventKind, server: &mut dyn Server) {
+        if matches!(report, EventKind::Requested) {
             self.since.entry(attempt).or_insert_with(Instant::now);
         }
         let since = self.since.get(&attempt).copied().unwrap_or(self.started);
-        server.observe(&Observed::new(attempt, since.elapsed(), report));
+        server.observe(&Event::new(attempt, since.elapsed(), report));
     }
 }
 

@@ -1,7 +1,7 @@
 //! What the loop asks of the process that it runs in.
 
-use crate::{Held, InFlight, Observed};
-use goagain_env::{Address, Described, OfferError, Parcel};
+use crate::{ConnectionInfo, Event, InFlight};
+use goagain_env::{Address, Described, SaveError, StateItem};
 use std::os::fd::{BorrowedFd, OwnedFd};
 
 /// The server that a loop restarts. The facade implements it; nothing here may block.
@@ -13,16 +13,16 @@ pub trait Server {
     /// The second phase of the drain: the idle are told to go.
     fn close_idle(&mut self);
     /// The third phase of the drain: the long-lived are told to go.
-    fn part(&mut self);
+    fn close_long_lived(&mut self);
     /// Whether the idle were told to go, and nothing but what is long-lived and was not told is left.
     fn only_long_lived(&self) -> bool;
     /// What is in flight, and those of it that have a name, the oldest first.
-    fn waits_for(&self) -> (InFlight, Vec<Held>);
+    fn waits_for(&self) -> (InFlight, Vec<ConnectionInfo>);
     /// The drain is over, whatever is in flight: that is cut off, and `held` told to the callback for it.
     ///
     /// # Errors
     /// The callback's own, which is reported.
-    fn cut_off(&mut self, held: &[Held]) -> Result<(), String>;
+    fn close_unfinished(&mut self, held: &[ConnectionInfo]) -> Result<(), String>;
     /// Lets the listeners go; `unlink` says that nobody else has them.
     fn close_listeners(&mut self, unlink: bool);
     /// Whether the application is done and nothing is in flight.
@@ -46,7 +46,7 @@ pub trait Server {
     ///
     /// # Errors
     /// The name of the parcel that cannot be made, and why: the restart fails.
-    fn state(&mut self) -> Result<Vec<Parcel>, (String, OfferError)> {
+    fn state(&mut self) -> Result<Vec<StateItem>, (String, SaveError)> {
         Ok(Vec::new())
     }
     /// COMMIT is on its way; the term ends next.
@@ -54,7 +54,7 @@ pub trait Server {
     /// The successor serves, while this process drains.
     fn successor_serves(&mut self) {}
     /// A descriptor that is readable when `take_arrivals` has something to do.
-    fn arrivals(&self) -> Option<BorrowedFd<'_>> {
+    fn incoming(&self) -> Option<BorrowedFd<'_>> {
         None
     }
     /// Takes what the predecessor sent beside the protocol.
@@ -75,7 +75,7 @@ pub trait Server {
     ///
     /// # Errors
     /// The callback's own, which is reported.
-    fn before_exec(&mut self) -> Result<(), String>;
+    fn before_exit(&mut self) -> Result<(), String>;
     /// Tells the observer.
-    fn observe(&mut self, observed: &Observed);
+    fn observe(&mut self, observed: &Event);
 }

@@ -58,7 +58,7 @@ impl fmt::Display for Signal {
 /// What the loop does when a signal comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Meaning {
+pub enum SignalAction {
     /// Run the `on_hup` callback, by custom "reload the configuration", and go on.
     Reload,
     /// Run the `on_usr1` callback, by custom "reopen the logs", and go on.
@@ -75,24 +75,24 @@ pub enum Meaning {
 /// TERM stop now, QUIT stops gracefully.
 ///
 /// ```
-/// use goagain_signals::{Meaning, Signal, Signals};
+/// use goagain_signals::{SignalAction, Signal, Signals};
 /// // Under a supervisor that stops with TERM and means "gracefully":
-/// let signals = Signals::default().set(Signal::Term, Meaning::StopGracefully).off(Signal::Usr1);
-/// assert_eq!(signals.meaning(Signal::Term), Some(Meaning::StopGracefully));
+/// let signals = Signals::default().set(Signal::Term, SignalAction::StopGracefully).off(Signal::Usr1);
+/// assert_eq!(signals.meaning(Signal::Term), Some(SignalAction::StopGracefully));
 /// assert_eq!(signals.meaning(Signal::Usr1), None);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Signals([Option<Meaning>; 6]);
+pub struct Signals([Option<SignalAction>; 6]);
 
 impl Default for Signals {
     fn default() -> Signals {
         Signals(Signal::ALL.map(|signal| {
             Some(match signal {
-                Signal::Hup => Meaning::Reload,
-                Signal::Int | Signal::Term => Meaning::StopNow,
-                Signal::Quit => Meaning::StopGracefully,
-                Signal::Usr1 => Meaning::Reopen,
-                Signal::Usr2 => Meaning::Restart,
+                Signal::Hup => SignalAction::Reload,
+                Signal::Int | Signal::Term => SignalAction::StopNow,
+                Signal::Quit => SignalAction::StopGracefully,
+                Signal::Usr1 => SignalAction::Reopen,
+                Signal::Usr2 => SignalAction::Restart,
             })
         }))
     }
@@ -105,7 +105,7 @@ impl Signals {
     }
 
     /// Gives `signal` this meaning.
-    pub fn set(mut self, signal: Signal, meaning: Meaning) -> Signals {
+    pub fn set(mut self, signal: Signal, meaning: SignalAction) -> Signals {
         self.0[signal as usize] = Some(meaning);
         self
     }
@@ -117,7 +117,7 @@ impl Signals {
     }
 
     /// What `signal` means, or `None` if it is left alone.
-    pub fn meaning(&self, signal: Signal) -> Option<Meaning> {
+    pub fn meaning(&self, signal: Signal) -> Option<SignalAction> {
         self.0[signal as usize]
     }
 }
@@ -130,7 +130,7 @@ mod tests {
     fn the_default_is_the_seeds_table() {
         let signals = Signals::default();
         let table = Signal::ALL.map(|signal| signals.meaning(signal).unwrap());
-        use Meaning::*;
+        use SignalAction::*;
         assert_eq!(table, [Reload, StopNow, StopGracefully, StopNow, Reopen, Restart]);
     }
 

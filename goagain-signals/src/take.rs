@@ -1,13 +1,13 @@
 //! Why the state of the predecessor is not to be had.
 
-use goagain_env::{Contents, StateError};
+use goagain_env::{StateContents, StateError};
 use std::time::Duration;
 use std::{error, fmt};
 
 /// Why the state that was handed over is not to be had. This image should not serve: what it lacks is still with the owner.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum TakeError {
+pub enum RestoreError {
     /// The owner could not make it, for this reason.
     NotMade(String),
     /// It did not come whole.
@@ -21,21 +21,23 @@ pub enum TakeError {
         /// The name.
         name: String,
         /// What it is.
-        found: Contents,
+        found: StateContents,
     },
 }
 
-impl fmt::Display for TakeError {
+impl fmt::Display for RestoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            TakeError::NotMade(reason) => write!(f, "the state: the owner could not make it: {reason}"),
-            TakeError::Torn(error) => write!(f, "the state: it did not come whole: {error}"),
-            TakeError::Silent(time) => write!(f, "the state: the owner did not hand it over within {time:?}"),
-            TakeError::Aborted => f.write_str("the state: this image was told to leave before it came"),
-            TakeError::AnotherKind { name, found } => {
+            RestoreError::NotMade(reason) => write!(f, "the state: the owner could not make it: {reason}"),
+            RestoreError::Torn(error) => write!(f, "the state: it did not come whole: {error}"),
+            RestoreError::Silent(time) => {
+                write!(f, "the state: the owner did not hand it over within {time:?}")
+            }
+            RestoreError::Aborted => f.write_str("the state: this image was told to leave before it came"),
+            RestoreError::AnotherKind { name, found } => {
                 let (is, other) = match found {
-                    Contents::Bytes => ("bytes", "`take`"),
-                    _ => ("a descriptor", "`take_fd`"),
+                    StateContents::Bytes => ("bytes", "`take`"),
+                    _ => ("a descriptor", "`restore_fd`"),
                 };
                 write!(f, "`{name}` was offered as {is}: ask for it by {other}")
             }
@@ -43,4 +45,4 @@ impl fmt::Display for TakeError {
     }
 }
 
-impl error::Error for TakeError {}
+impl error::Error for RestoreError {}

@@ -37,5 +37,5 @@ pub enum Turn {
     /// Accept nothing, finish what is in flight.
     Drain(Stop),
     /// Go: nothing more is asked of this process.
-    Leave,
+    Exit,
 }

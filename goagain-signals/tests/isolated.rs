@@ -4,7 +4,7 @@
 mod support;
 
 use goagain_env::{Next, Strategy, View};
-use goagain_signals::{Event, Loop, Report, Server as _, StartError, Stop, Turn};
+use goagain_signals::{EventKind, Input, Loop, Server as _, StartError, Stop, Turn};
 use std::thread;
 use std::time::Duration;
 use support::{Leaves, Remembers, settings, soon};
@@ -13,7 +13,7 @@ fn owner() -> (Loop, Remembers) {
     let (mut inner, mut server) =
         (Loop::isolated(settings(), Box::new(Leaves)).unwrap(), Remembers::default());
     assert_eq!(inner.step(&mut server), Turn::Prepare);
-    inner.tell(Event::Ready, &mut server);
+    inner.tell(Input::Ready, &mut server);
     assert_eq!(inner.turn(), Turn::Serve);
     (inner, server)
 }
@@ -36,7 +36,7 @@ fn a_handle_wakes_the_loop_from_another_thread() {
     let handle = inner.handle();
     thread::spawn(move || handle.stop_now());
     soon(move || {
-        assert_eq!(turned(&mut inner, &mut server), Turn::Leave);
+        assert_eq!(turned(&mut inner, &mut server), Turn::Exit);
         assert_eq!(inner.stopped_by(), Some(Stop::Now(None)));
         assert_eq!(server.asked, ["accept", "stop accepting", "close and unlink", "cut off"]);
     });
@@ -46,20 +46,20 @@ fn a_handle_wakes_the_loop_from_another_thread() {
 fn a_request_of_before_the_wait_is_not_missed() {
     let (mut inner, mut server) = owner();
     inner.handle().stop_now();
-    soon(move || assert_eq!(turned(&mut inner, &mut server), Turn::Leave));
+    soon(move || assert_eq!(turned(&mut inner, &mut server), Turn::Exit));
 }
 
 #[test]
 fn deadlines_wake_the_loop() {
     let mut settings = settings();
-    (settings.idle_grace, settings.drain_within) = (Duration::ZERO, Duration::from_millis(20));
+    (settings.idle_grace, settings.drain_timeout) = (Duration::ZERO, Duration::from_millis(20));
     let mut inner = Loop::isolated(settings, Box::new(Leaves)).unwrap();
     let mut server = Remembers::default();
-    inner.tell(Event::Ready, &mut server);
+    inner.tell(Input::Ready, &mut server);
     inner.handle().stop_gracefully();
     soon(move || {
         assert_eq!(inner.step(&mut server), Turn::Drain(Stop::Gracefully));
-        assert_eq!(turned(&mut inner, &mut server), Turn::Leave);
+        assert_eq!(turned(&mut inner, &mut server), Turn::Exit);
         assert!(inner.is_drained());
         let asked = ["accept", "stop accepting", "close and unlink", "close idle", "part", "cut off"];
         assert_eq!(server.asked, asked);
@@ -69,25 +69,25 @@ fn deadlines_wake_the_loop() {
 #[test]
 fn the_long_lived_are_told_once_and_what_is_left_is_counted() {
     let mut settings = settings();
-    settings.long_lived_within = Duration::from_millis(20);
+    settings.long_lived_timeout = Duration::from_millis(20);
     let mut inner = Loop::isolated(settings, Box::new(Leaves)).unwrap();
     let mut server = Remembers::default();
-    inner.tell(Event::Ready, &mut server);
+    inner.tell(Input::Ready, &mut server);
     inner.handle().stop_gracefully();
     soon(move || {
         assert_eq!(inner.step(&mut server), Turn::Drain(Stop::Gracefully));
         (server.only_long_lived, server.in_flight.long_lived) = (true, 2);
         assert_eq!(inner.step(&mut server), Turn::Drain(Stop::Gracefully));
-        assert_eq!(turned(&mut inner, &mut server), Turn::Leave);
+        assert_eq!(turned(&mut inner, &mut server), Turn::Exit);
         assert_eq!(server.asked, ["accept", "stop accepting", "close and unlink", "part", "cut off"]);
-        let (in_flight, held) = server.waits_for();
-        let still = Report::StillDraining { in_flight, held: held.clone() };
+        let (in_flight, connections) = server.waits_for();
+        let still = EventKind::StillDraining { in_flight, connections: connections.clone() };
         assert!(server.reports.contains(&still), "{:?}", server.reports);
         assert_eq!(
             still.to_string(),
             "still draining: 0 idle, 0 in a request, 2 long-lived: a feed (long-lived, 2.0 s), and 1 more"
         );
-        assert_eq!(server.reports.last(), Some(&Report::CutOff { in_flight, held }));
+        assert_eq!(server.reports.last(), Some(&EventKind::Unfinished { in_flight, connections }));
     });
 }
 
@@ -97,7 +97,7 @@ fn a_drained_server_leaves() {
     inner.handle().stop_gracefully();
     assert_eq!(inner.step(&mut server), Turn::Drain(Stop::Gracefully));
     server.drained = true;
-    assert_eq!(inner.step(&mut server), Turn::Leave);
+    assert_eq!(inner.step(&mut server), Turn::Exit);
 }
 
 #[test]
@@ -108,7 +108,7 @@ fn an_image_that_cannot_be_started_fails_attempt_after_attempt() {
         assert_eq!(inner.step(&mut server), Turn::Serve);
         assert_eq!(inner.attempt(), attempt);
         let reports = std::mem::take(&mut server.reports);
-        assert!(matches!(&reports[..], [Report::Requested, Report::Failed { .. }]), "{reports:?}");
+        assert!(matches!(&reports[..], [EventKind::Requested, EventKind::Failed { .. }]), "{reports:?}");
     }
     assert_eq!(server.asked, ["accept"]);
 }
@@ -118,9 +118,9 @@ fn any_number_of_isolated_loops_run_beside_each_other() {
     let (mut one, mut server) = owner();
     let (mut other, mut others) = owner();
     assert_eq!((one.generation(), other.generation()), (1, 1));
-    assert!(!one.has_net());
+    assert!(!one.has_fallback());
     one.handle().stop_now();
-    assert_eq!((one.step(&mut server), other.step(&mut others)), (Turn::Leave, Turn::Serve));
+    assert_eq!((one.step(&mut server), other.step(&mut others)), (Turn::Exit, Turn::Serve));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 mod support;
 
-use goagain_signals::{Event, Loop, Report, Signal, StartError, Stop, Turn};
+use goagain_signals::{EventKind, Input, Loop, Signal, StartError, Stop, Turn};
 use nix::sys::signal::{Signal as Raw, kill};
 use nix::unistd::Pid;
 use support::{Leaves, Remembers, settings, soon};
@@ -18,7 +18,7 @@ fn signals_do_what_they_mean_and_a_process_starts_once() {
 
     let mut server = Remembers::default();
     inner.read_signals();
-    inner.tell(Event::Ready, &mut server);
+    inner.tell(Input::Ready, &mut server);
     let inner = soon(move || {
         let mut seen = |raw, inner: &mut Loop| {
             kill(Pid::this(), raw).unwrap();
@@ -29,21 +29,21 @@ fn signals_do_what_they_mean_and_a_process_starts_once() {
             }
             (server.asked.last().copied().unwrap(), server.reports[reported..].to_vec())
         };
-        let callback = Report::Callback { callback: "on_hup", error: "no configuration".into() };
+        let callback = EventKind::Callback { callback: "on_hup", error: "no configuration".into() };
         assert_eq!(
             seen(Raw::SIGHUP, &mut inner),
-            ("reload", vec![Report::Signalled { signal: Signal::Hup }, callback])
+            ("reload", vec![EventKind::SignalReceived { signal: Signal::Hup }, callback])
         );
         assert_eq!(
             seen(Raw::SIGUSR1, &mut inner),
-            ("reopen", vec![Report::Signalled { signal: Signal::Usr1 }])
+            ("reopen", vec![EventKind::SignalReceived { signal: Signal::Usr1 }])
         );
         let (_, restart) = seen(Raw::SIGUSR2, &mut inner);
-        assert!(matches!(&restart[..], [Report::Requested, Report::Failed { .. }]), "{restart:?}");
+        assert!(matches!(&restart[..], [EventKind::Requested, EventKind::Failed { .. }]), "{restart:?}");
         assert_eq!(inner.turn(), Turn::Serve);
         let (asked, _) = seen(Raw::SIGTERM, &mut inner);
         assert_eq!(asked, "cut off");
-        assert_eq!(inner.turn(), Turn::Leave);
+        assert_eq!(inner.turn(), Turn::Exit);
         assert_eq!(inner.stopped_by(), Some(Stop::Now(Some(Signal::Term))));
         inner
     });

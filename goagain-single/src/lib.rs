@@ -15,7 +15,7 @@
 //! for as long as its drain may take, and leaves; meanwhile the new one can restart again.
 #![forbid(unsafe_code)]
 
-use goagain_env::{Launch, LaunchError, Launched, Next, SeedSignal, Strategy, View};
+use goagain_env::{GoSignal, Launch, LaunchError, Launched, Next, Strategy, View};
 
 /// Exec once: the child becomes the owner.
 ///
@@ -29,7 +29,7 @@ impl Strategy for Single {
     }
 
     fn launch(&mut self, mut launch: Launch<'_>) -> Result<Launched, LaunchError> {
-        launch.signal(SeedSignal::Quit);
+        launch.signal(GoSignal::Quit);
         launch.spawn()
     }
 
@@ -41,7 +41,7 @@ impl Strategy for Single {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use goagain_env::Kin;
+    use goagain_env::Relation;
 
     /// What a loop shows a predecessor, in order, until the answer is no longer Stay.
     fn answered(views: &[View]) -> Option<(usize, Next)> {
@@ -50,7 +50,7 @@ mod tests {
     }
 
     fn view(drained: bool, probation: bool) -> View {
-        View { successor: Kin::Child, drained, probation, dismissed: false }
+        View { successor: Relation::Child, drained, probation, dismissed: false }
     }
 
     #[test]
@@ -69,7 +69,7 @@ mod tests {
     fn never_execs_and_never_cuts_probation_short() {
         for bits in 0..16 {
             let view = View {
-                successor: if bits & 8 == 0 { Kin::Child } else { Kin::Parent },
+                successor: if bits & 8 == 0 { Relation::Child } else { Relation::Parent },
                 drained: bits & 4 != 0,
                 probation: bits & 2 != 0,
                 dismissed: bits & 1 != 0,

@@ -4,7 +4,9 @@
 //! counters. The least of several runs counts: what is above it is the machine's.
 #![allow(clippy::print_stdout, reason = "it prints what it measures")]
 
-use goagain::{Connections, Goagain, Guard, Next, Strategy, View};
+use goagain::{Connections, Goagain, Guard, Strategy};
+
+use goagain::strategy::{Next, View};
 use std::hint::black_box;
 use std::os::unix::net::UnixStream;
 use std::thread;
@@ -46,7 +48,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         request(guard);
     });
     show("with a connection to cut (dup, close)", &|guard| {
-        guard.let_cut(&stream).expect("there are descriptors left");
+        guard.set_socket(&stream).expect("there are descriptors left");
         request(guard);
     });
     let held: Vec<Guard> = (0..10_000)
@@ -57,7 +59,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         })
         .collect();
     let begin = Instant::now();
-    let listed = connections.held().len();
+    let listed = connections.list().len();
     println!("a list of {listed}: {:.1} ms", begin.elapsed().as_secs_f64() * 1e3);
     println!("a guard: {} bytes", size_of::<Guard>());
     drop(held);

@@ -23,7 +23,7 @@ fn main() -> ExitCode {
 
 fn run() -> anyhow::Result<()> {
     let address = serve::address_from_args("A server with actix-web.");
-    let mut again = Goagain::builder(Single).observe(|observed| serve::say(observed)).start()?;
+    let mut again = Goagain::builder(Single).on_event(|observed| serve::say(observed)).start()?;
     let http = match again.listen("http", &address) {
         Ok(http) => http,
         Err(error) => {

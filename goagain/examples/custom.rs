@@ -6,7 +6,9 @@
 
 mod serve;
 
-use goagain::{Finish, Goagain, Handle, Next, Strategy, View};
+use goagain::{Finish, Goagain, Handle, Strategy};
+
+use goagain::strategy::{Next, View};
 use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
 
@@ -41,7 +43,7 @@ fn run() -> anyhow::Result<()> {
     let dismissed = Arc::clone(&handle);
     let mut again = Goagain::builder(Standby)
         .on_usr1(move || dismissed.get().map_or((), Handle::dismiss))
-        .observe(|observed| serve::say(observed))
+        .on_event(|observed| serve::say(observed))
         .start()?;
     handle.get_or_init(|| again.handle());
     let http = match again.listen("http", &address) {
@@ -55,7 +57,7 @@ fn run() -> anyhow::Result<()> {
     again.ready()?;
     serve::say(format_args!("pid {} serves {}", std::process::id(), http.local_addr()));
     loop {
-        let accepting = serve::serve(http.acceptor()?, http.mover(), &identity);
+        let accepting = serve::serve(http.acceptor()?, http.migrator(), &identity);
         again.wait()?;
         accepting.join().expect("accepting does not panic")?;
         match again.finish()? {

@@ -21,7 +21,7 @@ fn main() -> ExitCode {
 
 fn run() -> anyhow::Result<()> {
     let address = serve::address_from_args("A server with a thread a connection, under the strategy Single.");
-    let mut again = Goagain::builder(Single).observe(|observed| serve::say(observed)).start()?;
+    let mut again = Goagain::builder(Single).on_event(|observed| serve::say(observed)).start()?;
     let http = match again.listen("http", &address) {
         Ok(http) => http,
         Err(error) => {
@@ -33,7 +33,7 @@ fn run() -> anyhow::Result<()> {
     again.ready()?;
     serve::say(format_args!("pid {} serves {}", std::process::id(), http.local_addr()));
     loop {
-        let accepting = serve::serve(http.acceptor()?, http.mover(), &identity);
+        let accepting = serve::serve(http.acceptor()?, http.migrator(), &identity);
         again.wait()?;
         accepting.join().expect("accepting does not panic")?;
         match again.finish()? {

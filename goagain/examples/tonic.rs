@@ -26,7 +26,7 @@ fn main() -> ExitCode {
 fn run() -> anyhow::Result<()> {
     let address = serve::address_from_args("A gRPC server with tonic, beside HTTP.");
     // Before the runtime, which has threads.
-    let again = Goagain::builder(Single).observe(|observed| serve::say(observed)).start()?;
+    let again = Goagain::builder(Single).on_event(|observed| serve::say(observed)).start()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let result = runtime.block_on(live(again, &address));
     // Dropping the runtime would wait for what `spawn_blocking` runs, for ever: this process has nothing left to do.

@@ -5,7 +5,9 @@
 
 mod serve;
 
-use goagain::{Finish, Goagain, Receiver, Single};
+use goagain::{Finish, Goagain, Single};
+
+use goagain::socket::Receiver;
 use std::io;
 use std::process::ExitCode;
 use std::thread;
@@ -22,7 +24,7 @@ fn main() -> ExitCode {
 
 fn run() -> anyhow::Result<()> {
     let address = serve::address_from_args("A server of datagrams.");
-    let mut again = Goagain::builder(Single).observe(|observed| serve::say(observed)).start()?;
+    let mut again = Goagain::builder(Single).on_event(|observed| serve::say(observed)).start()?;
     let bind = again.bind("datagrams");
     let bound = match address.strip_prefix("unix:") {
         Some(path) => bind.unix_datagram(path),

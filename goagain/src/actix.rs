@@ -33,8 +33,8 @@
 mod body;
 
 use self::body::Body;
-use crate::counted::{Counted, Work};
-use crate::reading::Length;
+use crate::http::follower::Length;
+use crate::http::{Activity, Tracked};
 use crate::tokio::{Acceptor, Stream};
 use ::tokio::task::{JoinSet, yield_now};
 use actix_http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
@@ -48,7 +48,7 @@ use std::rc::Rc;
 
 /// Accepts until the term ends, serves each connection by HTTP/1.1 in a task of this thread, and is done when the last is
 /// gone. While this process drains each answer says `Connection: close`, and who waits for a request is still served; in the
-/// second phase the idle are closed. An upgraded connection is [long-lived](crate::Kind::LongLived). What accepts counts too,
+/// second phase the idle are closed. An upgraded connection is [long-lived](crate::drain::ConnectionKind::LongLived). What accepts counts too,
 /// as one of [`Connections`](crate::Connections).
 ///
 /// # Errors
@@ -71,7 +71,7 @@ where
     let mut acceptor = acceptor.counted();
     let app = map_config(app, |()| AppConfig::default());
     let drained = apply_fn_factory(app, |request: Request, app: &S::Service| {
-        let work = request.conn_data::<Work>().cloned();
+        let work = request.conn_data::<Activity>().cloned();
         let under_way = work.as_ref().map(|work| work.begin(Some(length_of(&request))));
         let connects = request.method() == Method::CONNECT;
         let answer = app.call(request);
@@ -93,7 +93,7 @@ where
         }
     });
     let service = HttpService::build()
-        .on_connect_ext(|connection: &Counted<Stream>, data| {
+        .on_connect_ext(|connection: &Tracked<Stream>, data| {
             data.insert(connection.work().clone());
         })
         .finish(drained);
@@ -103,7 +103,7 @@ where
     while let Some(accepted) = acceptor.accept().await {
         let (stream, guard) = accepted?;
         let peer = stream.peer();
-        let connection = Counted::that_ends(stream, Work::new(guard));
+        let connection = Tracked::that_ends(stream, Activity::new(guard));
         let service = Rc::clone(&service);
         // What goes wrong with one connection is its client's affair.
         connections.spawn_local(async move { service.call((connection, Protocol::Http1, peer)).await.ok() });

@@ -45,16 +45,17 @@
 //!
 //! # WebSockets
 //! An upgraded connection is waited for, under the deadline of the drain. Its handler is told by
-//! [`Connections::reached`](crate::Connections::reached), with `DrainPhase::Parting` or one that comes sooner: a
+//! [`Connections::reached`](crate::Connections::reached), with `DrainPhase::ClosingLongLived` or one that comes sooner: a
 //! `Connections` is a handle for the router's state. A stream within HTTP, a long answer, is a request: tell its handler by
-//! `DrainPhase::Closing`.
+//! `DrainPhase::ClosingIdle`.
 
-pub use crate::counted::Counted;
+pub use crate::http::Tracked;
 
-use crate::counted::{InRequest, Work};
+use crate::drain::{Connections, DrainPhase};
+use crate::http::{Activity, InRequest};
 use crate::hyper;
+use crate::socket::Listener;
 use crate::tokio::{Acceptor, Stream};
-use crate::{Address, Connections, DrainPhase, Listener};
 use ::axum::Router;
 use ::axum::body::Body;
 use ::axum::extract::connect_info::Connected;
@@ -66,6 +67,7 @@ use ::axum::response::Response;
 use ::axum::serve::IncomingStream;
 use ::hyper::body::Incoming;
 use ::hyper::service::{Service, service_fn};
+use goagain_env::Address;
 use hyper_util::service::TowerToHyperService;
 use std::future::pending;
 use std::io;
@@ -78,7 +80,7 @@ use std::net::SocketAddr;
 /// What accepting again would not mend.
 pub async fn serve(mut acceptor: Acceptor, app: Router) -> io::Result<()> {
     let app = TowerToHyperService::new(app);
-    let mover = acceptor.mover();
+    let migrator = acceptor.migrator();
     while let Some(accepted) = acceptor.accept().await {
         let (stream, guard) = accepted?;
         let peer = stream.peer().map(ConnectInfo);
@@ -90,7 +92,7 @@ pub async fn serve(mut acceptor: Acceptor, app: Router) -> io::Result<()> {
             app.call(request)
         });
         // What goes wrong with one connection is its client's affair.
-        ::tokio::spawn(hyper::serve_accepted(stream, guard, mover.clone(), service));
+        ::tokio::spawn(hyper::serve_accepted(stream, guard, migrator.clone(), service));
     }
     Ok(())
 }
@@ -113,25 +115,25 @@ pub async fn drain(State(connections): State<Connections>, request: Request, nex
         Some(work) if upgrades && http2 => work.give_a_stream(),
         Some(work) if upgrades => work.upgrade(),
         _ if upgrades || http2 => {}
-        _ if work.map_or_else(|| connections.is_draining(), Work::should_close) => {
+        _ if work.map_or_else(|| connections.is_draining(), Activity::should_close) => {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         _ => {}
     }
     match under_way {
-        Some(under_way) => response.map(|body| Body::new(hyper::Given::new(body, under_way))),
+        Some(under_way) => response.map(|body| Body::new(hyper::AdoptFd::new(body, under_way))),
         None => response,
     }
 }
 
-/// Is done when `axum::serve` should end what is idle: at [`DrainPhase::Closing`], and later by
+/// Is done when `axum::serve` should end what is idle: at [`DrainPhase::ClosingIdle`], and later by
 /// [`idle_grace`](crate::Builder::idle_grace) if something is in a request then, since that may be one of which only a part has
 /// come.
 ///
 /// # Panics
 /// If the runtime was built without `enable_time`.
 pub async fn closing(connections: Connections) {
-    connections.reached(DrainPhase::Closing).await;
+    connections.shutdown_signal(DrainPhase::ClosingIdle).await;
     if connections.in_flight().in_request > 0 {
         ::tokio::time::sleep(connections.idle_grace()).await;
     }
@@ -140,7 +142,7 @@ pub async fn closing(connections: Connections) {
 /// A connection of [`Accepting`], for [`drain`] to know it by: `app.into_make_service_with_connect_info::<Connection>()`.
 #[derive(Clone, Debug)]
 pub struct Connection {
-    work: Work,
+    work: Activity,
     peer: Address,
 }
 
@@ -182,15 +184,15 @@ impl Listener {
 }
 
 impl ::axum::serve::Listener for Accepting {
-    type Io = Counted<Stream>;
+    type Io = Tracked<Stream>;
     type Addr = Address;
 
-    async fn accept(&mut self) -> (Counted<Stream>, Address) {
+    async fn accept(&mut self) -> (Tracked<Stream>, Address) {
         loop {
             match self.acceptor.accept().await {
                 Some(Ok((stream, guard))) => {
                     let peer = stream.peer().map_or(Address::Other, Address::Tcp);
-                    return (Counted::that_ends(stream, Work::unfollowed(guard)), peer);
+                    return (Tracked::that_ends(stream, Activity::unfollowed(guard)), peer);
                 }
                 // It has ended: there is no other way to say so.
                 Some(Err(_)) => {}

@@ -1,6 +1,11 @@
 //! What can fail, typed.
 
-use crate::{Address, Given, Stop, TakeError};
+pub use crate::migrate::MigrateError;
+use crate::socket::AdoptFd;
+use goagain_env::Address;
+pub use goagain_env::{HandoffError, InheritError, LaunchError, SaveError, StateError};
+use goagain_signals::Stop;
+pub use goagain_signals::{RestoreError, StartError};
 use std::time::Duration;
 use std::{error, fmt, io};
 
@@ -36,7 +41,7 @@ pub enum ListenError {
         /// The name.
         name: String,
         /// The socket, as it was.
-        given: Given,
+        given: AdoptFd,
         /// What was expected, and what was found.
         reason: String,
     },
@@ -78,7 +83,7 @@ impl fmt::Display for ListenError {
                 }
                 write!(f, ": {source}")
             }
-            ListenError::NotAdopted { name, given: Given::Number(number), reason } => {
+            ListenError::NotAdopted { name, given: AdoptFd::Number(number), reason } => {
                 write!(f, "cannot adopt descriptor {number} for `{name}`: {reason}")
             }
             ListenError::NotAdopted { name, reason, .. } => {
@@ -112,7 +117,7 @@ pub enum ReadyError {
     /// The predecessor did not answer in this time, or an orphan was not ready in it.
     Silent(Duration),
     /// The state of the owner did not come.
-    State(TakeError),
+    State(RestoreError),
     /// Waiting failed.
     Channel(io::Error),
 }

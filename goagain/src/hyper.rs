@@ -2,18 +2,18 @@
 //!
 //! A server that is told to go in one step loses what its clients send in that moment. Here:
 //!
-//! | [phase](crate::DrainPhase) | HTTP/1.1 | HTTP/2 | upgraded |
+//! | [phase](crate::drain::DrainPhase) | HTTP/1.1 | HTTP/2 | upgraded |
 //! |---|---|---|---|
 //! | `Draining` | the last answer says `Connection: close`: the one behind which nothing more has come; who waits for a request is still served | with the next answer GOAWAY, as RFC 9113 has it for a server that goes: what was sent by then is answered | |
 //! | `Closing` | the idle are closed; every answer closes | GOAWAY; who has sent nothing yet is closed | |
 //! | `Parting` | | | the word for its handler, by [`Connections::reached`](crate::Connections::reached) |
 //!
-//! A connection that is closed here [lingers](crate::Linger), so that its last answer arrives. One that is told to go, and is silent for another
+//! A connection that is closed here [lingers](crate::drain::Linger), so that its last answer arrives. One that is told to go, and is silent for another
 //! [`idle_grace`](crate::Builder::idle_grace) with no request under way, is dropped. A client that shuts down its writing side after its
 //! request gets its answer. [`guide::drain`](crate::guide::drain) has the details.
 //!
 //! A connection counts until its last byte: the drain waits for it, under its deadline, also when it was upgraded. Then it
-//! is [long-lived](crate::Kind::LongLived), and so is a connection of HTTP/2 one of whose streams is a tunnel (CONNECT, RFC 8441).
+//! is [long-lived](crate::drain::ConnectionKind::LongLived), and so is a connection of HTTP/2 one of whose streams is a tunnel (CONNECT, RFC 8441).
 //!
 //! ```no_run
 //! use goagain::{Finish, Goagain, Single};
@@ -39,7 +39,7 @@
 //! # }
 //! ```
 //!
-//! Where [connections move](crate::Builder::move_connections), those of HTTP/1.1 do, by [`serve`] and [`serve_or_move`]: an
+//! Where [connections move](crate::Builder::migrate_connections), those of HTTP/1.1 do, by [`serve`] and [`serve_or_migrate`]: an
 //! answer keeps its connection then, and who waits for a request goes to the successor. Not HTTP/2, and not a connection
 //! that was upgraded or is anything but a socket.
 //!
@@ -52,12 +52,12 @@ mod departing;
 mod moving;
 mod service;
 
-use body::Body;
 #[cfg(feature = "axum")]
-pub(crate) use body::Given;
+pub(crate) use body::AdoptFd;
+use body::Body;
 pub use connection::{serve_connection, serve_connection_with};
 pub(crate) use moving::serve_accepted;
-pub use moving::serve_or_move;
+pub use moving::serve_or_migrate;
 #[cfg(feature = "axum")]
 pub(crate) use service::length_of;
 
@@ -85,11 +85,11 @@ where
     B::Data: Send,
     B::Error: Into<BoxError>,
 {
-    let mover = acceptor.mover();
+    let migrator = acceptor.migrator();
     while let Some(accepted) = acceptor.accept().await {
         let (stream, guard) = accepted?;
         // What goes wrong with one connection is its client's affair.
-        ::tokio::spawn(serve_accepted(stream, guard, mover.clone(), service.clone()));
+        ::tokio::spawn(serve_accepted(stream, guard, migrator.clone(), service.clone()));
     }
     Ok(())
 }

@@ -11,7 +11,7 @@
 //!     // Reads the handoff and installs the signal handlers: first of all, before there is another thread.
 //!     let mut again = Goagain::builder(Single)
 //!         .on_hup(|| println!("would reload the configuration"))
-//!         .observe(|observed| eprintln!("{observed}"))
+//!         .on_event(|observed| eprintln!("{observed}"))
 //!         .start()?;
 //!     // Inherited by name, or bound.
 //!     let http = again.listen("http", "127.0.0.1:48879")?;
@@ -96,7 +96,7 @@
 //!
 //! # What crosses a restart
 //! Sockets and other descriptors, by name; bytes, by [`Goagain::offer`] and [`Goagain::take`]; idle connections, by
-//! [`Builder::move_connections`]. [`guide::state`] has the details.
+//! [`Builder::migrate_connections`]. [`guide::state`] has the details.
 //!
 //! The file, the directory and the variables that a new image starts with, pid 1 of a container, and shells: [`guide::environment`].
 //!
@@ -136,74 +136,45 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 
-mod acceptor;
 #[cfg(feature = "actix")]
 pub mod actix;
 #[cfg(feature = "axum")]
 pub mod axum;
-mod bind;
-mod builder;
-mod callbacks;
-mod connections;
+pub mod drain;
+pub mod error;
+pub mod go;
+pub mod guide;
 #[cfg(any(feature = "actix", feature = "hyper"))]
 #[cfg_attr(not(feature = "axum"), allow(dead_code, unreachable_pub, reason = "public in the module `axum`"))]
-mod counted;
-mod datagrams;
-mod error;
-mod fresh;
-mod gate;
-mod given;
-mod goagain;
-pub mod guide;
+mod http;
 #[cfg(feature = "hyper")]
 pub mod hyper;
-mod isolated;
-mod linger;
-mod listener;
-mod moves;
-mod offers;
-mod path;
-mod peek;
-#[cfg(any(feature = "actix", feature = "hyper"))]
-mod reading;
-pub mod seed;
-mod serving;
-mod socket;
-mod stream;
+mod life;
+pub mod migrate;
+mod server;
+pub mod signal;
+pub mod socket;
+pub mod state;
+pub mod strategy;
 #[cfg(feature = "tokio")]
 pub mod tokio;
-#[cfg(feature = "tracing")]
-mod trace;
-mod wanted;
 
-pub use acceptor::Acceptor;
-pub use bind::Bind;
-pub use builder::Builder;
-pub use callbacks::CallbackResult;
-pub use connections::{Connections, Cut, DrainPhase, Guard, Held, Kind, Reached};
-pub use datagrams::{Datagrams, Peer, Receiver};
-pub use error::{ListenError, ReadyError};
-pub use given::Given;
-pub use goagain::{Finish, Goagain};
+pub use drain::connections::Connections;
+pub use drain::guard::Guard;
 #[cfg(feature = "double")]
 pub use goagain_double::Double;
 /// Faults on purpose, for the drills of goagain itself.
 #[cfg(goagain_faults)]
 pub use goagain_env::fault;
-pub use goagain_env::unblock as unblock_signals;
-pub use goagain_env::{
-    Address, Contents, HandoffError, InheritError, Kin, Launch, LaunchError, Launched, Next, OfferError,
-    Parcel, ParcelWriter, Pid, SeedSignal, StateError, Strategy, View,
-};
-pub use goagain_signals::{
-    Handle, InFlight, Meaning, Observed, Report, Signal, Signals, StartError, Stop, TakeError, Turn,
-};
+pub use goagain_env::{Address, Strategy};
+pub use goagain_signals::{Event, EventKind, Handle, Stop, Turn};
 #[cfg(feature = "single")]
 pub use goagain_single::Single;
-pub use linger::Linger;
-pub use listener::Listener;
-pub use moves::{Arrivals, Arrived, Idle, MoveError, Moved, Mover, Opening};
-pub use stream::Stream;
+pub use life::builder::Builder;
+pub use life::goagain::{Finish, Goagain};
+pub use socket::acceptor::Acceptor;
+pub use socket::listener::Listener;
+pub use socket::stream::Stream;
 
 /// The README's code compiles.
 #[cfg(all(doctest, feature = "single"))]

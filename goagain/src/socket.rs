@@ -1,96 +1,21 @@
-//! Sockets as std knows them: those that are accepted on, and those that datagrams are read from.
+//! Sockets that cross restarts: how they are bound, adopted, and accepted on.
+//!
+//! The page [`guide::sockets`](crate::guide::sockets) shows each kind.
 
-use crate::{Address, Stream};
-use std::io;
-use std::net::{TcpListener, UdpSocket};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::net::{UnixDatagram, UnixListener};
+pub(crate) mod acceptor;
+pub(crate) mod adopt;
+pub(crate) mod bind;
+pub(crate) mod datagrams;
+pub(crate) mod kinds;
+pub(crate) mod listener;
+pub(crate) mod new_socket;
+pub(crate) mod path;
+pub(crate) mod requested;
+pub(crate) mod stream;
 
-/// A listener, always non-blocking: all processes that hold it share O_NONBLOCK.
-#[derive(Debug)]
-pub(crate) enum Socket {
-    Tcp(TcpListener),
-    Unix(UnixListener),
-    /// std has no type of its own for it: `accept` is the same.
-    UnixSeqpacket(UnixListener),
-}
-
-impl Socket {
-    /// The kind is that of `address`.
-    pub(crate) fn new(address: &Address, fd: OwnedFd) -> io::Result<Socket> {
-        Ok(match address {
-            Address::Unix(_) => Socket::Unix(unix(fd)?),
-            Address::UnixSeqpacket(_) => Socket::UnixSeqpacket(unix(fd)?),
-            _ => {
-                let listener = TcpListener::from(fd);
-                listener.set_nonblocking(true)?;
-                Socket::Tcp(listener)
-            }
-        })
-    }
-
-    pub(crate) fn accept(&self) -> io::Result<Stream> {
-        let stream = match self {
-            Socket::Tcp(listener) => Stream::Tcp(listener.accept()?.0),
-            Socket::Unix(listener) => Stream::Unix(listener.accept()?.0),
-            Socket::UnixSeqpacket(listener) => Stream::UnixSeqpacket(listener.accept()?.0),
-        };
-        // Elsewhere an accepted socket has the listener's O_NONBLOCK.
-        #[cfg(not(target_os = "linux"))]
-        match &stream {
-            Stream::Tcp(stream) => stream.set_nonblocking(false)?,
-            Stream::Unix(stream) | Stream::UnixSeqpacket(stream) => stream.set_nonblocking(false)?,
-            Stream::Moved(_) => {}
-        }
-        Ok(stream)
-    }
-
-    pub(crate) fn try_clone_to_owned(&self) -> io::Result<OwnedFd> {
-        self.as_fd().try_clone_to_owned()
-    }
-}
-
-fn unix(fd: OwnedFd) -> io::Result<UnixListener> {
-    let listener = UnixListener::from(fd);
-    listener.set_nonblocking(true)?;
-    Ok(listener)
-}
-
-impl AsFd for Socket {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        match self {
-            Socket::Tcp(listener) => listener.as_fd(),
-            Socket::Unix(listener) | Socket::UnixSeqpacket(listener) => listener.as_fd(),
-        }
-    }
-}
-
-/// A socket of datagrams, non-blocking for the same reason.
-#[derive(Debug)]
-pub(crate) enum DatagramSocket {
-    Udp(UdpSocket),
-    Unix(UnixDatagram),
-}
-
-impl DatagramSocket {
-    /// The kind is that of `address`.
-    pub(crate) fn new(address: &Address, fd: OwnedFd) -> io::Result<DatagramSocket> {
-        if let Address::UnixDatagram(_) = address {
-            let socket = UnixDatagram::from(fd);
-            socket.set_nonblocking(true)?;
-            return Ok(DatagramSocket::Unix(socket));
-        }
-        let socket = UdpSocket::from(fd);
-        socket.set_nonblocking(true)?;
-        Ok(DatagramSocket::Udp(socket))
-    }
-}
-
-impl AsFd for DatagramSocket {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        match self {
-            DatagramSocket::Udp(socket) => socket.as_fd(),
-            DatagramSocket::Unix(socket) => socket.as_fd(),
-        }
-    }
-}
+pub(crate) use self::acceptor::Acceptor;
+pub use self::adopt::AdoptFd;
+pub use self::bind::Bind;
+pub use self::datagrams::{Datagrams, Peer, Receiver};
+pub(crate) use self::listener::Listener;
+pub(crate) use self::stream::Stream;

@@ -66,11 +66,11 @@ pub(crate) mod guard;
 #[cfg(all(target_os = "linux", not(goagain_portable)))]
 mod life;
 mod listener;
-mod moved;
+mod migrated;
 mod stream;
 
 pub use acceptor::Acceptor;
 #[cfg(all(target_os = "linux", not(goagain_portable)))]
 pub use life::Goagain;
-pub use moved::Moved;
+pub use migrated::Migrated;
 pub use stream::Stream;

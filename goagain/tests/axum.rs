@@ -8,7 +8,8 @@ use axum::Router;
 use axum::extract::ConnectInfo;
 use axum::middleware::from_fn_with_state;
 use axum::routing::get;
-use goagain::{DrainPhase, Finish, Listener};
+use goagain::drain::DrainPhase;
+use goagain::{Finish, Listener};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
@@ -27,7 +28,7 @@ fn run(test: impl Future<Output = ()>) {
 }
 
 async fn owner(idle_grace: Duration) -> (goagain::tokio::Goagain, Listener) {
-    let builder = builder().idle_grace(idle_grace).drain_within(FOR_EVER).long_lived_within(FOR_EVER);
+    let builder = builder().idle_grace(idle_grace).drain_timeout(FOR_EVER).long_lived_timeout(FOR_EVER);
     let mut again = builder.isolated().unwrap().into_tokio().unwrap();
     let http = again.listen("http", "127.0.0.1:0").unwrap();
     again.ready().await.unwrap();
@@ -117,7 +118,7 @@ fn axums_own_serve_takes_the_listener_and_the_middleware() {
         let connections = again.connections();
         let app = Router::new().route("/", get(|| async { "hello" }));
         let app = app.layer(from_fn_with_state(connections.clone(), goagain::axum::drain));
-        let closing = connections.reached(DrainPhase::Closing);
+        let closing = connections.shutdown_signal(DrainPhase::ClosingIdle);
         let serving = axum::serve(http.to_axum().unwrap(), app).with_graceful_shutdown(closing);
         let serving = tokio::spawn(serving.into_future());
         let (client, head) = asked_for(connect(&http), "hello".into()).await;

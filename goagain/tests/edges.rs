@@ -9,7 +9,8 @@ use actix_web::web;
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
-use goagain::{DrainPhase, Finish, Listener};
+use goagain::drain::DrainPhase;
+use goagain::{Finish, Listener};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
@@ -34,7 +35,7 @@ const GRACE: Duration = Duration::from_secs(2);
 const BIG: usize = 3 << 20;
 
 #[derive(Clone, Copy, Debug)]
-enum Kind {
+enum ConnectionKind {
     Axum,
     AxumServe,
     Actix,
@@ -85,8 +86,8 @@ fn actix_worker(http: Listener, slow: Slow) {
     actix_web::rt::System::new().block_on(serving).unwrap();
 }
 
-async fn serve(kind: Kind, idle_grace: Duration) -> Server {
-    let builder = builder().idle_grace(idle_grace).drain_within(FOR_EVER).long_lived_within(FOR_EVER);
+async fn serve(kind: ConnectionKind, idle_grace: Duration) -> Server {
+    let builder = builder().idle_grace(idle_grace).drain_timeout(FOR_EVER).long_lived_timeout(FOR_EVER);
     let mut again = builder.isolated().unwrap().into_tokio().unwrap();
     let http = again.listen("http", "127.0.0.1:0").unwrap();
     again.ready().await.unwrap();
@@ -95,15 +96,15 @@ async fn serve(kind: Kind, idle_grace: Duration) -> Server {
     let app = app(slow.clone());
     let mut worker = None;
     match kind {
-        Kind::Axum => drop(tokio::spawn(goagain::axum::serve(http.to_tokio().unwrap(), app))),
-        Kind::AxumServe => {
+        ConnectionKind::Axum => drop(tokio::spawn(goagain::axum::serve(http.to_tokio().unwrap(), app))),
+        ConnectionKind::AxumServe => {
             let app = app.layer(from_fn_with_state(again.connections(), goagain::axum::drain));
             let app = app.into_make_service_with_connect_info::<goagain::axum::Connection>();
             let closing = goagain::axum::closing(again.connections());
             let serving = axum::serve(http.to_axum().unwrap(), app).with_graceful_shutdown(closing);
             drop(tokio::spawn(serving.into_future()));
         }
-        Kind::Actix => {
+        ConnectionKind::Actix => {
             let (http, slow) = (http.clone(), slow.clone());
             worker = Some(std::thread::spawn(move || actix_worker(http, slow)));
         }
@@ -126,7 +127,7 @@ impl Server {
 
     /// Comes to the phase, which signals and deadlines do while `finish` is awaited.
     async fn until(&mut self, phase: DrainPhase) {
-        let reached = self.again.connections().reached(phase);
+        let reached = self.again.connections().shutdown_signal(phase);
         tokio::select! {
             () = reached => {}
             finish = self.again.finish() => panic!("expected {phase:?}, found {finish:?}"),
@@ -142,8 +143,8 @@ impl Server {
 }
 
 /// Runs the test for each server.
-fn each<F: Future<Output = ()>>(test: impl Fn(Kind) -> F) {
-    for kind in [Kind::Axum, Kind::AxumServe, Kind::Actix] {
+fn each<F: Future<Output = ()>>(test: impl Fn(ConnectionKind) -> F) {
+    for kind in [ConnectionKind::Axum, ConnectionKind::AxumServe, ConnectionKind::Actix] {
         eprintln!("{kind:?}");
         let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         runtime.block_on(async { timeout(SOON, test(kind)).await.expect("it does not hang") });
@@ -283,7 +284,7 @@ fn a_request_that_has_begun_is_not_idle() {
         })
         .await;
         server.stop().await;
-        server.until(DrainPhase::Closing).await;
+        server.until(DrainPhase::ClosingIdle).await;
         for stream in [&mut first, &mut second] {
             stream.write_all(other.as_bytes()).unwrap();
         }
@@ -301,7 +302,7 @@ fn a_silent_client_does_not_hold_the_drain() {
         let mut begun = server.connect();
         begun.write_all(b"GET / HT").unwrap();
         let mut http2 = server.connect();
-        if !matches!(kind, Kind::Actix) {
+        if !matches!(kind, ConnectionKind::Actix) {
             // The preface and empty settings, and not a word to what the server says then.
             http2.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").unwrap();
         }
@@ -316,7 +317,7 @@ fn a_silent_client_does_not_hold_the_drain() {
 #[test]
 fn a_client_that_has_shut_down_its_side_gets_its_answer() {
     each(async |kind| {
-        if matches!(kind, Kind::AxumServe) {
+        if matches!(kind, ConnectionKind::AxumServe) {
             // There hyper sees the end before anybody has told of the request, and gives up.
             return;
         }
@@ -342,7 +343,8 @@ fn a_client_that_has_shut_down_its_side_gets_its_answer() {
 fn a_tunnel_is_long_lived_and_each_of_its_directions_ends_by_itself() {
     let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
-        let builder = builder().idle_grace(Duration::ZERO).drain_within(FOR_EVER).long_lived_within(FOR_EVER);
+        let builder =
+            builder().idle_grace(Duration::ZERO).drain_timeout(FOR_EVER).long_lived_timeout(FOR_EVER);
         let mut again = builder.isolated().unwrap().into_tokio().unwrap();
         let http = again.listen("http", "127.0.0.1:0").unwrap();
         again.ready().await.unwrap();
@@ -379,7 +381,7 @@ fn a_tunnel_is_long_lived_and_each_of_its_directions_ends_by_itself() {
         again.handle().stop_gracefully();
         again.wait().await.unwrap();
         // It is told last, and by its handler: until then it goes on.
-        let parting = again.connections().reached(DrainPhase::Parting);
+        let parting = again.connections().shutdown_signal(DrainPhase::ClosingLongLived);
         tokio::select! {
             () = parting => {}
             finish = again.finish() => panic!("expected Parting, found {finish:?}"),
@@ -402,7 +404,7 @@ fn a_tunnel_is_long_lived_and_each_of_its_directions_ends_by_itself() {
 fn a_client_that_goes_on_sending_does_not_hold_a_drain_beyond_its_deadline() {
     let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
-        let builder = builder().drain_within(Duration::from_secs(1));
+        let builder = builder().drain_timeout(Duration::from_secs(1));
         let mut again = builder.isolated().unwrap().into_tokio().unwrap();
         let http = again.listen("http", "127.0.0.1:0").unwrap();
         again.ready().await.unwrap();

@@ -4,7 +4,11 @@
 
 mod support;
 
-use goagain::{Finish, Goagain, Meaning, Report, Signal, Signals, StartError, Stop};
+use goagain::{EventKind, Finish, Goagain, Stop};
+
+use goagain::error::StartError;
+
+use goagain::signal::{Signal, SignalAction, Signals};
 use nix::sys::signal::{Signal as Raw, kill};
 use nix::unistd::Pid;
 use std::panic::resume_unwind;
@@ -14,7 +18,7 @@ use support::{Leaves, ask, assert_answered, echo, expect, observed, soon};
 #[test]
 fn callbacks_and_stops_by_signal() {
     let (builder, reports) = observed();
-    let signals = Signals::default().set(Signal::Term, Meaning::StopGracefully);
+    let signals = Signals::default().set(Signal::Term, SignalAction::StopGracefully);
     let mut reloads = 0;
     let mut again = builder
         .image("/nonexistent")
@@ -47,29 +51,29 @@ fn callbacks_and_stops_by_signal() {
     });
     let send = |signal| kill(Pid::this(), signal).unwrap();
     let signalled = |signal| {
-        expect(&reports, |report| matches!(report, Report::Signalled { .. })).report
-            == Report::Signalled { signal }
+        expect(&reports, |report| matches!(report, EventKind::SignalReceived { .. })).report
+            == EventKind::SignalReceived { signal }
     };
-    let callback = |error: &str| Report::Callback { callback: "on_hup", error: error.into() };
+    let callback = |error: &str| EventKind::Callback { callback: "on_hup", error: error.into() };
 
     send(Raw::SIGHUP);
     assert!(signalled(Signal::Hup));
-    let panicked = expect(&reports, |report| matches!(report, Report::Callback { .. }));
+    let panicked = expect(&reports, |report| matches!(report, EventKind::Callback { .. }));
     assert_eq!(panicked.report, callback("panicked: no configuration"));
     send(Raw::SIGHUP);
     assert!(signalled(Signal::Hup));
-    let failed = expect(&reports, |report| matches!(report, Report::Callback { .. }));
+    let failed = expect(&reports, |report| matches!(report, EventKind::Callback { .. }));
     assert_eq!(failed.report, callback("still none"));
     send(Raw::SIGUSR1);
     assert!(signalled(Signal::Usr1));
     send(Raw::SIGUSR2);
-    assert_eq!(expect(&reports, |report| *report == Report::Requested).attempt, 1);
-    expect(&reports, |report| matches!(report, Report::Failed { .. }));
+    assert_eq!(expect(&reports, |report| *report == EventKind::Requested).attempt, 1);
+    expect(&reports, |report| matches!(report, EventKind::Failed { .. }));
     assert_answered(ask(&http));
 
     send(Raw::SIGTERM);
-    let draining = expect(&reports, |report| matches!(report, Report::Draining { .. }));
-    assert_eq!(draining.report, Report::Draining { stop: Stop::Gracefully });
+    let draining = expect(&reports, |report| matches!(report, EventKind::Draining { .. }));
+    assert_eq!(draining.report, EventKind::Draining { stop: Stop::Gracefully });
     let (stop, finish, again) = soon(move || waiting.join().unwrap());
     assert_eq!((stop, finish), (Some(Stop::Gracefully), Finish::Exit));
     assert_eq!(accepting.join().unwrap(), 1);

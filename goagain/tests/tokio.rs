@@ -4,8 +4,9 @@
 
 mod support;
 
+use goagain::drain::DrainPhase;
 use goagain::tokio::{Goagain, Stream};
-use goagain::{DrainPhase, Finish, Listener, Stop};
+use goagain::{Finish, Listener, Stop};
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
@@ -124,8 +125,8 @@ fn the_phases_are_told_to_tasks() {
         let connections = again.connections();
         let guard = connections.begin();
         let told = tokio::spawn(async move {
-            connections.reached(DrainPhase::Draining).await;
-            connections.reached(DrainPhase::Closing).await;
+            connections.shutdown_signal(DrainPhase::Draining).await;
+            connections.shutdown_signal(DrainPhase::ClosingIdle).await;
             drop(guard);
         });
         again.handle().stop_gracefully();
@@ -153,7 +154,7 @@ fn an_idle_connection_is_told_to_go_and_a_request_that_is_there_is_served() {
         again.handle().stop_gracefully();
         again.wait().await.unwrap();
         accepting.await.unwrap();
-        let closing = again.connections().reached(DrainPhase::Closing);
+        let closing = again.connections().shutdown_signal(DrainPhase::ClosingIdle);
         let (finish, ()) = tokio::join!(again.finish(), async {
             closing.await;
             // Told to go, but there is a word: of which this runtime knows nothing yet.

@@ -73,11 +73,11 @@ pub struct ServerConfig {
     /// The time that long-lived connections have once they are told to go; 0 for the half of a drain.
     pub long_lived_ms: u64,
     /// The time over which connections are told to go.
-    pub spread_ms: u64,
+    pub drain_jitter_ms: u64,
     /// What becomes of connections that are left when a drain ends: `close` or `reset`; empty for nothing.
-    pub cut: String,
+    pub unfinished: String,
     /// How many processes may drain at the same time; 0 for any number.
-    pub most_draining: usize,
+    pub max_draining: usize,
     /// The least time after commit for which the predecessor stays the net.
     pub probation_ms: u64,
     /// The time from commit to SERVING.
@@ -85,7 +85,7 @@ pub struct ServerConfig {
     /// The time that Double's re-exec'd parent has to say READY.
     pub back_ms: u64,
     /// The time from ABORT, or the end of a channel, to SIGKILL.
-    pub grace_ms: u64,
+    pub abort_timeout_ms: u64,
     /// Heap that is allocated and touched at start, in MiB.
     pub heap_mib: u64,
     /// The parcels of state that it offers, each a name and its size in bytes.
@@ -119,13 +119,13 @@ impl Default for ServerConfig {
             drain_ms: 30_000,
             idle_ms: 2_000,
             long_lived_ms: 0,
-            spread_ms: 0,
-            cut: String::new(),
-            most_draining: 0,
+            drain_jitter_ms: 0,
+            unfinished: String::new(),
+            max_draining: 0,
             probation_ms: 100,
             serving_ms: 60_000,
             back_ms: 60_000,
-            grace_ms: 5_000,
+            abort_timeout_ms: 5_000,
             heap_mib: 0,
             offers: Vec::new(),
             offer_version: 1,
@@ -199,12 +199,12 @@ impl ServerConfig {
     }
 
     /// [`ready_ms`](Self::ready_ms) as a duration.
-    pub fn ready_within(&self) -> Duration {
+    pub fn ready_timeout(&self) -> Duration {
         Duration::from_millis(self.ready_ms)
     }
 
     /// [`drain_ms`](Self::drain_ms) as a duration.
-    pub fn drain_within(&self) -> Duration {
+    pub fn drain_timeout(&self) -> Duration {
         Duration::from_millis(self.drain_ms)
     }
 
@@ -214,13 +214,13 @@ impl ServerConfig {
     }
 
     /// [`long_lived_ms`](Self::long_lived_ms) as a duration.
-    pub fn long_lived_within(&self) -> Duration {
+    pub fn long_lived_timeout(&self) -> Duration {
         Duration::from_millis(if self.long_lived_ms == 0 { self.drain_ms / 2 } else { self.long_lived_ms })
     }
 
-    /// [`spread_ms`](Self::spread_ms) as a duration.
-    pub fn spread(&self) -> Duration {
-        Duration::from_millis(self.spread_ms)
+    /// [`drain_jitter_ms`](Self::drain_jitter_ms) as a duration.
+    pub fn drain_jitter(&self) -> Duration {
+        Duration::from_millis(self.drain_jitter_ms)
     }
 
     /// [`probation_ms`](Self::probation_ms) as a duration.
@@ -229,23 +229,23 @@ impl ServerConfig {
     }
 
     /// [`serving_ms`](Self::serving_ms) as a duration.
-    pub fn serving_within(&self) -> Duration {
+    pub fn serving_timeout(&self) -> Duration {
         Duration::from_millis(self.serving_ms)
     }
 
     /// [`back_ms`](Self::back_ms) as a duration.
-    pub fn back_within(&self) -> Duration {
+    pub fn reexec_timeout(&self) -> Duration {
         Duration::from_millis(self.back_ms)
     }
 
     /// [`state_ms`](Self::state_ms) as a duration.
-    pub fn state_within(&self) -> Duration {
+    pub fn state_timeout(&self) -> Duration {
         Duration::from_millis(self.state_ms)
     }
 
-    /// [`grace_ms`](Self::grace_ms) as a duration.
-    pub fn grace(&self) -> Duration {
-        Duration::from_millis(self.grace_ms)
+    /// [`abort_timeout_ms`](Self::abort_timeout_ms) as a duration.
+    pub fn abort_timeout(&self) -> Duration {
+        Duration::from_millis(self.abort_timeout_ms)
     }
 }
 

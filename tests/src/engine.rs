@@ -82,7 +82,7 @@ impl Shared {
     }
 }
 
-/// Offers `plan` until `stop` or its end, calls `started` when the first request is answered or lost, and gives one record a
+/// SavedState `plan` until `stop` or its end, calls `started` when the first request is answered or lost, and gives one record a
 /// request once all are answered or past their time. Runs in a current-thread runtime of tokio.
 ///
 /// # Errors

@@ -63,9 +63,13 @@ fn connection(
         guard.set_name(line.trim_end().to_owned());
         (&mut &*stream).write_all(line.as_bytes())?;
     }
-    let moment =
-        guard.told().at().zip(guard.told_at()).map(|(began, moment)| (moment - began).as_nanos() as u64);
-    let detail = json!({ "name": line.trim_end(), "moment_ns": moment, "due": guard.is_closing() });
+    let moment = guard
+        .shutdown_signal()
+        .at()
+        .zip(guard.shutdown_at())
+        .map(|(began, moment)| (moment - began).as_nanos() as u64);
+    let detail =
+        json!({ "name": line.trim_end(), "moment_ns": moment, "due": guard.is_shutdown_requested() });
     emitter.emit(&Event::new(generation, "told").detail(detail));
     (&mut &*stream).write_all(GOODBYE.as_bytes())
 }

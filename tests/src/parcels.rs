@@ -7,7 +7,8 @@ use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::FileExt as _;
 
 use anyhow::{Context as _, bail, ensure};
-use goagain::{Goagain, Parcel, ParcelWriter};
+use goagain::Goagain;
+use goagain::state::{StateItem, StateWriter};
 use serde_json::{Value, json};
 
 use crate::config::ServerConfig;
@@ -30,29 +31,29 @@ pub fn pass_on(again: &mut Goagain, config: &ServerConfig) -> anyhow::Result<Val
     let mut count = 0;
     let mut took = 0;
     for (name, bytes) in &config.offers {
-        let Some(mut parcel) = again.take(name)? else { continue };
+        let Some(mut parcel) = again.restore_state(name)? else { continue };
         ensure!(parcel.version() == 1, "the parcel `{name}`: unknown version {}", parcel.version());
         count = checked(&mut parcel, *bytes).with_context(|| format!("the parcel {name:?}"))?.max(count);
         took += 1;
-        ensure!(again.take(name)?.is_none(), "the parcel {name:?}: expected it once");
+        ensure!(again.restore_state(name)?.is_none(), "the parcel {name:?}: expected it once");
     }
-    let file = if config.offers.is_empty() { None } else { again.take_fd(FILE)? };
+    let file = if config.offers.is_empty() { None } else { again.restore_fd(FILE)? };
     let text = file.map(|file| read(file.into())).transpose()?;
     for (index, (name, bytes)) in config.offers.iter().enumerate() {
         let bytes = *bytes;
         let is_last = index + 1 == config.offers.len();
         let fault = if is_last { config.offer_fault.clone() } else { String::new() };
-        again.offer(name, config.offer_version, move |writer| write(writer, bytes, count + 1, &fault));
+        again.save_state(name, config.offer_version, move |writer| write(writer, bytes, count + 1, &fault));
     }
     if !config.offers.is_empty() {
         // Any file will do, and the image is one.
         let path = std::env::args_os().next().context("argv[0]")?;
-        again.offer_fd(FILE, fs::File::open(path)?);
+        again.save_fd(FILE, fs::File::open(path)?);
     }
     Ok(json!({ "took": took, "count": count, "file": text, "io": io()? }))
 }
 
-fn checked(parcel: &mut Parcel, bytes: u64) -> anyhow::Result<u64> {
+fn checked(parcel: &mut StateItem, bytes: u64) -> anyhow::Result<u64> {
     ensure!(parcel.len() == bytes, "length: expected {bytes}, found {}", parcel.len());
     let mut first = [0; 8];
     let count = if bytes < 8 {
@@ -81,7 +82,7 @@ fn at(place: u64) -> u8 {
     (place % PIECE % 251) as u8
 }
 
-fn write(writer: &mut ParcelWriter, bytes: u64, count: u64, fault: &str) -> anyhow::Result<()> {
+fn write(writer: &mut StateWriter, bytes: u64, count: u64, fault: &str) -> anyhow::Result<()> {
     let bytes = match fault {
         "" => bytes,
         "fail" => bail!("the cache is cold"),

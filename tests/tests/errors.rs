@@ -3,10 +3,13 @@
 
 #![allow(clippy::unwrap_used, reason = "what makes the errors panics as the tests do")]
 
-use goagain::{
-    Address, HandoffError, InheritError, LaunchError, ListenError, MoveError, Pid, ReadyError, SeedSignal,
-    StartError, Stop, TakeError,
+use goagain::{Address, Stop};
+
+use goagain::error::{
+    HandoffError, InheritError, LaunchError, ListenError, MigrateError, ReadyError, RestoreError, StartError,
 };
+
+use goagain::strategy::{GoSignal, Pid};
 use goagain_env::{Channel, Handoff, Inherit, Link, State};
 use nix::errno::Errno;
 use std::collections::BTreeSet;
@@ -70,8 +73,8 @@ fn inherit_error() -> InheritError {
         signals: None,
         attempt: 1,
         generation: 2,
-        ready_within: Duration::from_secs(60),
-        release_within: None,
+        ready_timeout: Duration::from_secs(60),
+        release_timeout: None,
         seed: false,
         state: false,
         leaving: Vec::new(),
@@ -82,9 +85,9 @@ fn inherit_error() -> InheritError {
         descriptors: Vec::new(),
         successor: Pid::new(child.id().try_into().unwrap()),
         predecessor: Pid::current(),
-        signal: SeedSignal::Quit,
+        signal: GoSignal::Quit,
         channel: Some(link),
-        seed_listener: None,
+        go_listener: None,
     };
     let error = match goagain_env::inherit(handoff) {
         Err(error) => error,
@@ -110,7 +113,7 @@ fn every() -> Vec<(&'static str, Box<dyn Error>, Option<String>)> {
         let bind = ListenError::Bind { name: name(), address: Some(address()), source: cause() };
         add("ListenError", Box::new(bind), says());
         add("ReadyError", Box::new(ReadyError::Channel(cause())), says());
-        add("MoveError", Box::new(MoveError::System(cause())), says());
+        add("MigrateError", Box::new(MigrateError::System(cause())), says());
         add("StartError", Box::new(StartError::System { what: "make a pipe", source: cause() }), says());
         add("LaunchError", Box::new(LaunchError::Spawn { image: image(), source: cause() }), says());
         add("LaunchError", Box::new(LaunchError::Exec { image: image(), source: cause() }), says());
@@ -136,13 +139,13 @@ fn every() -> Vec<(&'static str, Box<dyn Error>, Option<String>)> {
     add("ReadyError", Box::new(ReadyError::Aborted(text())), None);
     add("ReadyError", Box::new(ReadyError::Stopped(Stop::Gracefully)), None);
     add("ReadyError", Box::new(ReadyError::Silent(Duration::from_secs(1))), None);
-    let state = TakeError::Torn(torn());
+    let state = RestoreError::Torn(torn());
     let says = Some(state.to_string());
     add("ReadyError", Box::new(ReadyError::State(state)), says);
-    add("MoveError", Box::new(MoveError::NotOpen), None);
-    add("MoveError", Box::new(MoveError::Full), None);
-    add("MoveError", Box::new(MoveError::Name), None);
-    add("MoveError", Box::new(MoveError::TooLong), None);
+    add("MigrateError", Box::new(MigrateError::NotOpen), None);
+    add("MigrateError", Box::new(MigrateError::Full), None);
+    add("MigrateError", Box::new(MigrateError::Name), None);
+    add("MigrateError", Box::new(MigrateError::TooLong), None);
     all
 }
 

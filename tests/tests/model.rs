@@ -233,7 +233,7 @@ fn an_exec_that_fails_gives_nothing_back_by_itself() {
 
 #[test]
 fn an_aborted_image_is_ended_and_waited_for() {
-    is_caught(Mutant::NoGrace, strategies::single(), Bounds { hangs: 1, ..ONE }, Broken::Lingers);
+    is_caught(Mutant::NoAbortTimeout, strategies::single(), Bounds { hangs: 1, ..ONE }, Broken::Lingers);
     is_caught(Mutant::AttemptBesideAttempt, strategies::single(), TWO, Broken::TwoSuccessors);
 }
 

@@ -1,4 +1,4 @@
-//! GOAGAIN_CHANNEL: "1 fd=5 attempt=3 generation=2 ready_within=60000 predecessor=77". The version first; times in milliseconds.
+//! GOAGAIN_CHANNEL: "1 fd=5 attempt=3 generation=2 ready_timeout=60000 predecessor=77". The version first; times in milliseconds.
 
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -21,15 +21,15 @@ pub(super) struct Pids {
 /// tell whether all were written together.
 pub(super) fn encode(link: &Link, pids: Pids) -> String {
     let mut text = format!(
-        "{VERSION} fd={} attempt={} generation={} ready_within={}",
+        "{VERSION} fd={} attempt={} generation={} ready_timeout={}",
         link.fd,
         link.attempt,
         link.generation,
-        milliseconds(link.ready_within)
+        milliseconds(link.ready_timeout)
     );
     // Writing to a String does not fail.
-    if let Some(time) = link.release_within {
-        let _ = write!(text, " release_within={}", milliseconds(time));
+    if let Some(time) = link.release_timeout {
+        let _ = write!(text, " release_timeout={}", milliseconds(time));
     }
     if let Some(signals) = link.signals {
         let _ = write!(text, " signals={signals}");
@@ -39,7 +39,7 @@ pub(super) fn encode(link: &Link, pids: Pids) -> String {
         let _ = write!(text, " successor={successor}");
     }
     if link.seed {
-        text.push_str(" seed=1");
+        text.push_str(" go=1");
     }
     if link.state {
         text.push_str(" state=1");
@@ -87,8 +87,8 @@ pub(super) fn decode(text: &str) -> Result<(Link, Pids), HandoffError> {
         signals: pairs.optional("signals")?,
         attempt: pairs.required("attempt")?,
         generation: pairs.required("generation")?,
-        ready_within: Duration::from_millis(pairs.required("ready_within")?),
-        release_within: pairs.optional("release_within")?.map(Duration::from_millis),
+        ready_timeout: Duration::from_millis(pairs.required("ready_timeout")?),
+        release_timeout: pairs.optional("release_timeout")?.map(Duration::from_millis),
         seed: pairs.optional::<u8>("seed")?.is_some_and(|seed| seed != 0),
         state: pairs.optional::<u8>("state")?.is_some_and(|state| state != 0),
         leaving,
@@ -137,18 +137,18 @@ mod tests {
             signals: Some(6),
             attempt: 3,
             generation: 2,
-            ready_within: Duration::from_micros(59_999_001),
-            release_within: Some(Duration::from_secs(1)),
+            ready_timeout: Duration::from_micros(59_999_001),
+            release_timeout: Some(Duration::from_secs(1)),
             seed: true,
             state: true,
             leaving: vec![Pid::new(12).unwrap(), Pid::new(13).unwrap()],
             draining: Some(7),
             list: Some(8),
         };
-        let text = "1 fd=5 attempt=3 generation=2 ready_within=60000 release_within=1000 signals=6 predecessor=9 successor=12 seed=1 state=1 leaving=12,13 draining=7 list=8";
+        let text = "1 fd=5 attempt=3 generation=2 ready_timeout=60000 release_timeout=1000 signals=6 predecessor=9 successor=12 go=1 state=1 leaving=12,13 draining=7 list=8";
         let pids = Pids { predecessor: Pid::new(9).unwrap(), successor: Pid::new(12) };
         assert_eq!(encode(&link, pids), text);
-        let rounded = Link { ready_within: Duration::from_secs(60), ..link };
+        let rounded = Link { ready_timeout: Duration::from_secs(60), ..link };
         assert_eq!(decode(text), Ok((rounded.clone(), pids)));
         assert_eq!(decode(&format!("{text} colour=blue")), Ok((rounded, pids)));
     }
@@ -162,8 +162,8 @@ mod tests {
             ("1 fd=5 fd=6", "expected each key once, found `fd=6`"),
             ("1 fd=-5 attempt=1", "expected fd=<number>, found `fd=-5`"),
             ("1 fd=5", "expected attempt=<number>, found none"),
-            ("1 fd=5 attempt=1 generation=2 ready_within=1 predecessor=9 leaving=1", "expected leaving=<"),
-            ("1 fd=5 attempt=1 generation=2 ready_within=1", "expected predecessor=<number>, found none"),
+            ("1 fd=5 attempt=1 generation=2 ready_timeout=1 predecessor=9 leaving=1", "expected leaving=<"),
+            ("1 fd=5 attempt=1 generation=2 ready_timeout=1", "expected predecessor=<number>, found none"),
         ] {
             let error = decode(text).unwrap_err();
             assert!(error.reason().starts_with(reason), "{error}");

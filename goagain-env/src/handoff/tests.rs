@@ -24,7 +24,7 @@ fn seed(variables: &[(&str, &str)]) -> Result<Option<Handoff>, HandoffError> {
 }
 
 const OURS: [(&str, &str); 2] = [
-    (CHANNEL, "1 fd=5 attempt=3 generation=2 ready_within=60000 predecessor=77"),
+    (CHANNEL, "1 fd=5 attempt=3 generation=2 ready_timeout=60000 predecessor=77"),
     (DESCRIPTORS, "4,http,tcp,127.0.0.1:81;6,dns,udp,[::1]:53"),
 ];
 
@@ -43,16 +43,16 @@ fn a_seed_hands_over_one_listener_under_its_label() {
         address: Address::Tcp("127.0.0.1:80".parse().unwrap()),
     };
     assert_eq!(handoff.descriptors, std::slice::from_ref(&listener));
-    assert_eq!(handoff.seed_listener, Some(listener));
+    assert_eq!(handoff.go_listener, Some(listener));
     assert_eq!((handoff.predecessor, handoff.successor), (pid(77), Some(pid(78))));
-    assert_eq!((handoff.signal, handoff.channel), (SeedSignal::Usr2, None));
+    assert_eq!((handoff.signal, handoff.channel), (GoSignal::Usr2, None));
 }
 
 #[test]
 fn ours_are_authoritative_and_the_seeds_are_kept() {
     let handoff = seed(&OURS).unwrap().unwrap();
     assert_eq!(handoff.descriptors.iter().map(|each| each.fd).collect::<Vec<_>>(), [4, 6]);
-    assert_eq!(handoff.seed_listener.unwrap().fd, 3);
+    assert_eq!(handoff.go_listener.unwrap().fd, 3);
     assert_eq!(handoff.channel.unwrap().fd, 5);
 }
 
@@ -60,7 +60,7 @@ fn ours_are_authoritative_and_the_seeds_are_kept() {
 fn a_handoff_without_a_listener_needs_no_seed_variables() {
     let handoff = decode(&[(PPID, "77"), OURS[0], (DESCRIPTORS, "6,dns,udp,[::1]:53")]).unwrap().unwrap();
     assert_eq!(handoff.predecessor.as_raw(), 77);
-    assert_eq!(handoff.seed_listener, None);
+    assert_eq!(handoff.go_listener, None);
 }
 
 #[test]
@@ -123,9 +123,9 @@ fn of_names(names: impl Iterator<Item = String>) -> Handoff {
         descriptors: (10..).zip(names).map(described).collect(),
         successor: None,
         predecessor: pid(77),
-        signal: SeedSignal::Quit,
+        signal: GoSignal::Quit,
         channel: link,
-        seed_listener: None,
+        go_listener: None,
     }
 }
 
@@ -162,7 +162,7 @@ fn a_list_that_does_not_fit_goes_into_a_file() {
 
 #[test]
 fn descriptors_are_in_one_place() {
-    let link = "1 fd=5 attempt=1 generation=3 ready_within=1 predecessor=77 list=9";
+    let link = "1 fd=5 attempt=1 generation=3 ready_timeout=1 predecessor=77 list=9";
     let error = seed(&[(CHANNEL, link), (DESCRIPTORS, "4,http,tcp,127.0.0.1:80")]).unwrap_err();
     assert!(error.to_string().starts_with("GOAGAIN_DESCRIPTORS: expected nothing beside list=9"), "{error}");
     assert!(seed(&[(CHANNEL, link), (DESCRIPTORS, "")]).is_ok());
@@ -221,15 +221,15 @@ fn any_link() -> impl Strategy<Value = Link> {
     let second = (any::<(bool, bool, bool, bool)>(), proptest::collection::vec(any_pid(), 0..4));
     (first, second).prop_map(
         |(
-            (attempt, generation, ready_within, release_within),
+            (attempt, generation, ready_timeout, release_timeout),
             ((signals, seed, draining, state), leaving),
         )| Link {
             fd: i32::MAX,
             signals: signals.then_some(i32::MAX - 1),
             attempt,
             generation,
-            ready_within,
-            release_within,
+            ready_timeout,
+            release_timeout,
             seed,
             state,
             leaving,
@@ -253,9 +253,9 @@ fn any_handoff() -> impl Strategy<Value = Handoff> {
                 .collect(),
             successor,
             predecessor: Pid::new_or_init(predecessor).unwrap(),
-            signal: if quit { SeedSignal::Quit } else { SeedSignal::Usr2 },
+            signal: if quit { GoSignal::Quit } else { GoSignal::Usr2 },
             channel: Some(link),
-            seed_listener: None,
+            go_listener: None,
         },
     )
 }
@@ -268,8 +268,8 @@ proptest! {
         let nul = |each: &Described| each.address.host().into_vec().contains(&0);
         prop_assume!(!handoff.descriptors.iter().any(nul));
         let mut decoded = Handoff::decode(|name| variables.get(name).cloned()).unwrap().unwrap();
-        let listener = handoff.descriptors.iter().find(|each| each.address.is_seed_listener());
-        prop_assert_eq!(decoded.seed_listener.take().map(|each| each.fd), listener.map(|each| each.fd));
+        let listener = handoff.descriptors.iter().find(|each| each.address.is_go_listener());
+        prop_assert_eq!(decoded.go_listener.take().map(|each| each.fd), listener.map(|each| each.fd));
         prop_assert_eq!(decoded, handoff);
     }
 
@@ -282,7 +282,7 @@ proptest! {
 
     #[test]
     fn any_text_near_the_format_has_an_answer(
-        channel in "1( (fd|attempt|generation|ready_within|leaving|seed|signals|list)=[0-9,x]{0,12}){0,8}",
+        channel in "1( (fd|attempt|generation|ready_timeout|leaving|seed|signals|list)=[0-9,x]{0,12}){0,8}",
         descriptors in "([0-9]{0,3},[a-c%0-9]{0,4},(tcp|udp|unix|fd),[0-9./:%a]{0,20};?){0,4}",
         label in "(tcp|unix|udp)?:?[0-9a-z./:\\[\\]%]{0,20}(->)?") {
         let _ = seed(&[(CHANNEL, &channel), (DESCRIPTORS, &descriptors), (NAME, &label)]);
@@ -291,7 +291,7 @@ proptest! {
 
 #[test]
 fn a_link_that_names_other_processes_is_stale() {
-    let link = "1 fd=5 attempt=1 generation=3 ready_within=1 predecessor=77 successor=44";
+    let link = "1 fd=5 attempt=1 generation=3 ready_timeout=1 predecessor=77 successor=44";
     let five = |pid: &'static str| {
         move |name: &str| {
             let value = match name {

@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     fn found(fd: impl AsFd, address: &str) -> Result<(), String> {
-        let address = Address::parse_seed_label(address.as_ref()).unwrap();
+        let address = Address::parse_go_label(address.as_ref()).unwrap();
         let described = Described { fd: fd.as_fd().as_raw_fd(), name: "http".into(), address };
         check("GOAGAIN_FD", &described, fd.as_fd()).map_err(|error| error.to_string())
     }

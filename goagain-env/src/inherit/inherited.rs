@@ -13,7 +13,7 @@ use crate::Address;
 pub struct Inherited {
     /// Claimed in their order, as a rule: from the front.
     unclaimed: VecDeque<InheritedDescriptor>,
-    of_seed: bool,
+    of_go: bool,
 }
 
 /// One descriptor, owned and close-on-exec.
@@ -29,8 +29,8 @@ pub struct InheritedDescriptor {
 }
 
 impl Inherited {
-    pub(super) fn new(unclaimed: Vec<InheritedDescriptor>, of_seed: bool) -> Inherited {
-        Inherited { unclaimed: unclaimed.into(), of_seed }
+    pub(super) fn new(unclaimed: Vec<InheritedDescriptor>, of_go: bool) -> Inherited {
+        Inherited { unclaimed: unclaimed.into(), of_go }
     }
 
     /// Hands out the descriptor of a name.
@@ -43,7 +43,7 @@ impl Inherited {
     /// name alone, since two may share an address in turn.
     pub fn take_address(&mut self, address: &Address) -> Option<InheritedDescriptor> {
         let index = self.unclaimed.iter().position(|each| each.address == *address)?;
-        if self.of_seed { self.unclaimed.remove(index) } else { None }
+        if self.of_go { self.unclaimed.remove(index) } else { None }
     }
 
     /// The names of what is unclaimed, in the order of the handoff.
@@ -85,13 +85,13 @@ impl IntoIterator for Inherited {
 mod tests {
     use super::*;
 
-    fn inherited(of_seed: bool) -> Inherited {
+    fn inherited(of_go: bool) -> Inherited {
         let of = |name: &str| InheritedDescriptor {
             name: name.into(),
             address: Address::Unix(format!("/{name}").into()),
             fd: tempfile::tempfile().unwrap().into(),
         };
-        Inherited::new(vec![of("a"), of("b"), of("c")], of_seed)
+        Inherited::new(vec![of("a"), of("b"), of("c")], of_go)
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::Inherited;
 use crate::sys::raw::NotInherited;
-use crate::{Channel, Draining, Kin, Process, SeedSignal};
+use crate::{Channel, Draining, GoSignal, Process, Relation};
 
 /// What became of a handoff.
 // Exhaustive: there is no third way.
@@ -32,9 +32,9 @@ pub struct Inheritance {
     /// The number of the attempt; a seed's have none, and this is 0.
     pub attempt: u64,
     /// How long this image may take to be ready, if the predecessor said.
-    pub ready_within: Option<Duration>,
+    pub ready_timeout: Option<Duration>,
     /// After how long the predecessor is sure to have released, if it is bound to.
-    pub release_within: Option<Duration>,
+    pub release_timeout: Option<Duration>,
     /// The predecessor has sent its state over the channel, or will, for this image to await before it is ready.
     pub state: bool,
     /// After an own exec: signals that came before it and are not served yet.
@@ -58,7 +58,7 @@ pub enum Predecessor {
         /// The process, verified. `None`: it is not our parent, or not our child, any longer, so it is never signalled.
         process: Option<Process>,
         /// `Parent`: it spawned us. `Child`: we were exec'd in place, and it serves since.
-        kin: Kin,
+        relation: Relation,
     },
     /// A seed: there is no channel, and signals say it all. One that is gone already (possible after an own exec only) is a
     /// `Peer` without a process, whose channel has ended.
@@ -66,7 +66,7 @@ pub enum Predecessor {
         /// Our parent, if we were spawned; our child, if we were exec'd in place.
         process: Process,
         /// What it is sent when we serve.
-        signal: SeedSignal,
+        signal: GoSignal,
     },
 }
 

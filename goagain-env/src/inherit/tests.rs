@@ -66,8 +66,8 @@ fn after_exec(successor: Pid) -> (Handoff, Channel, TcpListener) {
         signals: None,
         attempt: 7,
         generation: 3,
-        ready_within: Duration::from_secs(60),
-        release_within: None,
+        ready_timeout: Duration::from_secs(60),
+        release_timeout: None,
         seed: false,
         state: false,
         leaving: Vec::new(),
@@ -78,9 +78,9 @@ fn after_exec(successor: Pid) -> (Handoff, Channel, TcpListener) {
         descriptors: vec![described],
         successor: Some(successor),
         predecessor: Pid::current(),
-        signal: SeedSignal::Quit,
+        signal: GoSignal::Quit,
         channel: Some(link),
-        seed_listener: None,
+        go_listener: None,
     };
     (handoff, theirs, listener)
 }
@@ -104,7 +104,8 @@ fn an_exec_in_place_has_its_child_for_a_predecessor() {
     let cat = Cat::start();
     let (handoff, theirs, _listener) = after_exec(cat.pid());
     let inheritance = ours(handoff);
-    let Predecessor::Peer { mut channel, process: Some(process), kin: Kin::Child } = inheritance.predecessor
+    let Predecessor::Peer { mut channel, process: Some(process), relation: Relation::Child } =
+        inheritance.predecessor
     else {
         panic!("{:?}", inheritance.predecessor)
     };
@@ -144,7 +145,7 @@ fn the_file_of_locks_is_adopted_and_nothing_else_is_taken_for_it() {
 #[test]
 fn a_child_that_is_gone_is_no_process_to_signal() {
     let (handoff, _theirs, _listener) = after_exec(Cat::start().end());
-    let Predecessor::Peer { process: None, kin: Kin::Child, .. } = ours(handoff).predecessor else {
+    let Predecessor::Peer { process: None, relation: Relation::Child, .. } = ours(handoff).predecessor else {
         panic!()
     };
 }
@@ -154,8 +155,8 @@ fn a_seed_behind_an_own_exec_is_spoken_to_by_signals() {
     let cat = Cat::start();
     let (mut handoff, _theirs, _listener) = after_exec(cat.pid());
     handoff.channel.as_mut().unwrap().seed = true;
-    let Predecessor::Seed { process, signal: SeedSignal::Quit } = ours(handoff).predecessor else { panic!() };
-    assert_eq!((process.pid(), process.kin()), (cat.pid(), Kin::Child));
+    let Predecessor::Seed { process, signal: GoSignal::Quit } = ours(handoff).predecessor else { panic!() };
+    assert_eq!((process.pid(), process.relation()), (cat.pid(), Relation::Child));
 }
 
 #[test]
@@ -235,21 +236,21 @@ fn one_wrong_descriptor_and_none_is_owned() {
     assert_eq!(ours(handoff).descriptors.len(), 1);
 }
 
-fn of_seed(successor: Option<Pid>, predecessor: Pid) -> (Handoff, TcpListener) {
+fn of_go(successor: Option<Pid>, predecessor: Pid) -> (Handoff, TcpListener) {
     let (mut handoff, _, listener) = after_exec(Pid::new(2).unwrap());
     let mut described = handoff.descriptors[0].clone();
     described.name = described.address.to_string();
-    handoff.seed_listener = Some(described);
+    handoff.go_listener = Some(described);
     (Handoff { successor, predecessor, channel: None, ..handoff }, listener)
 }
 
 #[test]
 fn a_seed_that_serves_as_our_child_is_verified() {
     let cat = Cat::start();
-    let (handoff, listener) = of_seed(Some(cat.pid()), Pid::current());
+    let (handoff, listener) = of_go(Some(cat.pid()), Pid::current());
     let mut inheritance = ours(handoff);
     let Predecessor::Seed { process, .. } = inheritance.predecessor else { panic!() };
-    assert_eq!((process.pid(), process.kin()), (cat.pid(), Kin::Child));
+    assert_eq!((process.pid(), process.relation()), (cat.pid(), Relation::Child));
     let address = Address::Tcp(listener.local_addr().unwrap());
     assert_eq!(inheritance.descriptors.take_address(&address).unwrap().name, address.to_string());
     assert_eq!((inheritance.generation, inheritance.attempt), (2, 0));
@@ -258,21 +259,21 @@ fn a_seed_that_serves_as_our_child_is_verified() {
 #[test]
 fn strangers_are_not_believed() {
     let cat = Cat::start();
-    let (handoff, _listener) = of_seed(None, cat.pid());
+    let (handoff, _listener) = of_go(None, cat.pid());
     assert_eq!(not_ours(handoff), format!("GOAGAIN_PPID: process {} is not our parent", cat.pid()));
-    let (handoff, _listener) = of_seed(Some(cat.pid()), cat.pid());
+    let (handoff, _listener) = of_go(Some(cat.pid()), cat.pid());
     assert!(not_ours(handoff).starts_with("GOAGAIN_PPID: GOAGAIN_PID is set, so it should be this process"));
     let gone = Cat::start().end();
-    let (handoff, _listener) = of_seed(Some(gone), Pid::current());
+    let (handoff, _listener) = of_go(Some(gone), Pid::current());
     assert_eq!(not_ours(handoff), format!("GOAGAIN_PID: process {gone} is not our child"));
-    let (handoff, _listener) = of_seed(None, Pid::new_or_init(1).unwrap());
+    let (handoff, _listener) = of_go(None, Pid::new_or_init(1).unwrap());
     assert_eq!(not_ours(handoff), "GOAGAIN_PPID: init is every orphan's parent, so it proves nothing");
 }
 
 #[test]
 fn a_stale_channel_that_a_seed_passed_on_gives_way_to_the_seed() {
     let cat = Cat::start();
-    let (mut handoff, listener) = of_seed(Some(cat.pid()), Pid::current());
+    let (mut handoff, listener) = of_go(Some(cat.pid()), Pid::current());
     let (stale, _theirs, _other) = after_exec(cat.pid());
     handoff.channel = stale.channel;
     handoff.channel.as_mut().unwrap().fd = NEVER_OPEN;
@@ -286,8 +287,8 @@ fn a_stale_channel_that_a_seed_passed_on_gives_way_to_the_seed() {
 
 #[test]
 fn the_numbers_of_a_seed_must_be_open() {
-    let (mut handoff, _listener) = of_seed(None, Pid::current());
-    handoff.seed_listener.as_mut().unwrap().fd = NEVER_OPEN;
+    let (mut handoff, _listener) = of_go(None, Pid::current());
+    handoff.go_listener.as_mut().unwrap().fd = NEVER_OPEN;
     assert_eq!(
         not_ours(handoff),
         format!("GOAGAIN_FD: descriptor {NEVER_OPEN} is not open, so it is not ours")
@@ -297,7 +298,7 @@ fn the_numbers_of_a_seed_must_be_open() {
 #[test]
 fn own_descriptors_are_not_taken_away() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let (mut handoff, _listener) = of_seed(None, Pid::current());
-    handoff.seed_listener.as_mut().unwrap().fd = listener.as_raw_fd();
+    let (mut handoff, _listener) = of_go(None, Pid::current());
+    handoff.go_listener.as_mut().unwrap().fd = listener.as_raw_fd();
     assert!(not_ours(handoff).contains("did not come across exec"));
 }

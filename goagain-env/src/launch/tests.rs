@@ -13,8 +13,8 @@ fn handoff(channel: &Channel) -> Handoff {
         signals: None,
         attempt: 1,
         generation: 2,
-        ready_within: Duration::from_secs(60),
-        release_within: None,
+        ready_timeout: Duration::from_secs(60),
+        release_timeout: None,
         seed: false,
         state: false,
         leaving: Vec::new(),
@@ -25,9 +25,9 @@ fn handoff(channel: &Channel) -> Handoff {
         descriptors: Vec::new(),
         successor: None,
         predecessor: Pid::current(),
-        signal: SeedSignal::Quit,
+        signal: GoSignal::Quit,
         channel: Some(link),
-        seed_listener: None,
+        go_listener: None,
     }
 }
 
@@ -51,7 +51,7 @@ fn a_strategy_changes_what_is_started() {
         .arg("b")
         .env("X_Y", "1")
         .env_remove("PATH")
-        .signal(SeedSignal::Usr2);
+        .signal(GoSignal::Usr2);
     assert_eq!((launch.image(), launch.args()), (Path::new("/srv/new"), &["a".into(), "b".into()][..]));
     let environment = environment(&launch);
     assert!(environment.contains(&"X_Y=1".to_owned()));

@@ -18,7 +18,7 @@ use nix::unistd::getppid;
 use super::raw::{self, Taken};
 use super::spawn::PosixSpawnFileActions;
 use super::{Frame, LONGEST_FRAME};
-use crate::{Exit, Kin, Pid};
+use crate::{Exit, Pid, Relation};
 
 /// What a process is held by: a pidfd, which names it and no later one of the same number.
 #[derive(Debug)]
@@ -60,7 +60,7 @@ impl Handle {
     }
 
     /// `pidfd_send_signal`.
-    pub(crate) fn signal(&self, _: Pid, _: Kin, signal: i32) -> io::Result<()> {
+    pub(crate) fn signal(&self, _: Pid, _: Relation, signal: i32) -> io::Result<()> {
         raw::pidfd_send_signal(self.0.as_fd(), signal)
     }
 

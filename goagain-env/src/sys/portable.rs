@@ -21,7 +21,7 @@ use super::raw::{self, Taken};
 use super::spawn::PosixSpawnFileActions;
 use super::{Frame, LONGEST_FRAME};
 use crate::directory::Entered;
-use crate::{Exit, Kin, Pid};
+use crate::{Exit, Pid, Relation};
 
 /// What a process is held by: nothing but its number.
 #[derive(Debug)]
@@ -48,13 +48,13 @@ impl Handle {
         Ok(!is_parent(pid))
     }
 
-    /// `kill`, after a look that the process is still kin.
-    pub(crate) fn signal(&self, pid: Pid, kin: Kin, signal: i32) -> io::Result<()> {
-        let is_kin = match kin {
-            Kin::Child => wait(pid, false).is_ok(),
-            Kin::Parent => is_parent(pid),
+    /// `kill`, after a look that the process is still relation.
+    pub(crate) fn signal(&self, pid: Pid, relation: Relation, signal: i32) -> io::Result<()> {
+        let is_relation = match relation {
+            Relation::Child => wait(pid, false).is_ok(),
+            Relation::Parent => is_parent(pid),
         };
-        if !is_kin {
+        if !is_relation {
             return Err(Errno::ESRCH.into());
         }
         let pid = nix::unistd::Pid::from_raw(pid.as_raw());

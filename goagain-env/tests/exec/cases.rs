@@ -250,10 +250,10 @@ fn leaked(fd: impl AsFd) -> OwnedFd {
 }
 
 /// Runs the role `inherits` beneath this process, as a Go program would start it.
-fn as_seed(listener: &OwnedFd, variables: &[(&str, &str)]) -> Seen {
+fn as_go(listener: &OwnedFd, variables: &[(&str, &str)]) -> Seen {
     let folder = folder();
     let report = folder.path().join("seen");
-    let label = goagain_env::Address::of(listener.as_fd()).unwrap().seed_label();
+    let label = goagain_env::Address::of(listener.as_fd()).unwrap().go_label();
     let mut command = command("inherits", &report);
     command.env("GOAGAIN_FD", listener.as_raw_fd().to_string()).env("GOAGAIN_NAME", label);
     command.env("GOAGAIN_PID", "").env("GOAGAIN_PPID", Pid::current().to_string()).env("GOAGAIN_SIGNAL", "3");
@@ -265,14 +265,14 @@ fn a_forged_predecessor_is_not_believed() {
     let listener = leaked(TcpListener::bind("127.0.0.1:0").unwrap());
     let victim = Victim::start();
     let pid = victim.pid().to_string();
-    let forged = as_seed(&listener, &[("GOAGAIN_PPID", &pid)]);
+    let forged = as_go(&listener, &[("GOAGAIN_PPID", &pid)]);
     assert_eq!(forged.get("not-ours"), format!("GOAGAIN_PPID: process {pid} is not our parent"));
-    let forged = as_seed(&listener, &[("GOAGAIN_PPID", "self"), ("GOAGAIN_PID", &pid)]);
+    let forged = as_go(&listener, &[("GOAGAIN_PPID", "self"), ("GOAGAIN_PID", &pid)]);
     assert_eq!(forged.get("not-ours"), format!("GOAGAIN_PID: process {pid} is not our child"));
     for (variable, value) in
         [("GOAGAIN_PPID", "-1"), ("GOAGAIN_PPID", "0"), ("GOAGAIN_PID", "-1"), ("GOAGAIN_FD", "0x10")]
     {
-        let forged = as_seed(&listener, &[(variable, value)]);
+        let forged = as_go(&listener, &[(variable, value)]);
         assert!(forged.get("error").starts_with(&format!("{variable}: expected ")), "{forged:?}");
     }
     victim.ends_well();
@@ -281,7 +281,7 @@ fn a_forged_predecessor_is_not_believed() {
 fn a_seed_parent_hands_over() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
-    let seen = as_seed(&leaked(&listener), &[]);
+    let seen = as_go(&leaked(&listener), &[]);
     assert_eq!(seen.get("predecessor"), format!("seed Parent {} Quit", Pid::current()));
     assert_eq!(seen.get(&format!("name-tcp:{address}")), format!("tcp:{address}"));
 }
@@ -289,7 +289,7 @@ fn a_seed_parent_hands_over() {
 fn a_connected_socket_is_refused() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut connected = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-    let refused = as_seed(&leaked(&connected), &[]);
+    let refused = as_go(&leaked(&connected), &[]);
     let error = refused.get("error");
     assert!(error.starts_with("GOAGAIN_FD: expected descriptor "), "{error}");
     assert!(error.ends_with("found a socket of tcp that does not listen"), "{error}");
@@ -300,7 +300,7 @@ fn descriptor_zero_works() {
     let folder = folder();
     let report = folder.path().join("seen");
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let label = goagain_env::Address::of(listener.as_fd()).unwrap().seed_label();
+    let label = goagain_env::Address::of(listener.as_fd()).unwrap().go_label();
     let mut command = command("inherits", &report);
     command.stdin(OwnedFd::from(listener)).env("GOAGAIN_FD", "0").env("GOAGAIN_NAME", label);
     command.env("GOAGAIN_PPID", Pid::current().to_string());

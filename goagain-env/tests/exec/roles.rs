@@ -8,8 +8,8 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use goagain_env::{
-    Address, Channel, Described, Handoff, Image, Inherit, Launch, Link, Message, Pid, Predecessor, Received,
-    SeedSignal, inherit, unblock,
+    Address, Channel, Described, GoSignal, Handoff, Image, Inherit, Launch, Link, Message, Pid, Predecessor,
+    Received, inherit, unblock,
 };
 use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -178,12 +178,12 @@ fn tell_inheritance(
 
 fn tell_predecessor(seen: &mut Seen, predecessor: &Predecessor) {
     match predecessor {
-        Predecessor::Peer { process, kin, .. } => {
+        Predecessor::Peer { process, relation, .. } => {
             let pid = process.as_ref().map(|process| process.pid().as_raw());
-            seen.add("predecessor", format!("peer {kin:?} {pid:?}"))
+            seen.add("predecessor", format!("peer {relation:?} {pid:?}"))
         }
         Predecessor::Seed { process, signal } => {
-            seen.add("predecessor", format!("seed {:?} {} {signal:?}", process.kin(), process.pid()))
+            seen.add("predecessor", format!("seed {:?} {} {signal:?}", process.relation(), process.pid()))
         }
     };
 }
@@ -213,8 +213,8 @@ pub(crate) fn handoff(descriptors: Vec<Described>, channel: &Channel) -> Handoff
         signals: None,
         attempt: 1,
         generation: 2,
-        ready_within: Duration::from_secs(60),
-        release_within: Some(Duration::from_secs(30)),
+        ready_timeout: Duration::from_secs(60),
+        release_timeout: Some(Duration::from_secs(30)),
         seed: false,
         state: false,
         leaving: Vec::new(),
@@ -225,9 +225,9 @@ pub(crate) fn handoff(descriptors: Vec<Described>, channel: &Channel) -> Handoff
         descriptors,
         successor: None,
         predecessor: Pid::current(),
-        signal: SeedSignal::Quit,
+        signal: GoSignal::Quit,
         channel: Some(link),
-        seed_listener: None,
+        go_listener: None,
     }
 }
 

@@ -1,8 +1,8 @@
 //! The owner's part: it accepts, starts attempts, and stops.
 
 use super::{Machine, Peer, Phase};
-use crate::{Action, Deadline, Report, Stop};
-use goagain_env::{Kin, Message};
+use crate::{Action, Deadline, EventKind, Stop};
+use goagain_env::{Message, Relation};
 
 /// What a drain begins with.
 pub(super) const DRAIN: [Deadline; 3] = [Deadline::IdleGrace, Deadline::LongLived, Deadline::Drain];
@@ -13,10 +13,10 @@ impl Machine {
         self.phase = Phase::Owner;
         self.stop = None;
         let over = [Deadline::Answer, Deadline::Ready, Deadline::Probation, Deadline::Serving];
-        let drain = [Deadline::Drain, Deadline::IdleGrace, Deadline::LongLived, Deadline::Parting];
+        let drain = [Deadline::Drain, Deadline::IdleGrace, Deadline::LongLived, Deadline::ClosingLongLived];
         actions.extend(over.into_iter().chain(drain).map(Action::Disarm));
         actions.push(Action::Accept);
-        for peer in self.leaving.iter().filter(|peer| peer.kin == Kin::Child) {
+        for peer in self.leaving.iter().filter(|peer| peer.relation == Relation::Child) {
             actions.push(Action::Arm(Deadline::Leave(peer.attempt)));
         }
         self.settled(actions);
@@ -30,7 +30,7 @@ impl Machine {
             Phase::Stopping | Phase::Dead => "this process is stopping",
             _ => {
                 self.again = true;
-                actions.push(Action::Report(attempt, Report::Requested));
+                actions.push(Action::Report(attempt, EventKind::Requested));
                 // A restart that the operator asks for now does not wait for the grace of a failed one.
                 if let (Phase::Owner, Some(peer)) = (self.phase, &self.aborted) {
                     actions.push(Action::Kill(peer.attempt));
@@ -42,7 +42,7 @@ impl Machine {
                 return self.start_if_asked(actions);
             }
         };
-        actions.push(Action::Report(attempt, Report::Refused { reason: refusal.into() }));
+        actions.push(Action::Report(attempt, EventKind::Refused { reason: refusal.into() }));
     }
 
     /// A restart of an image that was deployed since the attempt under way was started: nobody wants that one any longer.
@@ -75,7 +75,7 @@ impl Machine {
             }
             (Phase::Stopping | Phase::Dead, _) => "this process is stopping",
         };
-        actions.push(Action::Report(self.attempt, Report::NotAborted { reason: why_not.into() }));
+        actions.push(Action::Report(self.attempt, EventKind::NotAborted { reason: why_not.into() }));
     }
 
     /// Begins the attempt that was asked for, unless somebody could still take the service back (there would be two
@@ -98,7 +98,7 @@ impl Machine {
     /// A restart that was noted will not be done: whoever asked is told.
     pub(super) fn refuse_what_was_asked(&mut self, reason: &str, actions: &mut Vec<Action>) {
         if std::mem::take(&mut self.again) {
-            actions.push(Action::Report(self.attempt + 1, Report::Refused { reason: reason.into() }));
+            actions.push(Action::Report(self.attempt + 1, EventKind::Refused { reason: reason.into() }));
         }
     }
 
@@ -121,21 +121,21 @@ impl Machine {
 
     pub(super) fn spawned(&mut self, attempt: u64, actions: &mut Vec<Action>) {
         if self.phase == Phase::Starting && self.attempt == attempt && self.successor.is_none() {
-            self.successor = Some(Peer::new(attempt, Kin::Child, false));
+            self.successor = Some(Peer::new(attempt, Relation::Child, false));
             actions.push(Action::Arm(Deadline::Ready));
         } else {
             actions.push(Action::Kill(attempt));
         }
     }
 
-    pub(super) fn spawn_failed(&mut self, attempt: u64, report: Report, actions: &mut Vec<Action>) {
+    pub(super) fn spawn_failed(&mut self, attempt: u64, report: EventKind, actions: &mut Vec<Action>) {
         if self.phase == Phase::Starting && self.attempt == attempt && self.successor.is_none() {
             self.failed(attempt, report, actions);
         }
     }
 
     /// The attempt is over and the owner goes on.
-    pub(super) fn failed(&mut self, attempt: u64, report: Report, actions: &mut Vec<Action>) {
+    pub(super) fn failed(&mut self, attempt: u64, report: EventKind, actions: &mut Vec<Action>) {
         self.phase = Phase::Owner;
         actions.extend([Action::Disarm(Deadline::Ready), Action::Report(attempt, report)]);
         self.start_if_asked(actions);
@@ -150,7 +150,7 @@ impl Machine {
                 actions.push(Action::Kill(attempt));
             } else {
                 actions.push(Action::Send(attempt, Message::Abort(reason.into())));
-                actions.push(Action::Arm(Deadline::Grace));
+                actions.push(Action::Arm(Deadline::Abort));
             }
             self.aborted = Some(peer);
         } else {
@@ -160,7 +160,7 @@ impl Machine {
 
     pub(super) fn attempt_failed(&mut self, reason: String, kill: bool, actions: &mut Vec<Action>) {
         self.abort(&reason, kill, actions);
-        self.failed(self.attempt, Report::Failed { reason }, actions);
+        self.failed(self.attempt, EventKind::Failed { reason }, actions);
     }
 
     /// The owner stops, and with it every successor that is not committed, and a predecessor that is the net.
@@ -178,7 +178,7 @@ impl Machine {
             actions.push(Action::Send(peer.attempt, Message::Leaving));
             if peer.mark {
                 // It is to come back, and not committed: it ends with this process, even if it hangs.
-                actions.push(if now { Action::Kill(peer.attempt) } else { Action::Arm(Deadline::Grace) });
+                actions.push(if now { Action::Kill(peer.attempt) } else { Action::Arm(Deadline::Abort) });
                 actions.push(Action::Disarm(Deadline::Back));
                 self.aborted = Some(peer);
             } else {
@@ -192,7 +192,7 @@ impl Machine {
         actions.extend([
             Action::StopAccepting,
             Action::CloseListeners { unlink: stop != Stop::HandedOver },
-            Action::Report(self.attempt, Report::Draining { stop }),
+            Action::Report(self.attempt, EventKind::Draining { stop }),
         ]);
         if !now {
             actions.extend(DRAIN.map(Action::Arm));
@@ -204,7 +204,7 @@ impl Machine {
         let owner = matches!(self.phase, Phase::Owner | Phase::Starting);
         if owner && self.predecessor.is_none() && self.leaving.is_empty() {
             if let Some(attempt) = self.unsettled.take() {
-                actions.push(Action::Report(attempt, Report::Settled));
+                actions.push(Action::Report(attempt, EventKind::Settled));
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use super::owner::DRAIN;
 use super::{Machine, Peer, Phase};
-use crate::{Action, Deadline, Report, Stop};
+use crate::{Action, Deadline, EventKind, Stop};
 use goagain_env::{Message, Next, View};
 
 impl Machine {
@@ -14,7 +14,7 @@ impl Machine {
                 if let Some(peer) = &mut self.successor {
                     peer.mark = true;
                     actions.push(Action::Disarm(Deadline::Serving));
-                    actions.push(Action::Report(peer.attempt, Report::Serving));
+                    actions.push(Action::Report(peer.attempt, EventKind::Serving));
                 }
                 self.decide(actions);
             }
@@ -44,15 +44,15 @@ impl Machine {
         actions.extend([
             Action::Disarm(Deadline::Ready),
             Action::StopAccepting,
-            Action::Report(attempt, Report::Ready),
-            Action::Report(attempt, Report::Committed),
-            Action::Report(attempt, Report::Draining { stop: Stop::HandedOver }),
+            Action::Report(attempt, EventKind::Ready),
+            Action::Report(attempt, EventKind::Committed),
+            Action::Report(attempt, EventKind::Draining { stop: Stop::HandedOver }),
         ]);
         actions.extend(DRAIN.map(Action::Arm));
     }
 
     /// A seed's process serves as soon as it signals, and knows of no net: there is no probation.
-    pub(super) fn seed_ready(&mut self, attempt: u64, actions: &mut Vec<Action>) {
+    pub(super) fn go_ready(&mut self, attempt: u64, actions: &mut Vec<Action>) {
         let back = self.phase == Phase::Owner && self.predecessor() == Some((attempt, true));
         if back {
             self.successor = self.predecessor.take();
@@ -99,7 +99,7 @@ impl Machine {
 
     fn view(&self, successor: &Peer) -> View {
         View {
-            successor: successor.kin,
+            successor: successor.relation,
             drained: self.drained,
             probation: self.probation,
             dismissed: self.dismissed,
@@ -126,7 +126,7 @@ impl Machine {
         if self.phase == Phase::Draining {
             if let Some(peer) = self.successor.as_mut().filter(|peer| peer.attempt == attempt) {
                 peer.ended = true;
-                actions.push(Action::Arm(Deadline::Grace));
+                actions.push(Action::Arm(Deadline::Abort));
             }
             return;
         }
@@ -135,7 +135,7 @@ impl Machine {
     }
 
     fn release(&mut self, exec: bool, actions: &mut Vec<Action>) {
-        actions.push(Action::Report(self.attempt, Report::Released));
+        actions.push(Action::Report(self.attempt, EventKind::Released));
         if exec {
             actions.push(Action::Exec);
             return;
@@ -151,7 +151,7 @@ impl Machine {
         actions.extend([
             Action::Disarm(Deadline::Probation),
             Action::Disarm(Deadline::Serving),
-            Action::Disarm(Deadline::Grace),
+            Action::Disarm(Deadline::Abort),
             Action::CloseListeners { unlink },
         ]);
         if let Some(attempt) = self.successor() {
@@ -175,24 +175,24 @@ impl Machine {
             if let Some(peer) = self.successor.as_mut().filter(|peer| !peer.seed) {
                 peer.ended = true;
                 actions.push(Action::Close(peer.attempt));
-                actions.push(Action::Arm(Deadline::Grace));
+                actions.push(Action::Arm(Deadline::Abort));
             }
         }
     }
 
     pub(super) fn successor_dead(&mut self, how: String, actions: &mut Vec<Action>) {
         let Some(peer) = self.successor.take() else { return };
-        actions.push(Action::Disarm(Deadline::Grace));
+        actions.push(Action::Disarm(Deadline::Abort));
         match self.phase {
             Phase::Starting => {
                 let reason = format!("it {how} before it was ready");
-                self.failed(peer.attempt, Report::Failed { reason }, actions);
+                self.failed(peer.attempt, EventKind::Failed { reason }, actions);
             }
             Phase::Draining | Phase::Killing => {
                 // What COMMIT passed on was not done.
                 self.again |= std::mem::take(&mut self.passed);
                 let reason = format!("the successor {how}");
-                actions.push(Action::Report(peer.attempt, Report::RolledBack { reason }));
+                actions.push(Action::Report(peer.attempt, EventKind::RolledBack { reason }));
                 self.own(actions);
             }
             _ => {}
@@ -202,7 +202,7 @@ impl Machine {
     /// The successor was told to stop: that is no crash.
     fn successor_leaves(&mut self, actions: &mut Vec<Action>) {
         let Some(peer) = &self.successor else { return };
-        if self.decisions.may_exec(peer.kin) {
+        if self.decisions.may_exec(peer.relation) {
             // This pid is the service's, and the service stops.
             self.stop_draining(Stop::Gracefully, actions);
         } else {
@@ -212,11 +212,11 @@ impl Machine {
 
     pub(super) fn stop_as_predecessor(&mut self, stop: Stop, actions: &mut Vec<Action>) {
         let Some(peer) = &self.successor else { return };
-        let (attempt, seed, kin) = (peer.attempt, peer.seed, peer.kin);
-        if self.decisions.may_exec(kin) {
+        let (attempt, seed, relation) = (peer.attempt, peer.seed, peer.relation);
+        if self.decisions.may_exec(relation) {
             // The stop is for the service: the owner stops too.
             actions.push(match seed {
-                true => Action::SignalSeed(attempt),
+                true => Action::SignalGo(attempt),
                 false => Action::Send(attempt, Message::Leaving),
             });
             self.stop_draining(stop, actions);

@@ -36,8 +36,8 @@ fn any_deadline() -> impl Strategy<Value = Deadline> {
         Just(Deadline::Drain),
         Just(Deadline::IdleGrace),
         Just(Deadline::LongLived),
-        Just(Deadline::Parting),
-        Just(Deadline::Grace),
+        Just(Deadline::ClosingLongLived),
+        Just(Deadline::Abort),
         Just(Deadline::Back),
         Just(Deadline::Release),
         (0..4u64).prop_map(Deadline::Leave),
@@ -45,37 +45,39 @@ fn any_deadline() -> impl Strategy<Value = Deadline> {
 }
 
 /// Attempts are few, so that many events meet their peer.
-fn any_event() -> impl Strategy<Value = Event> {
+fn any_event() -> impl Strategy<Value = Input> {
     let attempt = 0..4u64;
     prop_oneof![
-        4 => Just(Event::Ready),
-        1 => Just(Event::Fail("no database".into())),
-        4 => Just(Event::Waiting),
-        4 => Just(Event::Drained),
-        2 => Just(Event::OnlyLongLived),
-        8 => Just(Event::Restart),
-        2 => Just(Event::RestartAnew),
-        2 => Just(Event::Abort("a typo".into())),
-        1 => any_stop().prop_map(Event::Stop),
-        1 => Just(Event::Dismiss),
-        1 => (attempt.clone(), any_message()).prop_map(|(attempt, message)| Event::Message(attempt, message)),
-        16 => (1..3u64, any_message()).prop_map(|(attempt, message)| Event::Message(attempt, message)),
-        1 => attempt.clone().prop_map(|attempt| Event::Unknown(attempt, "gibberish".into())),
-        1 => attempt.clone().prop_map(Event::SeedReady),
-        2 => attempt.clone().prop_map(Event::End),
-        4 => attempt.prop_map(|attempt| Event::Dead(attempt, "was killed".into())),
-        8 => any_deadline().prop_map(Event::Deadline),
+        4 => Just(Input::Ready),
+        1 => Just(Input::Fail("no database".into())),
+        4 => Just(Input::Waiting),
+        4 => Just(Input::Drained),
+        2 => Just(Input::OnlyLongLived),
+        8 => Just(Input::Restart),
+        2 => Just(Input::RestartAnew),
+        2 => Just(Input::Abort("a typo".into())),
+        1 => any_stop().prop_map(Input::Stop),
+        1 => Just(Input::Dismiss),
+        1 => (attempt.clone(), any_message()).prop_map(|(attempt, message)| Input::Message(attempt, message)),
+        16 => (1..3u64, any_message()).prop_map(|(attempt, message)| Input::Message(attempt, message)),
+        1 => attempt.clone().prop_map(|attempt| Input::Unknown(attempt, "gibberish".into())),
+        1 => attempt.clone().prop_map(Input::GoReady),
+        2 => attempt.clone().prop_map(Input::End),
+        4 => attempt.prop_map(|attempt| Input::Dead(attempt, "was killed".into())),
+        8 => any_deadline().prop_map(Input::Deadline),
     ]
 }
 
 fn any_origin() -> impl Strategy<Value = Option<Origin>> {
-    let kin = prop_oneof![Just(Kin::Child), Just(Kin::Parent)];
-    proptest::option::of((kin, any::<bool>(), any::<bool>()).prop_map(|(kin, seed, bounded)| Origin {
-        attempt: 1,
-        kin,
-        seed,
-        bounded,
-    }))
+    let relation = prop_oneof![Just(Relation::Child), Just(Relation::Parent)];
+    proptest::option::of(
+        (relation, any::<bool>(), any::<bool>()).prop_map(|(relation, seed, bounded)| Origin {
+            attempt: 1,
+            relation,
+            seed,
+            bounded,
+        }),
+    )
 }
 
 /// What one process has done so far.
@@ -90,7 +92,7 @@ struct Done {
 
 impl Done {
     /// One action, judged; and the answer that the loop gives to it at once.
-    fn act(&mut self, action: &Action, outcome: bool) -> Result<Option<Event>, TestCaseError> {
+    fn act(&mut self, action: &Action, outcome: bool) -> Result<Option<Input>, TestCaseError> {
         match action {
             Action::Accept => {
                 prop_assert!(!self.accepts, "a term begins within a term");
@@ -112,18 +114,18 @@ impl Done {
                 prop_assert!(*attempt > self.spawned, "numbers attempts anew");
                 self.spawned = *attempt;
                 return Ok(Some(match (outcome, attempt % 2) {
-                    (true, _) => Event::Spawned(*attempt),
-                    (false, 0) => Event::SpawnFailed(*attempt, "no such file".into()),
-                    (false, _) => Event::SpawnRefused(*attempt, "too many drain".into()),
+                    (true, _) => Input::Spawned(*attempt),
+                    (false, 0) => Input::SpawnFailed(*attempt, "no such file".into()),
+                    (false, _) => Input::SpawnRefused(*attempt, "too many drain".into()),
                 }));
             }
             Action::Release { attempt, .. } => {
                 return Ok(Some(match outcome {
-                    true => Event::ReleaseSent(*attempt),
-                    false => Event::ReleaseFailed(*attempt),
+                    true => Input::ReleaseSent(*attempt),
+                    false => Input::ReleaseFailed(*attempt),
                 }));
             }
-            Action::Exec => return Ok(Some(Event::ExecFailed("no such file".into()))),
+            Action::Exec => return Ok(Some(Input::ExecFailed("no such file".into()))),
             _ => {}
         }
         Ok(None)

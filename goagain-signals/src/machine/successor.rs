@@ -1,8 +1,8 @@
 //! What a process does about its predecessor: as the successor that is not committed, and as the owner over a net.
 
 use super::{Machine, Peer, Phase};
-use crate::{Action, Deadline, Report, Stop};
-use goagain_env::{Kin, Message};
+use crate::{Action, Deadline, EventKind, Stop};
+use goagain_env::{Message, Relation};
 
 impl Machine {
     pub(super) fn ready(&mut self, actions: &mut Vec<Action>) {
@@ -13,8 +13,8 @@ impl Machine {
             None => self.own(actions),
             Some(peer) if peer.seed => {
                 // Its signal is all that a seed understands; it has no net to give, and it asks for no answer.
-                actions.push(Action::SignalSeed(peer.attempt));
-                if peer.kin == Kin::Child {
+                actions.push(Action::SignalGo(peer.attempt));
+                if peer.relation == Relation::Child {
                     self.leaving.push(peer);
                 }
                 self.own(actions);
@@ -46,12 +46,12 @@ impl Machine {
     pub(super) fn stop_uncommitted(&mut self, stop: Stop, actions: &mut Vec<Action>) {
         if let Some(peer) = &self.predecessor {
             let attempt = peer.attempt;
-            actions.push(match (peer.kin, peer.seed) {
+            actions.push(match (peer.relation, peer.seed) {
                 // This pid is the service's: the owner stops too.
-                (Kin::Child, true) => Action::SignalSeed(attempt),
-                (Kin::Child, false) => Action::Send(attempt, Message::Leaving),
-                (Kin::Parent, true) => Action::Disarm(Deadline::Ready),
-                (Kin::Parent, false) => Action::Send(attempt, Message::Failed(stop.to_string())),
+                (Relation::Child, true) => Action::SignalGo(attempt),
+                (Relation::Child, false) => Action::Send(attempt, Message::Leaving),
+                (Relation::Parent, true) => Action::Disarm(Deadline::Ready),
+                (Relation::Parent, false) => Action::Send(attempt, Message::Failed(stop.to_string())),
             });
         }
         self.stop = Some(stop);
@@ -69,7 +69,7 @@ impl Machine {
                 if self.bounded {
                     actions.push(Action::Arm(Deadline::Release));
                 }
-                actions.push(Action::Report(attempt, Report::Committed));
+                actions.push(Action::Report(attempt, EventKind::Committed));
                 self.own(actions);
             }
             (Phase::Init | Phase::Wait, Message::Abort(_) | Message::Leaving) => {
@@ -78,13 +78,13 @@ impl Machine {
             (Phase::Owner, Message::Released { exec, again }) if !baton => {
                 self.again |= again;
                 actions.push(Action::Disarm(Deadline::Release));
-                actions.push(Action::Report(attempt, Report::Released));
+                actions.push(Action::Report(attempt, EventKind::Released));
                 if exec {
                     // It is still the predecessor, but from here on it is this side that may give the other up.
                     self.predecessor.as_mut().into_iter().for_each(|peer| peer.mark = true);
                     actions.push(Action::Arm(Deadline::Back));
                 } else {
-                    self.let_go(actions);
+                    self.announce_done(actions);
                     self.start_if_asked(actions);
                 }
             }
@@ -97,7 +97,7 @@ impl Machine {
             }
             // It leaves: its end follows, and then this process is the only one.
             (Phase::Owner, Message::Failed(reason)) if baton => {
-                actions.push(Action::Report(attempt, Report::Failed { reason }));
+                actions.push(Action::Report(attempt, EventKind::Failed { reason }));
             }
             (_, message) => self.unexpected(attempt, format!("unexpected message {message:?}"), actions),
         }
@@ -111,14 +111,14 @@ impl Machine {
         actions.push(Action::Report(
             attempt,
             if baton {
-                Report::Failed { reason: format!("the process that was to come back {how}") }
+                EventKind::Failed { reason: format!("the process that was to come back {how}") }
             } else {
-                Report::TookOver { reason: format!("the predecessor {how}") }
+                EventKind::TookOver { reason: format!("the predecessor {how}") }
             },
         ));
         actions.push(Action::Disarm(Deadline::Release));
         actions.push(Action::Disarm(Deadline::Back));
-        self.let_go(actions);
+        self.announce_done(actions);
         match self.phase {
             Phase::Init => actions.push(Action::Arm(Deadline::Ready)),
             Phase::Wait => self.own(actions),
@@ -133,10 +133,10 @@ impl Machine {
     }
 
     /// The predecessor is no net any longer: it is only waited for.
-    fn let_go(&mut self, actions: &mut Vec<Action>) {
+    fn announce_done(&mut self, actions: &mut Vec<Action>) {
         if let Some(peer) = self.predecessor.take() {
             actions.push(Action::Close(peer.attempt));
-            if peer.kin == Kin::Child && self.phase == Phase::Owner {
+            if peer.relation == Relation::Child && self.phase == Phase::Owner {
                 actions.push(Action::Arm(Deadline::Leave(peer.attempt)));
             }
             self.leaving.push(peer);
@@ -152,8 +152,8 @@ impl Machine {
             actions.extend([
                 Action::Send(peer.attempt, Message::Abort(reason.clone())),
                 Action::Disarm(Deadline::Back),
-                Action::Arm(Deadline::Grace),
-                Action::Report(peer.attempt, Report::Failed { reason }),
+                Action::Arm(Deadline::Abort),
+                Action::Report(peer.attempt, EventKind::Failed { reason }),
             ]);
             self.aborted = Some(peer);
         }
@@ -171,7 +171,7 @@ impl Machine {
     pub(super) fn exec_failed(&mut self, reason: String, actions: &mut Vec<Action>) {
         let Some(peer) = self.successor.take() else { return };
         let attempt = peer.attempt;
-        actions.push(Action::Report(attempt, Report::Failed { reason }));
+        actions.push(Action::Report(attempt, EventKind::Failed { reason }));
         self.predecessor = Some(Peer { mark: false, ..peer });
         self.unsettled = Some(attempt);
         self.bounded = true;

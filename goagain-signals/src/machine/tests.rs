@@ -20,15 +20,15 @@ fn leaving() -> Decisions {
 /// Comes back by exec when it is drained.
 fn returning() -> Decisions {
     table(|view| match view.successor {
-        Kin::Child if view.probation && view.drained => Next::Exec,
-        Kin::Parent if view.probation => Next::Exit,
+        Relation::Child if view.probation && view.drained => Next::Exec,
+        Relation::Parent if view.probation => Next::Exit,
         _ => Next::Stay,
     })
 }
 
 const BOTH: [fn() -> Decisions; 2] = [leaving, returning];
-const TERM: Event = Event::Stop(Stop::Now(Some(Signal::Term)));
-const QUIT: Event = Event::Stop(Stop::Gracefully);
+const TERM: Input = Input::Stop(Stop::Now(Some(Signal::Term)));
+const QUIT: Input = Input::Stop(Stop::Gracefully);
 const COMMIT: Message = Message::Commit { again: false };
 
 /// A machine and what it answered last.
@@ -42,17 +42,17 @@ impl Process {
         Process { machine: Machine::new(decisions, None, &[]), said: Vec::new() }
     }
 
-    fn successor(decisions: Decisions, kin: Kin) -> Process {
-        let origin = Origin { attempt: 1, kin, seed: false, bounded: true };
+    fn successor(decisions: Decisions, relation: Relation) -> Process {
+        let origin = Origin { attempt: 1, relation, seed: false, bounded: true };
         Process { machine: Machine::new(decisions, Some(origin), &[]), said: Vec::new() }
     }
 
     fn owner(decisions: Decisions) -> Process {
-        Process::fresh(decisions).then(Event::Ready)
+        Process::fresh(decisions).then(Input::Ready)
     }
 
     fn starting(decisions: Decisions) -> Process {
-        Process::owner(decisions).then(Event::Restart).then(Event::Spawned(1))
+        Process::owner(decisions).then(Input::Restart).then(Input::Spawned(1))
     }
 
     fn draining(decisions: Decisions) -> Process {
@@ -60,18 +60,18 @@ impl Process {
     }
 
     /// The owner over a net.
-    fn young(decisions: Decisions, kin: Kin) -> Process {
-        Process::successor(decisions, kin).then(Event::Ready).says(COMMIT).then(Event::Waiting)
+    fn young(decisions: Decisions, relation: Relation) -> Process {
+        Process::successor(decisions, relation).then(Input::Ready).says(COMMIT).then(Input::Waiting)
     }
 
-    fn then(mut self, event: Event) -> Process {
+    fn then(mut self, event: Input) -> Process {
         self.said.clear();
         self.machine.handle(event, &mut self.said);
         self
     }
 
     fn says(self, message: Message) -> Process {
-        self.then(Event::Message(1, message))
+        self.then(Input::Message(1, message))
     }
 
     #[track_caller]
@@ -104,124 +104,125 @@ fn sends(action: &Action) -> bool {
 
 #[test]
 fn a_fresh_process_owns_when_it_is_ready() {
-    Process::fresh(leaving()).is(Phase::Init).then(Event::Ready).is(Phase::Owner).did(Action::Accept);
+    Process::fresh(leaving()).is(Phase::Init).then(Input::Ready).is(Phase::Owner).did(Action::Accept);
 }
 
 #[test]
 fn a_successor_accepts_only_after_commit() {
-    for kin in [Kin::Parent, Kin::Child] {
-        let waiting = Process::successor(leaving(), kin).then(Event::Ready).is(Phase::Wait);
+    for relation in [Relation::Parent, Relation::Child] {
+        let waiting = Process::successor(leaving(), relation).then(Input::Ready).is(Phase::Wait);
         let waiting = waiting.sent(Message::Ready).did_not(|action| *action == Action::Accept);
         let owner = waiting.says(COMMIT).is(Phase::Owner).did(Action::Accept);
         // SERVING only once it waits, and only once.
-        owner.did_not(sends).then(Event::Waiting).sent(Message::Serving).then(Event::Waiting).did_not(sends);
+        owner.did_not(sends).then(Input::Waiting).sent(Message::Serving).then(Input::Waiting).did_not(sends);
     }
 }
 
 #[test]
 fn abort_and_leaving_end_a_successor_and_an_end_makes_it_an_orphan() {
     for message in [Message::Abort("no".into()), Message::Leaving] {
-        Process::successor(leaving(), Kin::Parent).says(message.clone()).is(Phase::Dead);
-        Process::successor(leaving(), Kin::Parent).then(Event::Ready).says(message).is(Phase::Dead);
+        Process::successor(leaving(), Relation::Parent).says(message.clone()).is(Phase::Dead);
+        Process::successor(leaving(), Relation::Parent).then(Input::Ready).says(message).is(Phase::Dead);
     }
-    let orphan = Process::successor(leaving(), Kin::Parent).then(Event::End(1)).is(Phase::Init);
-    orphan.did(Action::Arm(Deadline::Ready)).then(Event::Ready).is(Phase::Owner).did(Action::Accept);
-    let late = Process::successor(leaving(), Kin::Parent).then(Event::End(1));
-    late.then(Event::Deadline(Deadline::Ready)).is(Phase::Dead);
-    let waiting = Process::successor(leaving(), Kin::Parent).then(Event::Ready);
-    waiting.then(Event::End(1)).is(Phase::Owner).did(Action::Accept);
+    let orphan = Process::successor(leaving(), Relation::Parent).then(Input::End(1)).is(Phase::Init);
+    orphan.did(Action::Arm(Deadline::Ready)).then(Input::Ready).is(Phase::Owner).did(Action::Accept);
+    let late = Process::successor(leaving(), Relation::Parent).then(Input::End(1));
+    late.then(Input::Deadline(Deadline::Ready)).is(Phase::Dead);
+    let waiting = Process::successor(leaving(), Relation::Parent).then(Input::Ready);
+    waiting.then(Input::End(1)).is(Phase::Owner).did(Action::Accept);
 }
 
 #[test]
 fn a_predecessor_that_does_not_answer_is_left() {
-    let waiting = Process::successor(leaving(), Kin::Parent).then(Event::Ready);
-    let dead = waiting.then(Event::Deadline(Deadline::Answer)).is(Phase::Dead);
+    let waiting = Process::successor(leaving(), Relation::Parent).then(Input::Ready);
+    let dead = waiting.then(Input::Deadline(Deadline::Answer)).is(Phase::Dead);
     dead.sent(Message::Failed("the predecessor did not answer".into()));
 }
 
 #[test]
 fn a_stop_before_commit_ends_the_successor_and_under_its_pid_the_service() {
-    let child = Process::successor(returning(), Kin::Parent).then(TERM).is(Phase::Dead);
+    let child = Process::successor(returning(), Relation::Parent).then(TERM).is(Phase::Dead);
     child.sent(Message::Failed("stopped by SIGTERM".into()));
-    Process::successor(returning(), Kin::Child).then(TERM).is(Phase::Dead).sent(Message::Leaving);
+    Process::successor(returning(), Relation::Child).then(TERM).is(Phase::Dead).sent(Message::Leaving);
 }
 
 #[test]
 fn an_attempt_that_fails_leaves_the_owner_and_can_be_tried_again() {
     let failures = [
-        Event::Message(1, Message::Failed("no database".into())),
-        Event::Deadline(Deadline::Ready),
-        Event::Unknown(1, "gibberish".into()),
-        Event::Message(1, Message::Serving),
+        Input::Message(1, Message::Failed("no database".into())),
+        Input::Deadline(Deadline::Ready),
+        Input::Unknown(1, "gibberish".into()),
+        Input::Message(1, Message::Serving),
     ];
     for failure in failures {
         let owner = Process::starting(leaving()).then(failure).is(Phase::Owner);
-        let owner = owner.did(Action::Arm(Deadline::Grace)).did_not(|action| *action == Action::Accept);
+        let owner = owner.did(Action::Arm(Deadline::Abort)).did_not(|action| *action == Action::Accept);
         // Never two successors: the aborted one is killed at once, and reaped first.
-        let asked = owner.then(Event::Restart).did(Action::Kill(1)).is(Phase::Owner);
-        asked.then(Event::Dead(1, "was killed".into())).is(Phase::Starting).did(Action::Spawn(2));
+        let asked = owner.then(Input::Restart).did(Action::Kill(1)).is(Phase::Owner);
+        asked.then(Input::Dead(1, "was killed".into())).is(Phase::Starting).did(Action::Spawn(2));
     }
-    let owner = Process::owner(leaving()).then(Event::Restart).did(Action::Spawn(1));
-    let owner = owner.then(Event::SpawnFailed(1, "no such file".into())).is(Phase::Owner);
-    owner.then(Event::Restart).did(Action::Spawn(2));
+    let owner = Process::owner(leaving()).then(Input::Restart).did(Action::Spawn(1));
+    let owner = owner.then(Input::SpawnFailed(1, "no such file".into())).is(Phase::Owner);
+    owner.then(Input::Restart).did(Action::Spawn(2));
 }
 
 #[test]
 fn an_attempt_can_be_aborted_until_it_is_committed() {
-    let abort = || Event::Abort("a typo".into());
-    let failed = Action::Report(1, Report::Failed { reason: "a typo".into() });
-    let refused = |attempt| Action::Report(attempt, Report::Refused { reason: "a typo".into() });
+    let abort = || Input::Abort("a typo".into());
+    let failed = Action::Report(1, EventKind::Failed { reason: "a typo".into() });
+    let refused = |attempt| Action::Report(attempt, EventKind::Refused { reason: "a typo".into() });
     for decisions in BOTH {
         let owner = Process::starting(decisions()).then(abort()).is(Phase::Owner).did(failed.clone());
-        let owner = owner.sent(Message::Abort("a typo".into())).did(Action::Arm(Deadline::Grace));
+        let owner = owner.sent(Message::Abort("a typo".into())).did(Action::Arm(Deadline::Abort));
         // READY that was on its way is nobody's.
         let owner = owner.says(Message::Ready).is(Phase::Owner).did_not(|_| true);
-        let owner = owner.then(Event::Deadline(Deadline::Grace)).did(Action::Kill(1));
-        let owner = owner.then(Event::Dead(1, "was killed".into())).is(Phase::Owner);
-        owner.then(Event::Restart).did(Action::Spawn(2)).is(Phase::Starting);
+        let owner = owner.then(Input::Deadline(Deadline::Abort)).did(Action::Kill(1));
+        let owner = owner.then(Input::Dead(1, "was killed".into())).is(Phase::Owner);
+        owner.then(Input::Restart).did(Action::Spawn(2)).is(Phase::Starting);
         // What was noted has the same image, and is not wanted either.
-        let noted = Process::starting(decisions()).then(Event::Restart).then(abort()).did(refused(2));
-        let reaped = noted.then(Event::Dead(1, "was killed".into())).is(Phase::Owner);
+        let noted = Process::starting(decisions()).then(Input::Restart).then(abort()).did(refused(2));
+        let reaped = noted.then(Input::Dead(1, "was killed".into())).is(Phase::Owner);
         reaped.did_not(|action| matches!(action, Action::Spawn(_)));
         // One that is not begun yet: its image is busy, or the last one's is not reaped.
-        let busy = Process::owner(decisions()).then(Event::Restart).then(abort()).is(Phase::Owner);
+        let busy = Process::owner(decisions()).then(Input::Restart).then(abort()).is(Phase::Owner);
         busy.did(Action::CancelSpawn(1)).did(failed.clone());
-        let noted = Process::starting(decisions()).then(abort()).then(Event::Restart).is(Phase::Owner);
-        noted.then(abort()).did(refused(2)).then(Event::Dead(1, "left".into())).is(Phase::Owner);
+        let noted = Process::starting(decisions()).then(abort()).then(Input::Restart).is(Phase::Owner);
+        noted.then(abort()).did(refused(2)).then(Input::Dead(1, "left".into())).is(Phase::Owner);
 
         let draining = Process::draining(decisions());
         let before = draining.machine.clone();
         let reason = "the attempt is committed, and a commit is final".to_owned();
-        let final_now = Action::Report(1, Report::NotAborted { reason });
+        let final_now = Action::Report(1, EventKind::NotAborted { reason });
         let draining = draining.then(abort()).did(final_now.clone());
         assert_eq!((draining.machine, draining.said.len()), (before, 1));
-        let young = Process::young(decisions(), Kin::Parent).then(abort()).is(Phase::Owner).did(final_now);
+        let young =
+            Process::young(decisions(), Relation::Parent).then(abort()).is(Phase::Owner).did(final_now);
         assert_eq!(young.said.len(), 1);
         let idle = Process::owner(decisions()).then(abort()).is(Phase::Owner);
-        idle.did(Action::Report(0, Report::NotAborted { reason: "no attempt is under way".into() }));
+        idle.did(Action::Report(0, EventKind::NotAborted { reason: "no attempt is under way".into() }));
     }
 }
 
 #[test]
 fn a_restart_of_a_newer_image_does_not_wait_for_the_older_one() {
     for decisions in BOTH {
-        let owner = Process::starting(decisions()).then(Event::RestartAnew).is(Phase::Owner);
+        let owner = Process::starting(decisions()).then(Input::RestartAnew).is(Phase::Owner);
         let reason = "a newer image was deployed, and a restart requested".to_owned();
-        let owner = owner.did(Action::Report(1, Report::Failed { reason })).did(Action::Kill(1));
-        let owner = owner.did(Action::Report(2, Report::Requested));
+        let owner = owner.did(Action::Report(1, EventKind::Failed { reason })).did(Action::Kill(1));
+        let owner = owner.did(Action::Report(2, EventKind::Requested));
         let owner = owner.did_not(|action| matches!(action, Action::Spawn(_)));
-        owner.then(Event::Dead(1, "was killed".into())).is(Phase::Starting).did(Action::Spawn(2));
+        owner.then(Input::Dead(1, "was killed".into())).is(Phase::Starting).did(Action::Spawn(2));
         // Everywhere else it is a restart like any other.
         let others: [fn(Decisions) -> Process; 5] = [
             Process::fresh,
             Process::owner,
-            |decisions| Process::owner(decisions).then(Event::Restart),
+            |decisions| Process::owner(decisions).then(Input::Restart),
             Process::draining,
-            |decisions| Process::young(decisions, Kin::Parent),
+            |decisions| Process::young(decisions, Relation::Parent),
         ];
         for process in others {
-            let anew = process(decisions()).then(Event::RestartAnew);
-            let plain = process(decisions()).then(Event::Restart);
+            let anew = process(decisions()).then(Input::RestartAnew);
+            let plain = process(decisions()).then(Input::Restart);
             assert_eq!((anew.machine, anew.said), (plain.machine, plain.said));
         }
     }
@@ -230,117 +231,117 @@ fn a_restart_of_a_newer_image_does_not_wait_for_the_older_one() {
 #[test]
 fn who_is_to_come_back_is_given_up_when_told_to_and_not_for_a_newer_image() {
     let owner =
-        || Process::young(returning(), Kin::Parent).says(Message::Released { exec: true, again: false });
-    let alone = owner().then(Event::Abort("it hangs".into())).is(Phase::Owner);
-    let alone = alone.sent(Message::Abort("it hangs".into())).did(Action::Arm(Deadline::Grace));
+        || Process::young(returning(), Relation::Parent).says(Message::Released { exec: true, again: false });
+    let alone = owner().then(Input::Abort("it hangs".into())).is(Phase::Owner);
+    let alone = alone.sent(Message::Abort("it hangs".into())).did(Action::Arm(Deadline::Abort));
     let alone = alone.did(Action::Disarm(Deadline::Back)).did_not(|action| *action == Action::Accept);
-    let alone = alone.then(Event::Deadline(Deadline::Grace)).did(Action::Kill(1));
-    alone.then(Event::Dead(1, "was killed".into())).then(Event::Restart).did(Action::Spawn(2));
+    let alone = alone.then(Input::Deadline(Deadline::Abort)).did(Action::Kill(1));
+    alone.then(Input::Dead(1, "was killed".into())).then(Input::Restart).did(Action::Spawn(2));
     // The pid is worth more than the wait, and the new one is passed on the restart.
-    let noted = owner().then(Event::RestartAnew).is(Phase::Owner).did_not(sends);
+    let noted = owner().then(Input::RestartAnew).is(Phase::Owner).did_not(sends);
     noted.says(Message::Ready).sent(Message::Commit { again: true });
 }
 
 #[test]
 fn an_aborted_image_is_killed_after_its_grace() {
-    let owner = Process::starting(leaving()).then(Event::Deadline(Deadline::Ready));
-    let owner = owner.then(Event::Deadline(Deadline::Grace)).did(Action::Kill(1));
+    let owner = Process::starting(leaving()).then(Input::Deadline(Deadline::Ready));
+    let owner = owner.then(Input::Deadline(Deadline::Abort)).did(Action::Kill(1));
     owner
-        .then(Event::Dead(1, "was killed".into()))
+        .then(Input::Dead(1, "was killed".into()))
         .is(Phase::Owner)
-        .then(Event::Restart)
+        .then(Input::Restart)
         .did(Action::Spawn(2));
 }
 
 #[test]
 fn an_end_is_no_death_until_its_grace_is_over() {
-    let starting = Process::starting(leaving()).then(Event::End(1)).is(Phase::Starting);
-    let starting = starting.did(Action::Arm(Deadline::Grace));
-    starting.then(Event::Deadline(Deadline::Grace)).is(Phase::Owner).did(Action::Kill(1));
-    let draining = Process::draining(leaving()).then(Event::End(1)).is(Phase::Draining);
-    let killing = draining.then(Event::Deadline(Deadline::Grace)).is(Phase::Killing).did(Action::Kill(1));
-    killing.then(Event::Dead(1, "was killed".into())).is(Phase::Owner).did(Action::Accept);
+    let starting = Process::starting(leaving()).then(Input::End(1)).is(Phase::Starting);
+    let starting = starting.did(Action::Arm(Deadline::Abort));
+    starting.then(Input::Deadline(Deadline::Abort)).is(Phase::Owner).did(Action::Kill(1));
+    let draining = Process::draining(leaving()).then(Input::End(1)).is(Phase::Draining);
+    let killing = draining.then(Input::Deadline(Deadline::Abort)).is(Phase::Killing).did(Action::Kill(1));
+    killing.then(Input::Dead(1, "was killed".into())).is(Phase::Owner).did(Action::Accept);
 }
 
 #[test]
 fn a_restart_asked_for_while_one_runs_is_passed_on_and_comes_back_with_a_roll_back() {
-    let starting = Process::starting(leaving()).then(Event::Restart).is(Phase::Starting);
+    let starting = Process::starting(leaving()).then(Input::Restart).is(Phase::Starting);
     let draining = starting.says(Message::Ready).sent(Message::Commit { again: true });
-    let again = draining.then(Event::Dead(1, "was killed".into())).did(Action::Accept).did(Action::Spawn(2));
+    let again = draining.then(Input::Dead(1, "was killed".into())).did(Action::Accept).did(Action::Spawn(2));
     again.is(Phase::Starting);
 }
 
 #[test]
 fn a_successor_restarts_only_when_its_predecessor_cannot_roll_back() {
-    let owner = Process::young(leaving(), Kin::Parent).then(Event::Restart).is(Phase::Owner);
+    let owner = Process::young(leaving(), Relation::Parent).then(Input::Restart).is(Phase::Owner);
     let owner = owner.sent(Message::Dismiss).did_not(|action| matches!(action, Action::Spawn(_)));
     let released = owner.says(Message::Released { exec: false, again: false });
     released.is(Phase::Starting).did(Action::Spawn(2));
-    let passed_on = Process::successor(leaving(), Kin::Parent).then(Event::Ready);
+    let passed_on = Process::successor(leaving(), Relation::Parent).then(Input::Ready);
     let passed_on = passed_on.says(Message::Commit { again: true }).is(Phase::Owner).sent(Message::Dismiss);
-    passed_on.then(Event::End(1)).did(Action::Spawn(2));
+    passed_on.then(Input::End(1)).did(Action::Spawn(2));
 }
 
 #[test]
 fn the_net_ends_when_probation_is_over_and_the_successor_serves() {
     let release = Action::Release { attempt: 1, exec: false, again: false };
     let served = Process::draining(leaving()).says(Message::Serving).did_not(sends);
-    let probed = served.then(Event::Deadline(Deadline::Probation)).did(release).is(Phase::Draining);
-    let released = probed.then(Event::ReleaseSent(1)).is(Phase::Released);
+    let probed = served.then(Input::Deadline(Deadline::Probation)).did(release).is(Phase::Draining);
+    let released = probed.then(Input::ReleaseSent(1)).is(Phase::Released);
     let released = released.did(Action::CloseListeners { unlink: false });
-    released.then(Event::Drained).is(Phase::Dead);
+    released.then(Input::Drained).is(Phase::Dead);
 }
 
 #[test]
 fn a_release_that_cannot_be_sent_is_a_death_in_probation() {
     let probed =
-        Process::draining(leaving()).says(Message::Serving).then(Event::Deadline(Deadline::Probation));
-    let ended = probed.then(Event::ReleaseFailed(1)).is(Phase::Draining).did(Action::Arm(Deadline::Grace));
+        Process::draining(leaving()).says(Message::Serving).then(Input::Deadline(Deadline::Probation));
+    let ended = probed.then(Input::ReleaseFailed(1)).is(Phase::Draining).did(Action::Arm(Deadline::Abort));
     let ended = ended.did_not(|action| matches!(action, Action::CloseListeners { .. }));
-    ended.then(Event::Dead(1, "was killed".into())).is(Phase::Owner).did(Action::Accept);
+    ended.then(Input::Dead(1, "was killed".into())).is(Phase::Owner).did(Action::Accept);
 }
 
 #[test]
 fn a_successor_that_does_not_serve_in_time_is_killed_and_rolled_back() {
     for decisions in BOTH {
         // The end of probation is no reason: a machine that stalls is no image that hangs.
-        let probed = Process::draining(decisions()).then(Event::Deadline(Deadline::Probation));
+        let probed = Process::draining(decisions()).then(Input::Deadline(Deadline::Probation));
         let probed = probed.did_not(|action| matches!(action, Action::Kill(_))).did_not(sends);
         probed.says(Message::Serving).did(Action::Disarm(Deadline::Serving)).is(Phase::Draining);
-        let killing = Process::draining(decisions()).then(Event::Deadline(Deadline::Serving));
+        let killing = Process::draining(decisions()).then(Input::Deadline(Deadline::Serving));
         let killing = killing.is(Phase::Killing).did(Action::Kill(1));
         let killing = killing.says(Message::Serving).is(Phase::Killing);
-        killing.then(Event::Dead(1, "was killed".into())).is(Phase::Owner).did(Action::Accept);
+        killing.then(Input::Dead(1, "was killed".into())).is(Phase::Owner).did(Action::Accept);
     }
 }
 
 #[test]
 fn a_death_rolls_back_whatever_the_drain_has_come_to() {
     for decisions in BOTH {
-        let dead = Event::Dead(1, "exited with status 1".into());
+        let dead = Input::Dead(1, "exited with status 1".into());
         let reason = "the successor exited with status 1".to_owned();
-        let rolled_back = Action::Report(1, Report::RolledBack { reason });
+        let rolled_back = Action::Report(1, EventKind::RolledBack { reason });
         Process::draining(decisions()).then(dead.clone()).is(Phase::Owner).did(rolled_back.clone());
-        Process::draining(decisions()).then(Event::Drained).then(dead).is(Phase::Owner).did(rolled_back);
+        Process::draining(decisions()).then(Input::Drained).then(dead).is(Phase::Owner).did(rolled_back);
     }
 }
 
 #[test]
 fn double_execs_when_drained_probed_and_served_in_any_order() {
     let exec = Action::Release { attempt: 1, exec: true, again: false };
-    let steps = [Event::Message(1, Message::Serving), Event::Deadline(Deadline::Probation), Event::Drained];
+    let steps = [Input::Message(1, Message::Serving), Input::Deadline(Deadline::Probation), Input::Drained];
     for order in [[0, 1, 2], [0, 2, 1], [2, 0, 1]] {
         let [first, second, third] = order.map(|index| steps[index].clone());
         let waits = Process::draining(returning()).then(first).did_not(sends).then(second).did_not(sends);
-        waits.then(third).did(exec.clone()).then(Event::ReleaseSent(1)).did(Action::Exec);
+        waits.then(third).did(exec.clone()).then(Input::ReleaseSent(1)).did(Action::Exec);
     }
 }
 
 #[test]
 fn an_exec_that_fails_asks_for_the_service_as_the_new_image_would() {
-    let drained = Process::draining(returning()).says(Message::Serving).then(Event::Drained);
-    let exec = drained.then(Event::Deadline(Deadline::Probation)).then(Event::ReleaseSent(1));
-    let asks = exec.then(Event::ExecFailed("no such file".into())).is(Phase::Wait).sent(Message::Ready);
+    let drained = Process::draining(returning()).says(Message::Serving).then(Input::Drained);
+    let exec = drained.then(Input::Deadline(Deadline::Probation)).then(Input::ReleaseSent(1));
+    let asks = exec.then(Input::ExecFailed("no such file".into())).is(Phase::Wait).sent(Message::Ready);
     assert_eq!(asks.machine.turn(), Turn::Drain(Stop::HandedOver));
     let back = asks.says(COMMIT).is(Phase::Owner).did(Action::Accept);
     assert_eq!(back.machine.turn(), Turn::Serve);
@@ -348,39 +349,42 @@ fn an_exec_that_fails_asks_for_the_service_as_the_new_image_would() {
 
 #[test]
 fn the_child_gives_the_service_back_and_is_the_net_again() {
-    let owner = Process::young(returning(), Kin::Parent).says(Message::Released { exec: true, again: false });
+    let owner =
+        Process::young(returning(), Relation::Parent).says(Message::Released { exec: true, again: false });
     let owner = owner.is(Phase::Owner).did(Action::Arm(Deadline::Back));
     let net = owner.says(Message::Ready).is(Phase::Draining).sent(COMMIT).did(Action::StopAccepting);
-    let probed = net.says(Message::Serving).then(Event::Deadline(Deadline::Probation));
+    let probed = net.says(Message::Serving).then(Input::Deadline(Deadline::Probation));
     let release = Action::Release { attempt: 1, exec: false, again: false };
-    probed.did(release).then(Event::ReleaseSent(1)).is(Phase::Released);
+    probed.did(release).then(Input::ReleaseSent(1)).is(Phase::Released);
 }
 
 #[test]
 fn who_does_not_come_back_is_given_up() {
-    let owner = Process::young(returning(), Kin::Parent).says(Message::Released { exec: true, again: false });
+    let owner =
+        Process::young(returning(), Relation::Parent).says(Message::Released { exec: true, again: false });
     let alone =
-        owner.then(Event::Deadline(Deadline::Back)).is(Phase::Owner).did(Action::Arm(Deadline::Grace));
-    let alone = alone.then(Event::Deadline(Deadline::Grace)).did(Action::Kill(1));
-    let alone = alone.then(Event::Dead(1, "was killed".into())).is(Phase::Owner);
-    alone.then(Event::Restart).did(Action::Spawn(2));
+        owner.then(Input::Deadline(Deadline::Back)).is(Phase::Owner).did(Action::Arm(Deadline::Abort));
+    let alone = alone.then(Input::Deadline(Deadline::Abort)).did(Action::Kill(1));
+    let alone = alone.then(Input::Dead(1, "was killed".into())).is(Phase::Owner);
+    alone.then(Input::Restart).did(Action::Spawn(2));
     // Its pid is the service's: told to stop, it takes the service with it.
-    let owner = Process::young(returning(), Kin::Parent).says(Message::Released { exec: true, again: false });
-    owner.then(Event::Deadline(Deadline::Back)).says(Message::Leaving).is(Phase::Stopping);
+    let owner =
+        Process::young(returning(), Relation::Parent).says(Message::Released { exec: true, again: false });
+    owner.then(Input::Deadline(Deadline::Back)).says(Message::Leaving).is(Phase::Stopping);
 }
 
 #[test]
 fn a_predecessor_past_all_its_deadlines_is_killed() {
-    let owner = Process::young(leaving(), Kin::Parent).then(Event::Deadline(Deadline::Release));
+    let owner = Process::young(leaving(), Relation::Parent).then(Input::Deadline(Deadline::Release));
     let owner = owner.is(Phase::Owner).did(Action::Kill(1));
-    let settled = Action::Report(1, Report::Settled);
-    owner.then(Event::Dead(1, "ended".into())).is(Phase::Owner).did(settled);
+    let settled = Action::Report(1, EventKind::Settled);
+    owner.then(Input::Dead(1, "ended".into())).is(Phase::Owner).did(settled);
 }
 
 #[test]
 fn a_stop_of_the_owner_is_no_crash_to_anyone() {
     for (stop, phase) in [(TERM, Phase::Dead), (QUIT, Phase::Stopping)] {
-        Process::young(leaving(), Kin::Parent).then(stop.clone()).is(phase).sent(Message::Leaving);
+        Process::young(leaving(), Relation::Parent).then(stop.clone()).is(phase).sent(Message::Leaving);
         let starting = Process::starting(leaving()).then(stop.clone()).is(phase);
         let ended = if stop == TERM {
             Action::Kill(1)
@@ -394,29 +398,29 @@ fn a_stop_of_the_owner_is_no_crash_to_anyone() {
 #[test]
 fn a_stop_of_the_child_ends_a_parent_that_is_to_come_back() {
     let owner =
-        || Process::young(returning(), Kin::Parent).says(Message::Released { exec: true, again: false });
+        || Process::young(returning(), Relation::Parent).says(Message::Released { exec: true, again: false });
     let dead = owner().then(TERM).is(Phase::Dead).sent(Message::Leaving).did(Action::Kill(1));
-    assert_ne!(dead.machine.turn(), Turn::Leave);
-    assert_eq!(dead.then(Event::Dead(1, "was killed".into())).machine.turn(), Turn::Leave);
+    assert_ne!(dead.machine.turn(), Turn::Exit);
+    assert_eq!(dead.then(Input::Dead(1, "was killed".into())).machine.turn(), Turn::Exit);
     let stopping =
-        owner().then(QUIT).is(Phase::Stopping).sent(Message::Leaving).did(Action::Arm(Deadline::Grace));
-    let stopping = stopping.then(Event::Deadline(Deadline::Grace)).did(Action::Kill(1)).is(Phase::Stopping);
-    stopping.then(Event::Drained).is(Phase::Dead);
+        owner().then(QUIT).is(Phase::Stopping).sent(Message::Leaving).did(Action::Arm(Deadline::Abort));
+    let stopping = stopping.then(Input::Deadline(Deadline::Abort)).did(Action::Kill(1)).is(Phase::Stopping);
+    stopping.then(Input::Drained).is(Phase::Dead);
 }
 
 #[test]
 fn a_process_leaves_when_its_aborted_image_is_reaped() {
     let dead = Process::starting(leaving()).then(TERM).is(Phase::Dead);
-    assert_ne!(dead.machine.turn(), Turn::Leave);
-    assert_eq!(dead.then(Event::Dead(1, "was killed".into())).machine.turn(), Turn::Leave);
+    assert_ne!(dead.machine.turn(), Turn::Exit);
+    assert_eq!(dead.then(Input::Dead(1, "was killed".into())).machine.turn(), Turn::Exit);
 }
 
 #[test]
 fn the_net_told_that_the_successor_stops_does_not_take_over() {
     Process::draining(leaving()).says(Message::Leaving).is(Phase::Released);
     let stopping = Process::draining(returning()).says(Message::Leaving).is(Phase::Stopping);
-    stopping.then(Event::Dead(1, "exited".into())).is(Phase::Stopping).then(Event::Drained).is(Phase::Dead);
-    let killing = Process::draining(leaving()).then(Event::Deadline(Deadline::Serving));
+    stopping.then(Input::Dead(1, "exited".into())).is(Phase::Stopping).then(Input::Drained).is(Phase::Dead);
+    let killing = Process::draining(leaving()).then(Input::Deadline(Deadline::Serving));
     killing.says(Message::Leaving).is(Phase::Released);
 }
 
@@ -427,25 +431,25 @@ fn a_stop_of_the_net_is_the_services_where_its_pid_is() {
     Process::draining(leaving()).then(TERM).is(Phase::Dead).did(released);
     Process::draining(returning()).then(QUIT).is(Phase::Stopping).sent(Message::Leaving);
     Process::draining(returning()).then(TERM).is(Phase::Dead).sent(Message::Leaving);
-    Process::young(returning(), Kin::Parent).says(Message::Leaving).is(Phase::Stopping);
+    Process::young(returning(), Relation::Parent).says(Message::Leaving).is(Phase::Stopping);
 }
 
 #[test]
 fn a_second_stop_while_draining_is_now_and_an_end_is_none() {
     let stopping = Process::owner(leaving()).then(QUIT).is(Phase::Stopping);
-    let stopping = stopping.then(Event::End(1)).says(Message::Leaving).is(Phase::Stopping);
+    let stopping = stopping.then(Input::End(1)).says(Message::Leaving).is(Phase::Stopping);
     stopping.then(QUIT).is(Phase::Dead);
     Process::owner(leaving()).then(QUIT).then(TERM).is(Phase::Dead);
     // Handed over is no stop that was given: the first QUIT finds the drain under way.
     let released = Process::draining(leaving()).says(Message::Serving);
-    let released = released.then(Event::Deadline(Deadline::Probation)).then(Event::ReleaseSent(1));
+    let released = released.then(Input::Deadline(Deadline::Probation)).then(Input::ReleaseSent(1));
     released.then(QUIT).is(Phase::Released).then(QUIT).is(Phase::Dead);
 }
 
 #[test]
 fn a_deadline_ends_a_drain() {
-    Process::owner(leaving()).then(QUIT).then(Event::Deadline(Deadline::Drain)).is(Phase::Dead);
-    let drained = Process::draining(returning()).then(Event::Deadline(Deadline::Drain));
+    Process::owner(leaving()).then(QUIT).then(Input::Deadline(Deadline::Drain)).is(Phase::Dead);
+    let drained = Process::draining(returning()).then(Input::Deadline(Deadline::Drain));
     assert!(drained.machine.is_drained());
 }
 
@@ -454,33 +458,32 @@ fn a_net_that_stays_is_dismissed() {
     let standby = || table(|view| if view.dismissed { Next::Exit } else { Next::Stay });
     let net = Process::draining(standby()).says(Message::Serving);
     let net =
-        net.then(Event::Deadline(Deadline::Probation)).did_not(sends).then(Event::Drained).did_not(sends);
+        net.then(Input::Deadline(Deadline::Probation)).did_not(sends).then(Input::Drained).did_not(sends);
     let release = Action::Release { attempt: 1, exec: false, again: false };
     net.says(Message::Dismiss).did(release.clone());
     // Probation is not cut short by it.
     let net = Process::draining(standby()).says(Message::Serving).says(Message::Dismiss).did_not(sends);
-    net.then(Event::Deadline(Deadline::Probation)).did(release);
+    net.then(Input::Deadline(Deadline::Probation)).did(release);
 }
 
 #[test]
 fn a_seed_as_successor_serves_when_it_signals() {
-    let released = Process::starting(leaving()).then(Event::SeedReady(1)).is(Phase::Released);
+    let released = Process::starting(leaving()).then(Input::GoReady(1)).is(Phase::Released);
     released.did(Action::StopAccepting).did_not(sends);
-    let draining = Process::starting(returning()).then(Event::SeedReady(1)).is(Phase::Draining);
-    let exec = draining.then(Event::Drained).did(Action::Exec).did_not(sends);
-    let back = exec.then(Event::ExecFailed("no".into())).did(Action::SignalSeed(1)).is(Phase::Owner);
+    let draining = Process::starting(returning()).then(Input::GoReady(1)).is(Phase::Draining);
+    let exec = draining.then(Input::Drained).did(Action::Exec).did_not(sends);
+    let back = exec.then(Input::ExecFailed("no".into())).did(Action::SignalGo(1)).is(Phase::Owner);
     back.did(Action::Accept);
 }
 
 #[test]
 fn a_seed_as_predecessor_is_signalled_and_has_no_net() {
-    for kin in [Kin::Parent, Kin::Child] {
-        let origin = Origin { attempt: 0, kin, seed: true, bounded: false };
+    for relation in [Relation::Parent, Relation::Child] {
+        let origin = Origin { attempt: 0, relation, seed: true, bounded: false };
         let process = Process { machine: Machine::new(leaving(), Some(origin), &[]), said: Vec::new() };
-        let owner =
-            process.then(Event::Ready).is(Phase::Owner).did(Action::SignalSeed(0)).did(Action::Accept);
-        assert!(!owner.machine.has_net());
-        owner.then(Event::Restart).did(Action::Spawn(1));
+        let owner = process.then(Input::Ready).is(Phase::Owner).did(Action::SignalGo(0)).did(Action::Accept);
+        assert!(!owner.machine.has_fallback());
+        owner.then(Input::Restart).did(Action::Spawn(1));
     }
 }
 
@@ -489,57 +492,66 @@ fn events_of_another_attempt_are_nobodys() {
     let starting = Process::starting(leaving());
     let before = starting.machine.clone();
     let after = starting
-        .then(Event::Message(7, Message::Ready))
-        .then(Event::End(7))
-        .then(Event::Dead(7, "exited".into()))
-        .then(Event::SpawnFailed(7, "no".into()))
-        .then(Event::Deadline(Deadline::Leave(7)));
+        .then(Input::Message(7, Message::Ready))
+        .then(Input::End(7))
+        .then(Input::Dead(7, "exited".into()))
+        .then(Input::SpawnFailed(7, "no".into()))
+        .then(Input::Deadline(Deadline::Leave(7)));
     assert_eq!(after.machine, before);
 }
 
 #[test]
 fn children_that_an_exec_left_are_reaped_and_ended_past_their_deadline() {
-    let origin = Origin { attempt: 1, kin: Kin::Child, seed: false, bounded: true };
+    let origin = Origin { attempt: 1, relation: Relation::Child, seed: false, bounded: true };
     let process = Process { machine: Machine::new(returning(), Some(origin), &[99]), said: Vec::new() };
-    let owner = process.then(Event::Ready).says(COMMIT).did(Action::Arm(Deadline::Leave(99)));
-    let owner = owner.then(Event::Deadline(Deadline::Leave(99))).did(Action::Kill(99));
-    let owner = owner.then(Event::Dead(99, "was killed".into()));
+    let owner = process.then(Input::Ready).says(COMMIT).did(Action::Arm(Deadline::Leave(99)));
+    let owner = owner.then(Input::Deadline(Deadline::Leave(99))).did(Action::Kill(99));
+    let owner = owner.then(Input::Dead(99, "was killed".into()));
     assert_eq!(owner.machine.children_leaving().count(), 0);
 }
 
 #[test]
 fn a_drain_ends_by_any_of_its_deadlines_and_cuts_off_what_is_left() {
-    for deadline in [Deadline::Drain, Deadline::Parting] {
-        let dead = Process::owner(leaving()).then(QUIT).then(Event::Deadline(deadline)).is(Phase::Dead);
-        assert_eq!(dead.said[0], Action::CutOff);
-        let drained = Process::draining(returning()).then(Event::Deadline(deadline)).did(Action::CutOff);
+    for deadline in [Deadline::Drain, Deadline::ClosingLongLived] {
+        let dead = Process::owner(leaving()).then(QUIT).then(Input::Deadline(deadline)).is(Phase::Dead);
+        assert_eq!(dead.said[0], Action::CloseUnfinished);
+        let drained =
+            Process::draining(returning()).then(Input::Deadline(deadline)).did(Action::CloseUnfinished);
         assert!(drained.machine.is_drained());
         // The owner has nothing to do with the deadlines of a drain that was rolled back.
-        Process::owner(leaving()).then(Event::Deadline(deadline)).did_not(|_| true);
+        Process::owner(leaving()).then(Input::Deadline(deadline)).did_not(|_| true);
     }
     // What is drained leaves nothing to be cut off; a stop now, and a second one, do.
-    Process::owner(leaving()).then(QUIT).then(Event::Drained).did_not(|action| *action == Action::CutOff);
-    Process::owner(leaving()).then(TERM).did(Action::CutOff);
-    Process::owner(leaving()).then(QUIT).then(QUIT).is(Phase::Dead).did(Action::CutOff);
-    Process::draining(leaving()).then(TERM).is(Phase::Dead).did(Action::CutOff);
+    Process::owner(leaving())
+        .then(QUIT)
+        .then(Input::Drained)
+        .did_not(|action| *action == Action::CloseUnfinished);
+    Process::owner(leaving()).then(TERM).did(Action::CloseUnfinished);
+    Process::owner(leaving()).then(QUIT).then(QUIT).is(Phase::Dead).did(Action::CloseUnfinished);
+    Process::draining(leaving()).then(TERM).is(Phase::Dead).did(Action::CloseUnfinished);
     // It never served.
-    Process::successor(leaving(), Kin::Parent).then(TERM).did_not(|action| *action == Action::CutOff);
+    Process::successor(leaving(), Relation::Parent)
+        .then(TERM)
+        .did_not(|action| *action == Action::CloseUnfinished);
 }
 
 #[test]
 fn the_long_lived_are_told_when_they_are_alone_or_it_is_time() {
-    for told in [Event::OnlyLongLived, Event::Deadline(Deadline::LongLived)] {
+    for told in [Input::OnlyLongLived, Input::Deadline(Deadline::LongLived)] {
         for decisions in BOTH {
             let draining = Process::draining(decisions()).did(Action::Arm(Deadline::LongLived));
             let before = draining.machine.clone();
-            let parting = draining.then(told.clone()).did(Action::Part).did(Action::Arm(Deadline::Parting));
+            let parting = draining
+                .then(told.clone())
+                .did(Action::CloseLongLived)
+                .did(Action::Arm(Deadline::ClosingLongLived));
             // Where it stands in the protocol does not depend on it.
             assert_eq!(parting.did(Action::Disarm(Deadline::LongLived)).machine, before);
             let back = Process::draining(decisions()).then(told.clone());
-            let back = back.then(Event::Dead(1, "was killed".into())).is(Phase::Owner);
-            back.did(Action::Disarm(Deadline::LongLived)).did(Action::Disarm(Deadline::Parting));
+            let back = back.then(Input::Dead(1, "was killed".into())).is(Phase::Owner);
+            back.did(Action::Disarm(Deadline::LongLived)).did(Action::Disarm(Deadline::ClosingLongLived));
         }
-        Process::owner(leaving()).then(QUIT).then(told.clone()).did(Action::Part);
+        Process::owner(leaving()).then(QUIT).then(told.clone()).did(Action::CloseLongLived);
         Process::owner(leaving()).then(told).did_not(|_| true);
     }
 }
@@ -547,10 +559,11 @@ fn the_long_lived_are_told_when_they_are_alone_or_it_is_time() {
 #[test]
 fn a_restart_that_would_make_too_many_drain_is_refused_and_can_be_asked_for_again() {
     let owner =
-        Process::owner(leaving()).then(Event::Restart).then(Event::SpawnRefused(1, "too many".into()));
-    let owner = owner.is(Phase::Owner).did(Action::Report(1, Report::Refused { reason: "too many".into() }));
+        Process::owner(leaving()).then(Input::Restart).then(Input::SpawnRefused(1, "too many".into()));
+    let owner =
+        owner.is(Phase::Owner).did(Action::Report(1, EventKind::Refused { reason: "too many".into() }));
     // It is a failure of another name, so that what the model shows of failures holds for it.
-    let failed = Process::owner(leaving()).then(Event::Restart).then(Event::SpawnFailed(1, "no".into()));
+    let failed = Process::owner(leaving()).then(Input::Restart).then(Input::SpawnFailed(1, "no".into()));
     assert_eq!(owner.machine, failed.machine);
-    owner.did_not(sends).then(Event::Restart).did(Action::Spawn(2)).is(Phase::Starting);
+    owner.did_not(sends).then(Input::Restart).did(Action::Spawn(2)).is(Phase::Starting);
 }

@@ -3,10 +3,10 @@
 use super::Loop;
 use super::state::{self, Legacy};
 use crate::peer::Peer;
-use crate::{Action, Deadline, Event, Report, Server};
+use crate::{Action, Deadline, EventKind, Input, Server};
 use goagain_env::{
-    Channel, Described, Handoff, Kin, Launch, LaunchError, Launched, Link, Message, Parcel, Pid, Process,
-    SeedSignal, State,
+    Channel, Described, GoSignal, Handoff, Launch, LaunchError, Launched, Link, Message, Pid, Process,
+    Relation, State, StateItem,
 };
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 const BUSY_TRIES: u32 = 8;
 
 impl Loop {
-    pub(super) fn feed(&mut self, event: Event, server: &mut dyn Server) {
+    pub(super) fn feed(&mut self, event: Input, server: &mut dyn Server) {
         let mut events = VecDeque::from([event]);
         while let Some(event) = events.pop_front() {
             #[cfg(goagain_faults)]
@@ -39,7 +39,7 @@ impl Loop {
     }
 
     /// Does one thing. Some are answered with an event.
-    fn act(&mut self, action: Action, server: &mut dyn Server) -> Option<Event> {
+    fn act(&mut self, action: Action, server: &mut dyn Server) -> Option<Input> {
         match action {
             Action::Spawn(attempt) => self.spawn_answer(attempt, 0, server),
             Action::CancelSpawn(attempt) => {
@@ -56,11 +56,11 @@ impl Loop {
             }
             Action::Release { attempt, exec, again } => {
                 Some(match self.send(attempt, &Message::Released { exec, again }) {
-                    Ok(()) => Event::ReleaseSent(attempt),
-                    Err(_) => Event::ReleaseFailed(attempt),
+                    Ok(()) => Input::ReleaseSent(attempt),
+                    Err(_) => Input::ReleaseFailed(attempt),
                 })
             }
-            Action::SignalSeed(attempt) => {
+            Action::SignalGo(attempt) => {
                 if let Some(peer) = self.peers.iter().find(|peer| peer.attempt == attempt) {
                     // It may have died just now: its death is told by itself.
                     let _ = peer.process.as_ref().map(|process| process.signal(peer.signal.number()));
@@ -103,20 +103,28 @@ impl Loop {
                 server.close_idle();
                 None
             }
-            Action::Part => {
-                server.part();
-                let (in_flight, held) = server.waits_for();
+            Action::CloseLongLived => {
+                server.close_long_lived();
+                let (in_flight, connections) = server.waits_for();
                 if in_flight.total() > 0 {
-                    self.report(self.machine.attempt(), Report::StillDraining { in_flight, held }, server);
+                    self.report(
+                        self.machine.attempt(),
+                        EventKind::StillDraining { in_flight, connections },
+                        server,
+                    );
                 }
                 None
             }
-            Action::CutOff => {
-                let (in_flight, held) = server.waits_for();
-                let called = server.cut_off(&held);
-                self.callback(("on_cut_off", called), server);
+            Action::CloseUnfinished => {
+                let (in_flight, connections) = server.waits_for();
+                let called = server.close_unfinished(&connections);
+                self.callback(("on_unfinished", called), server);
                 if in_flight.total() > 0 {
-                    self.report(self.machine.attempt(), Report::CutOff { in_flight, held }, server);
+                    self.report(
+                        self.machine.attempt(),
+                        EventKind::Unfinished { in_flight, connections },
+                        server,
+                    );
                 }
                 None
             }
@@ -127,10 +135,10 @@ impl Loop {
             Action::Exec => {
                 let reason = self.exec(server);
                 // The owner hands back its state to whoever comes back.
-                if !self.machine.successor_is_seed() {
+                if !self.machine.successor_is_go() {
                     self.legacy = Legacy::Awaited(State::default());
                 }
-                Some(Event::ExecFailed(reason))
+                Some(Input::ExecFailed(reason))
             }
             Action::Report(attempt, report) => {
                 self.report(attempt, report, server);
@@ -153,7 +161,7 @@ impl Loop {
 
     /// Why a restart would make too many processes drain, if it would.
     fn too_many_drain(&mut self) -> Option<String> {
-        let (most, draining) = (self.settings.most_draining?, self.draining.as_ref()?);
+        let (most, draining) = (self.settings.max_draining?, self.draining.as_ref()?);
         let others = match draining.others() {
             Ok(others) => others,
             Err(error) => {
@@ -174,7 +182,7 @@ impl Loop {
 
     /// Why a restart would end the service, if it would: this process would exit, and nobody would be init.
     pub(super) fn ends_with_init(&self) -> Option<String> {
-        let ends = Pid::current().is_init() && self.machine.decisions().may_exit(Kin::Child);
+        let ends = Pid::current().is_init() && self.machine.decisions().may_exit(Relation::Child);
         ends.then(|| {
             format!(
                 "under the strategy `{}` this process exits, and it is pid 1: the kernel would kill the new one with it, and \
@@ -189,22 +197,24 @@ impl Loop {
         let settings = &self.settings;
         match deadline {
             // An orphan has what its predecessor would have given it.
-            Deadline::Ready if self.machine.successor().is_none() => self.ready_within,
-            Deadline::Ready => settings.ready_within,
-            Deadline::Answer => self.ready_within,
+            Deadline::Ready if self.machine.successor().is_none() => self.ready_timeout,
+            Deadline::Ready => settings.ready_timeout,
+            Deadline::Answer => self.ready_timeout,
             Deadline::Probation => settings.probation,
-            Deadline::Serving => settings.serving_within,
-            Deadline::Drain => settings.drain_within,
-            Deadline::IdleGrace => settings.idle_grace.min(settings.drain_within),
+            Deadline::Serving => settings.serving_timeout,
+            Deadline::Drain => settings.drain_timeout,
+            Deadline::IdleGrace => settings.idle_grace.min(settings.drain_timeout),
             // Not before the idle are told.
             Deadline::LongLived => {
-                (settings.drain_within - settings.parting()).max(self.length(Deadline::IdleGrace))
+                (settings.drain_timeout - settings.parting()).max(self.length(Deadline::IdleGrace))
             }
-            Deadline::Parting => settings.parting(),
-            Deadline::Grace => settings.grace,
-            Deadline::Back => settings.back_within,
-            Deadline::Release => self.release_within.unwrap_or(settings.drain_within + settings.grace),
-            Deadline::Leave(_) => settings.drain_within + settings.grace,
+            Deadline::ClosingLongLived => settings.parting(),
+            Deadline::Abort => settings.abort_timeout,
+            Deadline::Back => settings.reexec_timeout,
+            Deadline::Release => {
+                self.release_timeout.unwrap_or(settings.drain_timeout + settings.abort_timeout)
+            }
+            Deadline::Leave(_) => settings.drain_timeout + settings.abort_timeout,
         }
     }
 
@@ -222,23 +232,23 @@ impl Loop {
         }
     }
 
-    fn spawn_answer(&mut self, attempt: u64, tries: u32, server: &mut dyn Server) -> Option<Event> {
+    fn spawn_answer(&mut self, attempt: u64, tries: u32, server: &mut dyn Server) -> Option<Input> {
         self.requests.set_attempt(attempt);
         if let Some(reason) = self.ends_with_init().or_else(|| self.too_many_drain()).filter(|_| tries == 0) {
-            return Some(Event::SpawnRefused(attempt, reason));
+            return Some(Input::SpawnRefused(attempt, reason));
         }
         match self.launch(attempt, server) {
             Ok((process, channel)) => {
                 let pid = process.pid();
                 self.peers.push(Peer::new(attempt, Some(process), Some(channel)));
-                self.report(attempt, Report::Spawned { pid }, server);
-                Some(Event::Spawned(attempt))
+                self.report(attempt, EventKind::Spawned { pid }, server);
+                Some(Input::Spawned(attempt))
             }
             Err(error) if error.is_busy() && tries < BUSY_TRIES => {
                 self.busy = Some((attempt, tries + 1, Instant::now() + Duration::from_millis(10 << tries)));
                 None
             }
-            Err(error) => Some(Event::SpawnFailed(attempt, error.to_string())),
+            Err(error) => Some(Input::SpawnFailed(attempt, error.to_string())),
         }
     }
 
@@ -253,7 +263,7 @@ impl Loop {
 
     fn launch_with(
         &mut self,
-        parcels: &[Parcel],
+        parcels: &[StateItem],
         attempt: u64,
         server: &dyn Server,
     ) -> Result<(Process, Channel), LaunchError> {
@@ -297,14 +307,14 @@ impl Loop {
     /// What the image that comes `after` this one, as the next or as the next but one, is told of its predecessor: of this
     /// process, or of the child that has this process's new image as its parent.
     fn link(&self, channel: &Channel, attempt: u64, after: u64) -> Link {
-        let kin = if after == 1 { Kin::Child } else { Kin::Parent };
+        let relation = if after == 1 { Relation::Child } else { Relation::Parent };
         Link {
             fd: channel.as_fd().as_raw_fd(),
             signals: None,
             attempt,
             generation: self.generation + after,
-            ready_within: self.settings.ready_within,
-            release_within: self.settings.release_within(self.machine.decisions(), kin),
+            ready_timeout: self.settings.ready_timeout,
+            release_timeout: self.settings.release_timeout(self.machine.decisions(), relation),
             seed: false,
             state: false,
             leaving: Vec::new(),
@@ -328,9 +338,9 @@ impl Loop {
             descriptors,
             successor,
             predecessor: Pid::current(),
-            signal: SeedSignal::Quit,
+            signal: GoSignal::Quit,
             channel: Some(link),
-            seed_listener: None,
+            go_listener: None,
         };
         let mut launch = Launch::new(&self.settings.image, self.settings.args.clone(), handoff, fds);
         match directory {
@@ -342,8 +352,8 @@ impl Loop {
 
     /// Replaces this image. Comes back only if that fails, with the reason.
     fn exec(&mut self, server: &mut dyn Server) -> String {
-        let called = server.before_exec();
-        self.callback(("before_exec", called), server);
+        let called = server.before_exit();
+        self.callback(("before_exit", called), server);
         match self.try_exec(server) {
             Ok(error) => error.to_string(),
             Err(error) => format!("cannot make a channel: {error}"),
@@ -358,7 +368,7 @@ impl Loop {
         let directory = self.directory();
         let attempt = self.peers[index].attempt;
         let pid = self.peers[index].process.as_ref().map(Process::pid);
-        let seed = self.machine.successor_is_seed();
+        let seed = self.machine.successor_is_go();
         // A seed's process holds no end of a channel; this one tells the new image that it is the same process.
         let made = if seed { Some(Channel::pair()?.0) } else { None };
         let Some(channel) = made.as_ref().or(self.peers[index].channel.as_ref()) else {

@@ -5,8 +5,8 @@
 
 use super::Loop;
 use crate::machine::Phase;
-use crate::{Event, Server};
-use goagain_env::{Described, Kin, Message, Process};
+use crate::{Input, Server};
+use goagain_env::{Described, Message, Process, Relation};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::io;
@@ -15,7 +15,7 @@ use std::time::Instant;
 
 impl Loop {
     /// Tells the predecessor what this image has that it was not handed, and the names of what it was handed and has not
-    /// kept. To be called before [`Event::Ready`]; a seed's process is not told.
+    /// kept. To be called before [`Input::Ready`]; a seed's process is not told.
     ///
     /// # Errors
     /// - Those of `sendmsg`, but that the predecessor is gone: that is read from the channel.
@@ -32,7 +32,7 @@ impl Loop {
         let predecessor = self.machine.predecessor().map(|(attempt, _)| attempt);
         let peer = self.peers.iter().find(|peer| Some(peer.attempt) == predecessor);
         let Some(channel) = peer.and_then(|peer| peer.channel.as_ref()) else { return Ok(()) };
-        let end = Instant::now() + self.ready_within;
+        let end = Instant::now() + self.ready_timeout;
         loop {
             let sent = match descriptor {
                 Some(descriptor) => channel.send_with(message, &[descriptor]),
@@ -63,18 +63,19 @@ impl Loop {
         message: Message,
         descriptor: Option<OwnedFd>,
         server: &mut dyn Server,
-    ) -> Option<Event> {
+    ) -> Option<Input> {
         let starts = self.machine.phase() == Phase::Starting && self.machine.successor() == Some(attempt);
         if !starts && self.machine.predecessor() != Some((attempt, true)) {
-            return Some(Event::Unknown(attempt, format!("unexpected message {message:?}")));
+            return Some(Input::Unknown(attempt, format!("unexpected message {message:?}")));
         }
         self.told_by = Some(attempt);
         match (message, descriptor) {
             // Only a process that execs comes back as another image.
             (Message::Added { name, address }, Some(fd)) => {
                 let peer = self.peers.iter().find(|peer| peer.attempt == attempt);
-                let kin = peer.and_then(|peer| peer.process.as_ref()).map_or(Kin::Child, Process::kin);
-                if self.machine.decisions().may_exec(kin) {
+                let relation =
+                    peer.and_then(|peer| peer.process.as_ref()).map_or(Relation::Child, Process::relation);
+                if self.machine.decisions().may_exec(relation) {
                     server.successor_added(name, address, fd);
                 }
                 None
@@ -83,13 +84,13 @@ impl Loop {
                 let text = format!(
                     "expected a descriptor with the new `{name}`, found none: this process may have no room for it"
                 );
-                Some(Event::Unknown(attempt, text))
+                Some(Input::Unknown(attempt, text))
             }
             (Message::Dropped(name), _) => {
                 server.successor_dropped(name);
                 None
             }
-            (message, _) => Some(Event::Message(attempt, message)),
+            (message, _) => Some(Input::Message(attempt, message)),
         }
     }
 

@@ -8,7 +8,9 @@ use crate::machine::Origin;
 use crate::peer::Peer;
 use crate::poller::Poller;
 use crate::{Decisions, Machine, Settings, StartError};
-use goagain_env::{Draining, Handoff, Inherit, Inheritance, Inherited, Kin, Predecessor, State, Strategy};
+use goagain_env::{
+    Draining, Handoff, Inherit, Inheritance, Inherited, Predecessor, Relation, State, Strategy,
+};
 use std::collections::{BTreeMap, HashMap};
 use std::os::fd::{AsFd, AsRawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -53,7 +55,7 @@ impl Loop {
         #[cfg(goagain_faults)]
         goagain_env::fault::hit("adopt").map_err(StartError::system("adopt the descriptors"))?;
         let leaving = match &inheritance.predecessor {
-            Predecessor::Peer { channel, kin: Kin::Child, .. } => Some(channel.as_fd().as_raw_fd()),
+            Predecessor::Peer { channel, relation: Relation::Child, .. } => Some(channel.as_fd().as_raw_fd()),
             _ => None,
         };
         let handlers = Handlers::install(&settings.signals, inheritance.signals.take(), leaving)
@@ -86,7 +88,7 @@ impl Loop {
             .map_err(|_| StartError::Strategy(strategy.name().to_owned()))?;
         Ok(Loop {
             machine: Machine::new(decisions, None, &[]),
-            ready_within: settings.ready_within,
+            ready_timeout: settings.ready_timeout,
             settings,
             strategy,
             handlers,
@@ -99,7 +101,7 @@ impl Loop {
             since: HashMap::new(),
             started: Instant::now(),
             generation: 1,
-            release_within: None,
+            release_timeout: None,
             draining,
             is_of_the_process: true,
             has_accepted: false,
@@ -112,24 +114,25 @@ impl Loop {
     }
 
     fn adopt(&mut self, inheritance: Inheritance) {
-        let Inheritance { predecessor, generation, attempt, release_within, leaving, draining, .. } =
+        let Inheritance { predecessor, generation, attempt, release_timeout, leaving, draining, .. } =
             inheritance;
         self.generation = generation;
-        self.release_within = release_within;
-        self.ready_within = inheritance.ready_within.unwrap_or(self.settings.ready_within);
+        self.release_timeout = release_timeout;
+        self.ready_timeout = inheritance.ready_timeout.unwrap_or(self.settings.ready_timeout);
         if inheritance.state {
             self.legacy = Legacy::Awaited(State::default());
         }
         self.warnings.extend(inheritance.warnings.iter().map(ToString::to_string));
         // The locks of all generations are in one file.
         self.draining = draining.or(self.draining.take());
-        let bounded = release_within.is_some();
+        let bounded = release_timeout.is_some();
         let (origin, peer) = match predecessor {
-            Predecessor::Peer { channel, process, kin } => {
-                (Origin { attempt, kin, seed: false, bounded }, Peer::new(attempt, process, Some(channel)))
-            }
+            Predecessor::Peer { channel, process, relation } => (
+                Origin { attempt, relation, seed: false, bounded },
+                Peer::new(attempt, process, Some(channel)),
+            ),
             Predecessor::Seed { process, signal } => (
-                Origin { attempt, kin: process.kin(), seed: true, bounded },
+                Origin { attempt, relation: process.relation(), seed: true, bounded },
                 Peer { signal, ..Peer::new(attempt, Some(process), None) },
             ),
         };

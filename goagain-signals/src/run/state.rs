@@ -4,8 +4,8 @@
 //! of its state is one that is not ready.
 
 use super::Loop;
-use crate::{Report, Server, TakeError, Turn};
-use goagain_env::{Channel, Contents, LaunchError, Message, Parcel, State};
+use crate::{EventKind, RestoreError, Server, Turn};
+use goagain_env::{Channel, LaunchError, Message, State, StateContents, StateItem};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
@@ -16,9 +16,9 @@ pub(super) enum Legacy {
     /// It is to come, and may have come in part.
     Awaited(State),
     /// What has not been taken yet.
-    Here(Vec<Parcel>),
+    Here(Vec<StateItem>),
     /// It will not come.
-    Failed(TakeError),
+    Failed(RestoreError),
 }
 
 impl Loop {
@@ -26,22 +26,22 @@ impl Loop {
     /// it is ready; nearly always it is there. Empty if there is no predecessor, or if it died before it had sent any.
     ///
     /// # Errors
-    /// [`TakeError`]
-    pub fn state(&mut self, server: &mut dyn Server) -> Result<&mut Vec<Parcel>, TakeError> {
+    /// [`RestoreError`]
+    pub fn state(&mut self, server: &mut dyn Server) -> Result<&mut Vec<StateItem>, RestoreError> {
         while matches!(self.legacy, Legacy::Awaited(_)) {
             self.await_state(server);
         }
         match &mut self.legacy {
             Legacy::Here(parcels) => Ok(parcels),
             Legacy::Failed(error) => Err(error.clone()),
-            Legacy::Awaited(_) => Err(TakeError::Aborted),
+            Legacy::Awaited(_) => Err(RestoreError::Aborted),
         }
     }
 
     /// The socket for moved connections that has come with the state, if one has: without waiting.
     pub fn take_connections(&mut self) -> Option<Channel> {
         let Legacy::Here(parcels) = &mut self.legacy else { return None };
-        let index = parcels.iter().position(|parcel| parcel.contents() == Contents::Connections)?;
+        let index = parcels.iter().position(|parcel| parcel.contents() == StateContents::Connections)?;
         Some(OwnedFd::from(parcels.remove(index)).into())
     }
 
@@ -53,8 +53,8 @@ impl Loop {
         if !matches!(self.legacy, Legacy::Awaited(_)) {
             return;
         }
-        if self.turn() == Turn::Leave {
-            self.legacy = Legacy::Failed(TakeError::Aborted);
+        if self.turn() == Turn::Exit {
+            self.legacy = Legacy::Failed(RestoreError::Aborted);
             return;
         }
         let peer = self.peers.iter().find(|peer| predecessor == Some(peer.attempt));
@@ -64,16 +64,16 @@ impl Loop {
             self.legacy = Legacy::Here(Vec::new());
             return;
         };
-        let left = (self.started + self.ready_within).saturating_duration_since(Instant::now());
+        let left = (self.started + self.ready_timeout).saturating_duration_since(Instant::now());
         if left.is_zero() {
-            self.legacy = Legacy::Failed(TakeError::Silent(self.ready_within));
+            self.legacy = Legacy::Failed(RestoreError::Silent(self.ready_timeout));
             return;
         }
         // Rounded up, so as not to come back before the time is over.
         let timeout = PollTimeout::try_from(left + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX);
         if let Err(error) = poll(&mut [PollFd::new(channel.as_fd(), PollFlags::POLLIN)], timeout) {
             if error != nix::Error::EINTR {
-                self.legacy = Legacy::Failed(TakeError::NotMade(error.to_string()));
+                self.legacy = Legacy::Failed(RestoreError::NotMade(error.to_string()));
             }
         }
     }
@@ -89,9 +89,9 @@ impl Loop {
             Message::State { here, of } => match state.take(*here, *of, channel.take_descriptors()) {
                 Ok(None) => {}
                 Ok(Some(parcels)) => self.legacy = Legacy::Here(parcels),
-                Err(error) => self.legacy = Legacy::Failed(TakeError::Torn(error)),
+                Err(error) => self.legacy = Legacy::Failed(RestoreError::Torn(error)),
             },
-            Message::NoState(reason) => self.legacy = Legacy::Failed(TakeError::NotMade(reason.clone())),
+            Message::NoState(reason) => self.legacy = Legacy::Failed(RestoreError::NotMade(reason.clone())),
             _ => return false,
         }
         true
@@ -102,7 +102,7 @@ impl Loop {
         &mut self,
         attempt: u64,
         server: &mut dyn Server,
-    ) -> Result<Vec<Parcel>, LaunchError> {
+    ) -> Result<Vec<StateItem>, LaunchError> {
         match self.packed.take() {
             Some((of, parcels)) if of == attempt => Ok(parcels),
             _ => self.make_state(attempt, server).map_err(LaunchError::refused),
@@ -121,9 +121,9 @@ impl Loop {
         }
     }
 
-    fn make_state(&mut self, attempt: u64, server: &mut dyn Server) -> Result<Vec<Parcel>, String> {
+    fn make_state(&mut self, attempt: u64, server: &mut dyn Server) -> Result<Vec<StateItem>, String> {
         server.state().map_err(|(name, error)| {
-            let report = Report::NotOffered { name, error };
+            let report = EventKind::StateNotSaved { name, error };
             let reason = report.to_string();
             self.report(attempt, report, server);
             reason
@@ -132,6 +132,6 @@ impl Loop {
 }
 
 /// Sends the state, or says why it cannot be sent.
-pub(super) fn send(channel: &Channel, parcels: &[Parcel]) -> Result<(), String> {
+pub(super) fn send(channel: &Channel, parcels: &[StateItem]) -> Result<(), String> {
     channel.send_state(parcels).map_err(|error| format!("the state cannot be sent: {error}"))
 }

@@ -2,7 +2,7 @@
 #![allow(dead_code, reason = "each test program uses a part")]
 
 use goagain_env::{Described, Image, Next, Strategy, View};
-use goagain_signals::{Held, InFlight, Kind, Observed, Report, Server, Settings};
+use goagain_signals::{ConnectionInfo, ConnectionKind, Event, EventKind, InFlight, Server, Settings};
 use std::os::fd::BorrowedFd;
 use std::sync::mpsc::channel;
 use std::thread;
@@ -32,7 +32,7 @@ pub(crate) fn settings() -> Settings {
 #[derive(Debug, Default)]
 pub(crate) struct Remembers {
     pub(crate) asked: Vec<&'static str>,
-    pub(crate) reports: Vec<Report>,
+    pub(crate) reports: Vec<EventKind>,
     pub(crate) drained: bool,
     pub(crate) only_long_lived: bool,
     pub(crate) in_flight: InFlight,
@@ -51,7 +51,7 @@ impl Server for Remembers {
         self.asked.push("close idle");
     }
 
-    fn part(&mut self) {
+    fn close_long_lived(&mut self) {
         self.asked.push("part");
         self.only_long_lived = false;
     }
@@ -60,13 +60,13 @@ impl Server for Remembers {
         self.only_long_lived
     }
 
-    fn waits_for(&self) -> (InFlight, Vec<Held>) {
-        let feed = Held::new("a feed", Kind::LongLived, Duration::from_secs(2));
+    fn waits_for(&self) -> (InFlight, Vec<ConnectionInfo>) {
+        let feed = ConnectionInfo::new("a feed", ConnectionKind::LongLived, Duration::from_secs(2));
         let named = self.in_flight.long_lived.min(1);
         (self.in_flight, vec![feed; named])
     }
 
-    fn cut_off(&mut self, _: &[Held]) -> Result<(), String> {
+    fn close_unfinished(&mut self, _: &[ConnectionInfo]) -> Result<(), String> {
         self.asked.push("cut off");
         Ok(())
     }
@@ -97,12 +97,12 @@ impl Server for Remembers {
         Ok(())
     }
 
-    fn before_exec(&mut self) -> Result<(), String> {
+    fn before_exit(&mut self) -> Result<(), String> {
         self.asked.push("before exec");
         Ok(())
     }
 
-    fn observe(&mut self, observed: &Observed) {
+    fn observe(&mut self, observed: &Event) {
         self.reports.push(observed.report.clone());
     }
 }

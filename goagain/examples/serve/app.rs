@@ -10,7 +10,8 @@ use axum::http::header::CONTENT_LENGTH;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
 use futures_util::{StreamExt, stream};
-use goagain::{Connections, DrainPhase};
+use goagain::Connections;
+use goagain::drain::DrainPhase;
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -77,7 +78,7 @@ async fn echo(upgrade: WebSocketUpgrade, connections: Connections) -> Response {
 /// Says every word again, and `restart` when it is time to go. Then the client closes: a server that did would leave a word
 /// that is under way without its answer. A drain waits for it, under its deadline.
 async fn answer_until_closed(mut socket: WebSocket, connections: Connections) {
-    let mut parting = connections.reached(DrainPhase::Parting);
+    let mut parting = connections.shutdown_signal(DrainPhase::ClosingLongLived);
     let mut told = false;
     loop {
         let answer = tokio::select! {

@@ -3,7 +3,8 @@
 pub(crate) mod http;
 
 use clap::{CommandFactory, FromArgMatches};
-use goagain::{Acceptor, Guard, Idle, Mover, Stream};
+use goagain::migrate::{Migrator, WaitOutcome};
+use goagain::{Acceptor, Guard, Stream};
 use std::fmt::Display;
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Write as _};
@@ -44,14 +45,18 @@ pub(crate) fn identity(generation: u64) -> String {
 
 /// Accepts on a thread of its own until the term ends.
 #[allow(dead_code, reason = "for the examples with a thread a connection")]
-pub(crate) fn serve(acceptor: Acceptor, mover: Mover, identity: &str) -> thread::JoinHandle<io::Result<()>> {
+pub(crate) fn serve(
+    acceptor: Acceptor,
+    migrator: Migrator,
+    identity: &str,
+) -> thread::JoinHandle<io::Result<()>> {
     let identity: Arc<str> = identity.into();
     thread::spawn(move || {
         for accepted in acceptor {
             let (stream, guard) = accepted?;
-            let (identity, mover) = (Arc::clone(&identity), mover.clone());
+            let (identity, migrator) = (Arc::clone(&identity), migrator.clone());
             // A client that goes away in mid-request is its own affair.
-            thread::Builder::new().spawn(move || connection(stream, guard, &mover, &identity))?;
+            thread::Builder::new().spawn(move || connection(stream, guard, &migrator, &identity))?;
         }
         Ok(())
     })
@@ -62,7 +67,7 @@ pub(crate) fn serve(acceptor: Acceptor, mover: Mover, identity: &str) -> thread:
 pub(crate) fn connection(
     mut stream: Stream,
     mut guard: Guard,
-    mover: &Mover,
+    migrator: &Migrator,
     identity: &str,
 ) -> io::Result<()> {
     // A client that takes nothing of its answer for this long has gone.
@@ -72,17 +77,21 @@ pub(crate) fn connection(
     // Where connections move, it goes to the successor, with what was read of its next request.
     loop {
         let is_there = reader.has_request();
-        match if is_there { Idle::Readable } else { mover.wait(&mut guard, &stream, reader.buffered())? } {
-            Idle::Moved => return Ok(()),
-            Idle::Close if !reader.has_buffered() => break,
+        match if is_there {
+            WaitOutcome::Readable
+        } else {
+            migrator.wait(&mut guard, &stream, reader.buffered())?
+        } {
+            WaitOutcome::Migrated => return Ok(()),
+            WaitOutcome::Close if !reader.has_buffered() => break,
             // A part of a request has come: that is one which has begun.
-            Idle::Close | Idle::Readable => guard.busy(),
+            WaitOutcome::Close | WaitOutcome::Readable => guard.busy(),
         }
         // A client has this long for the rest of a request that it has begun.
         stream.set_read_timeout(Some(Duration::from_secs(10)))?;
         let Some(request) = http::read_request(&mut reader, &mut stream)? else { break };
         let response = http::answer(&request, identity);
-        let close = !request.keep_alive || !mover.keeps_open(&guard, &stream, reader.buffered());
+        let close = !request.keep_alive || !migrator.should_keep_alive(&guard, &stream, reader.buffered());
         http::write_response(&mut stream, &response, close)?;
         if close {
             break;

@@ -2,7 +2,8 @@
 
 use crate::serve;
 use crate::serve::http::{self, Reader, Request};
-use goagain::{Acceptor, Goagain, Guard, Linger, Listener, Stream, Turn};
+use goagain::drain::Linger;
+use goagain::{Acceptor, Goagain, Guard, Listener, Stream, Turn};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use std::collections::{BTreeSet, HashMap};
@@ -29,25 +30,25 @@ pub(crate) fn run(
 ) -> anyhow::Result<()> {
     let mut server = Server::new(identity)?;
     server.watch(descriptor(&again)?, AGAIN, Interest::READABLE)?;
-    again.announce();
+    again.announce_ready();
     let (mut turn, mut closing) = (Turn::Prepare, false);
     loop {
         let before = std::mem::replace(&mut turn, again.step());
         match (before, turn) {
-            (Turn::Prepare, Turn::Leave | Turn::Drain(_)) => return Err(again.not_ready().into()),
-            (_, Turn::Leave) => return Ok(()),
+            (Turn::Prepare, Turn::Exit | Turn::Drain(_)) => return Err(again.ready_error().into()),
+            (_, Turn::Exit) => return Ok(()),
             (before, Turn::Serve) if before != Turn::Serve => {
                 server.begin(http.acceptor()?)?;
-                again.serves();
+                again.announce_serving();
                 begins();
             }
             (Turn::Serve, Turn::Drain(_)) => {
                 server.end()?;
-                again.let_go();
+                again.announce_done();
             }
             _ => {}
         }
-        if std::mem::replace(&mut closing, again.connections().is_closing()) != closing {
+        if std::mem::replace(&mut closing, again.connections().is_closing_idle()) != closing {
             server.advance_all();
         }
         server.turn()?;
@@ -265,7 +266,7 @@ impl Connection {
             return if Instant::now() < until { Next::At(until) } else { Next::Close };
         }
         self.guard.idle();
-        if self.guard.is_closing() { Next::Close } else { Next::Wait }
+        if self.guard.is_shutdown_requested() { Next::Close } else { Next::Wait }
     }
 }
 

@@ -16,12 +16,12 @@ pub(crate) fn start(http: &Listener, identity: &str) -> io::Result<Vec<JoinHandl
 }
 
 fn work(http: &Listener, identity: &Arc<str>) -> io::Result<JoinHandle<()>> {
-    let (acceptor, mover, identity) = (http.acceptor()?, http.mover(), Arc::clone(identity));
+    let (acceptor, migrator, identity) = (http.acceptor()?, http.migrator(), Arc::clone(identity));
     thread::Builder::new().spawn(move || {
         for accepted in acceptor {
             match accepted {
                 // A client that goes away in mid-request is its own affair.
-                Ok((stream, guard)) => drop(serve::connection(stream, guard, &mover, &identity)),
+                Ok((stream, guard)) => drop(serve::connection(stream, guard, &migrator, &identity)),
                 Err(error) => serve::say(format_args!("pool: {error}")),
             }
         }

@@ -40,7 +40,7 @@ pub(crate) async fn serve(mut acceptor: Acceptor, tls: TlsAcceptor, app: Router)
 /// A handshake that a drain comes upon is finished, and its first request served: the guard counts it from the beginning.
 async fn connection(stream: Stream, mut guard: Guard, tls: TlsAcceptor, app: Router) -> anyhow::Result<()> {
     // TLS hides the socket, which says at the end how much of the last answer its client has taken.
-    guard.let_cut(&stream)?;
+    guard.set_socket(&stream)?;
     let stream = timeout(PATIENCE, tls.accept(stream)).await??;
     let served = goagain::hyper::serve_connection(stream, guard, TowerToHyperService::new(app)).await;
     served.map_err(|error| anyhow::anyhow!(error))

@@ -1,6 +1,6 @@
 //! An answer's body, which ends its request.
 
-use crate::counted::InRequest;
+use crate::http::InRequest;
 use actix_web::body::{BodySize, MessageBody};
 use actix_web::web::Bytes;
 use std::pin::Pin;

@@ -1,6 +1,6 @@
 //! An answer's body, which ends its request.
 
-use crate::counted::InRequest;
+use crate::http::InRequest;
 use ::hyper::body::{Body as HttpBody, Buf, Frame, SizeHint};
 use std::io::IoSlice;
 use std::pin::Pin;
@@ -64,7 +64,7 @@ pin_project_lite::pin_project! {
     /// The body of an answer whose request is under way until hyper has been given the whole: for bodies whose pieces have to stay
     /// what they are.
     #[derive(Debug)]
-    pub(crate) struct Given<B> {
+    pub(crate) struct AdoptFd<B> {
         #[pin]
         inner: B,
         _request: Answering,
@@ -72,14 +72,14 @@ pin_project_lite::pin_project! {
 }
 
 #[cfg(feature = "axum")]
-impl<B> Given<B> {
-    pub(crate) fn new(inner: B, request: InRequest) -> Given<B> {
-        Given { inner, _request: Answering(request) }
+impl<B> AdoptFd<B> {
+    pub(crate) fn new(inner: B, request: InRequest) -> AdoptFd<B> {
+        AdoptFd { inner, _request: Answering(request) }
     }
 }
 
 #[cfg(feature = "axum")]
-impl<B: HttpBody> HttpBody for Given<B> {
+impl<B: HttpBody> HttpBody for AdoptFd<B> {
     type Data = B::Data;
     type Error = B::Error;
 

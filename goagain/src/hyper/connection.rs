@@ -2,8 +2,8 @@
 
 use super::BoxError;
 use super::service::Drained;
-use crate::counted::{Counted, Work};
-use crate::{DrainPhase, Guard, Reached};
+use crate::drain::{DrainPhase, Guard, ShutdownSignal};
+use crate::http::{Activity, Tracked};
 use ::hyper::body::{Body as HttpBody, Incoming};
 use ::hyper::service::Service;
 use ::hyper::{Request, Response};
@@ -60,17 +60,17 @@ where
     B::Data: Send,
     B::Error: Into<BoxError>,
 {
-    let draining = guard.connections().reached(DrainPhase::Draining);
-    let work = Work::new(guard);
-    serve_work(builder, Counted::new(io, work.clone()), work, draining, service).await
+    let draining = guard.connections().shutdown_signal(DrainPhase::Draining);
+    let work = Activity::new(guard);
+    serve_work(builder, Tracked::new(io, work.clone()), work, draining, service).await
 }
 
 /// The same for a connection that has been looked at before.
 pub(super) async fn serve_work<I, S, B>(
     builder: &Builder<TokioExecutor>,
-    io: Counted<I>,
-    work: Work,
-    mut draining: Reached,
+    io: Tracked<I>,
+    work: Activity,
+    mut draining: ShutdownSignal,
     service: S,
 ) -> Result<(), BoxError>
 where
@@ -82,7 +82,7 @@ where
     B::Data: Send,
     B::Error: Into<BoxError>,
 {
-    let mut told = pin!(work.clone().told_to_go());
+    let mut told = pin!(work.clone().shutdown_requested());
     let service = Drained::new(service, work.clone(), None);
     let speaks_http2 = service.speaks_http2();
     let mut connection = pin!(builder.serve_connection_with_upgrades(TokioIo::new(io), service));
@@ -107,14 +107,14 @@ where
 pub(super) async fn end<C, E>(
     mut connection: Pin<&mut C>,
     shut_down: impl Fn(Pin<&mut C>),
-    work: &Work,
+    work: &Activity,
 ) -> Result<(), E>
 where
     C: Future<Output = Result<(), E>>,
 {
     // A request that is there is served, whatever else is said: the runtime asks the kernel once more, and hyper looks.
     yield_now().await;
-    let mut told = pin!(work.clone().told_to_go());
+    let mut told = pin!(work.clone().shutdown_requested());
     let patience = work.patience();
     let (mut silence, mut is_shut_down) = (None, false);
     poll_fn(|cx| {

@@ -4,9 +4,10 @@ use super::BoxError;
 use super::connection::{both_versions, end, serve_work};
 use super::departing::Departing;
 use super::service::Drained;
-use crate::counted::{Counted, Work};
+use crate::drain::{DrainPhase, Guard};
+use crate::http::{Activity, Tracked};
+use crate::migrate::{MigrateError, Migrator, WaitOutcome};
 use crate::tokio::Stream;
-use crate::{DrainPhase, Guard, Idle, MoveError, Mover};
 use ::hyper::body::{Body as HttpBody, Incoming};
 use ::hyper::server::conn::http1;
 use ::hyper::service::Service;
@@ -22,16 +23,16 @@ use std::task::Poll;
 /// What a connection of HTTP/2 begins with (RFC 9113, section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// [`serve_connection`](super::serve_connection) for a socket that the listener of `mover` accepted: over HTTP/1.1 it moves to the
+/// [`serve_connection`](super::serve_connection) for a socket that the listener of `migrator` accepted: over HTTP/1.1 it moves to the
 /// successor in place of being closed, as soon as it waits for a request and the successor takes it. One of HTTP/2, or that was upgraded, is served as
 /// ever.
 ///
 /// # Errors
 /// As [`serve_connection`](super::serve_connection).
-pub async fn serve_or_move<S, B>(
+pub async fn serve_or_migrate<S, B>(
     stream: Stream,
     guard: Guard,
-    mover: Mover,
+    migrator: Migrator,
     service: S,
 ) -> Result<(), BoxError>
 where
@@ -42,17 +43,17 @@ where
     B::Data: Send,
     B::Error: Into<BoxError>,
 {
-    let draining = guard.connections().reached(DrainPhase::Draining);
-    let (work, mover) = (Work::new(guard), Arc::new(mover));
+    let draining = guard.connections().shutdown_signal(DrainPhase::Draining);
+    let (work, migrator) = (Activity::new(guard), Arc::new(migrator));
     let (mut stream, mut unread) = bare(stream);
     // What came with it may be all that its client sends.
     let mut has_come = !may_be_preface(&unread);
     loop {
         if !has_come {
-            match wait(&mover, &work, &stream, &unread).await? {
-                Idle::Readable => {}
-                Idle::Moved => return Ok(()),
-                Idle::Close => return Ok(close(Counted::of_stream(stream, work)).await?),
+            match wait(&migrator, &work, &stream, &unread).await? {
+                WaitOutcome::Readable => {}
+                WaitOutcome::Migrated => return Ok(()),
+                WaitOutcome::Close => return Ok(close(Tracked::of_stream(stream, work)).await?),
             }
             let is_at_end = read_some(&mut stream, &mut unread).await? == 0;
             if !is_at_end && may_be_preface(&unread) {
@@ -61,22 +62,22 @@ where
         }
         has_come = false;
         if unread.starts_with(PREFACE) {
-            let stream = Counted::of_stream(stream.with_unread(unread), work.clone());
+            let stream = Tracked::of_stream(stream.with_unread(unread), work.clone());
             return serve_work(&both_versions(), stream, work, draining, service).await;
         }
-        let service = Drained::new(service.clone(), work.clone(), Some(Arc::clone(&mover)));
-        match serve_until_idle(stream.with_unread(unread), &work, &mover, service).await? {
+        let service = Drained::new(service.clone(), work.clone(), Some(Arc::clone(&migrator)));
+        match serve_until_idle(stream.with_unread(unread), &work, &migrator, service).await? {
             Some(given_back) => (stream, unread) = given_back,
             None => return Ok(()),
         }
     }
 }
 
-/// Serves what was accepted, with a mover where connections move.
+/// Serves what was accepted, with a migrator where connections move.
 pub(crate) async fn serve_accepted<S, B>(
     stream: Stream,
     guard: Guard,
-    mover: Option<Mover>,
+    migrator: Option<Migrator>,
     service: S,
 ) -> Result<(), BoxError>
 where
@@ -87,31 +88,36 @@ where
     B::Data: Send,
     B::Error: Into<BoxError>,
 {
-    match mover {
-        Some(mover) => serve_or_move(stream, guard, mover, service).await,
+    match migrator {
+        Some(migrator) => serve_or_migrate(stream, guard, migrator, service).await,
         None => {
-            let draining = guard.connections().reached(DrainPhase::Draining);
-            let work = Work::new(guard);
-            let stream = Counted::of_stream(stream, work.clone());
+            let draining = guard.connections().shutdown_signal(DrainPhase::Draining);
+            let work = Activity::new(guard);
+            let stream = Tracked::of_stream(stream, work.clone());
             serve_work(&both_versions(), stream, work, draining, service).await
         }
     }
 }
 
-/// [`Mover::wait`] as a future.
-async fn wait(mover: &Mover, work: &Work, stream: &Stream, unread: &[u8]) -> io::Result<Idle> {
-    let mut told = pin!(work.clone().told_to_go());
+/// [`Migrator::wait`] as a future.
+async fn wait(
+    migrator: &Migrator,
+    work: &Activity,
+    stream: &Stream,
+    unread: &[u8],
+) -> io::Result<WaitOutcome> {
+    let mut told = pin!(work.clone().shutdown_requested());
     // Looked at before the offer, so that nothing that opens after it is missed.
-    let mut opened = mover.opened();
+    let mut opened = migrator.opened();
     loop {
         let mut room = None;
-        if opened.as_ref().is_some_and(crate::Reached::is_reached) {
-            match mover.offer_with(stream, unread, &work.carried()) {
+        if opened.as_ref().is_some_and(crate::drain::ShutdownSignal::is_requested) {
+            match migrator.send_with(stream, unread, &work.attached()) {
                 Ok(()) => {
                     work.give_up_connection();
-                    return Ok(Idle::Moved);
+                    return Ok(WaitOutcome::Migrated);
                 }
-                Err(MoveError::Full) => room = mover.room(),
+                Err(MigrateError::Full) => room = migrator.room(),
                 Err(_) => {}
             }
             // It was refused, and would be again; or there may be room.
@@ -119,7 +125,7 @@ async fn wait(mover: &Mover, work: &Work, stream: &Stream, unread: &[u8]) -> io:
                 opened = None;
             }
         }
-        let mut may_move = pin!(async {
+        let mut can_migrate = pin!(async {
             match (&room, &mut opened) {
                 (Some(room), _) => room.writable().await?,
                 (None, Some(opened)) => opened.await,
@@ -129,14 +135,14 @@ async fn wait(mover: &Mover, work: &Work, stream: &Stream, unread: &[u8]) -> io:
         });
         let come_to = poll_fn(|cx| {
             if let Poll::Ready(arrived) = stream.poll_arrived(cx) {
-                return Poll::Ready(arrived.map(|()| Some(Idle::Readable)));
+                return Poll::Ready(arrived.map(|()| Some(WaitOutcome::Readable)));
             }
             if told.as_mut().poll(cx).is_ready() {
                 // A request that is there is served, whatever else is said.
-                let idle = if stream.has_arrived() { Idle::Readable } else { Idle::Close };
+                let idle = if stream.has_arrived() { WaitOutcome::Readable } else { WaitOutcome::Close };
                 return Poll::Ready(Ok(Some(idle)));
             }
-            may_move.as_mut().poll(cx).map_ok(|()| None)
+            can_migrate.as_mut().poll(cx).map_ok(|()| None)
         });
         if let Some(idle) = come_to.await? {
             return Ok(idle);
@@ -162,8 +168,8 @@ async fn read_some(stream: &mut Stream, unread: &mut Vec<u8>) -> io::Result<usiz
 /// request; `None` when it has ended.
 async fn serve_until_idle<S, B>(
     stream: Stream,
-    work: &Work,
-    mover: &Mover,
+    work: &Activity,
+    migrator: &Migrator,
     service: Drained<S>,
 ) -> Result<Option<(Stream, Vec<u8>)>, BoxError>
 where
@@ -176,26 +182,26 @@ where
 {
     let has_begun = service.has_begun();
     work.read_anew();
-    let io = Departing::new(Counted::of_stream(stream, work.clone()));
+    let io = Departing::new(Tracked::of_stream(stream, work.clone()));
     let state = io.state();
     let mut connection = http1::Builder::new().serve_connection(TokioIo::new(io), service).with_upgrades();
-    let mut told = pin!(work.clone().told_to_go());
-    let (mut opened, mut is_told) = (mover.opened(), false);
+    let mut told = pin!(work.clone().shutdown_requested());
+    let (mut opened, mut is_told) = (migrator.opened(), false);
     let moves = poll_fn(|cx| {
         if let Poll::Ready(ended) = Pin::new(&mut connection).poll(cx) {
             return Poll::Ready(Err(ended));
         }
         // To be woken by an answer that ends in another task.
-        let may_move = opened.as_mut().is_some_and(|opened| Pin::new(opened).poll(cx).is_ready());
-        if may_move {
+        let can_migrate = opened.as_mut().is_some_and(|opened| Pin::new(opened).poll(cx).is_ready());
+        if can_migrate {
             work.has_answered(cx);
         }
-        if may_move && has_begun() && work.is_between() && !state.sends() {
+        if can_migrate && has_begun() && work.is_between() && !state.sends() {
             return Poll::Ready(Ok(true));
         }
         // What is in a request can still move after its answer.
         is_told = is_told || told.as_mut().poll(cx).is_ready();
-        if is_told && (work.is_between() || !mover.may_move()) {
+        if is_told && (work.is_between() || !migrator.can_migrate()) {
             Poll::Ready(Ok(false))
         } else {
             Poll::Pending
@@ -227,14 +233,14 @@ where
 }
 
 /// Closes what waits for a request, so that its last answer arrives.
-async fn close(mut connection: Counted<Stream>) -> io::Result<()> {
+async fn close(mut connection: Tracked<Stream>) -> io::Result<()> {
     poll_fn(|cx| Pin::new(&mut connection).poll_shutdown(cx)).await
 }
 
 /// The connection, and what comes before the bytes of its descriptor.
 fn bare(stream: Stream) -> (Stream, Vec<u8>) {
     match stream {
-        Stream::Moved(moved) => moved.into_parts(),
+        Stream::Migrated(moved) => moved.into_parts(),
         stream => (stream, Vec::new()),
     }
 }

@@ -1,9 +1,9 @@
 //! The application's service, with what a drain has to say in every answer.
 
 use super::Body;
-use crate::Mover;
-use crate::counted::{InRequest, Work};
-use crate::reading::Length;
+use crate::http::follower::Length;
+use crate::http::{Activity, InRequest};
+use crate::migrate::Migrator;
 use ::hyper::body::{Body as HttpBody, Incoming};
 use ::hyper::header::{CONNECTION, HeaderValue};
 use ::hyper::service::Service;
@@ -17,16 +17,16 @@ use std::task::{Context, Poll, ready};
 #[derive(Clone, Debug)]
 pub(crate) struct Drained<S> {
     service: S,
-    work: Work,
+    work: Activity,
     /// What may move the connection: then a drain closes it only if it cannot.
-    mover: Option<Arc<Mover>>,
+    migrator: Option<Arc<Migrator>>,
     has_begun: Arc<AtomicBool>,
     speaks_http2: Arc<AtomicBool>,
 }
 
 impl<S> Drained<S> {
-    pub(crate) fn new(service: S, work: Work, mover: Option<Arc<Mover>>) -> Drained<S> {
-        Drained { service, work, mover, has_begun: Arc::default(), speaks_http2: Arc::default() }
+    pub(crate) fn new(service: S, work: Activity, migrator: Option<Arc<Migrator>>) -> Drained<S> {
+        Drained { service, work, migrator, has_begun: Arc::default(), speaks_http2: Arc::default() }
     }
 
     /// Whether a request has come.
@@ -63,9 +63,9 @@ where
         }
         self.has_begun.store(true, Ordering::Relaxed);
         let under_way = self.work.begin(length_of(&request));
-        let (work, mover) = (self.work.clone(), self.mover.clone());
+        let (work, migrator) = (self.work.clone(), self.migrator.clone());
         let connects = request.method() == Method::CONNECT;
-        Answer { answer: self.service.call(request), work, mover, under_way, http2, connects }
+        Answer { answer: self.service.call(request), work, migrator, under_way, http2, connects }
     }
 }
 
@@ -74,8 +74,8 @@ pin_project_lite::pin_project! {
     pub(crate) struct Answer<F> {
         #[pin]
         answer: F,
-        work: Work,
-        mover: Option<Arc<Mover>>,
+        work: Activity,
+        migrator: Option<Arc<Migrator>>,
         under_way: InRequest,
         http2: bool,
         connects: bool,
@@ -91,13 +91,13 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let mut response = ready!(this.answer.poll(cx))?;
-        let may_move = || this.mover.as_ref().is_some_and(|mover| mover.may_move());
+        let can_migrate = || this.migrator.as_ref().is_some_and(|migrator| migrator.can_migrate());
         if response.status() == StatusCode::SWITCHING_PROTOCOLS
             || *this.connects && response.status().is_success()
         {
             // Over HTTP/2 it is one stream of several (RFC 8441, and CONNECT itself).
             if *this.http2 { this.work.give_a_stream() } else { this.work.upgrade() }
-        } else if !*this.http2 && !may_move() && this.work.should_close() {
+        } else if !*this.http2 && !can_migrate() && this.work.should_close() {
             // HTTP/2 has GOAWAY for it.
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }

@@ -1,8 +1,9 @@
 //! Accepting, for as long as this process is the owner.
 
 use super::Stream;
-use crate::acceptor::{Pressure, is_of_one, is_shortage};
-use crate::{Connections, Guard, Mover, Reached};
+use crate::drain::{Connections, Guard, ShutdownSignal};
+use crate::migrate::Migrator;
+use crate::socket::acceptor::{Pressure, is_of_one, is_shortage};
 use ::tokio::net::{TcpListener, UnixListener};
 use goagain_env::Watched;
 use std::future::{pending, poll_fn};
@@ -17,12 +18,12 @@ use std::task::{Context, Poll};
 pub struct Acceptor {
     /// `None` once it has ended, so that the listener is not held.
     listener: Option<Open>,
-    ended: Reached,
+    ended: ShutdownSignal,
     /// Takes what has been moved here, and what is queued at the end, where the successor has not asked for the listener.
-    rest: Option<crate::Acceptor>,
+    rest: Option<crate::socket::Acceptor>,
     /// Tells when something has been moved here.
-    arrivals: Option<Watched>,
-    mover: Option<Mover>,
+    incoming: Option<Watched>,
+    migrator: Option<Migrator>,
     connections: Connections,
 }
 
@@ -49,26 +50,26 @@ impl Listening {
 impl Acceptor {
     pub(crate) fn new(
         listener: Option<Listening>,
-        ended: Reached,
-        rest: crate::Acceptor,
-        arrivals: Option<Watched>,
-        mover: Option<Mover>,
+        ended: ShutdownSignal,
+        rest: crate::socket::Acceptor,
+        incoming: Option<Watched>,
+        migrator: Option<Migrator>,
         connections: Connections,
     ) -> Acceptor {
         Acceptor {
             listener: listener.map(|listener| Open(listener, None)),
             ended,
             rest: Some(rest),
-            arrivals,
-            mover,
+            incoming,
+            migrator,
             connections,
         }
     }
 
-    /// What moves its connections to the successor: [`Listener::mover`](crate::Listener::mover), where
-    /// [`Builder::move_connections`](crate::Builder::move_connections) was called.
-    pub fn mover(&self) -> Option<Mover> {
-        self.mover.clone()
+    /// What moves its connections to the successor: [`Listener::migrator`](crate::Listener::migrator), where
+    /// [`Builder::migrate_connections`](crate::Builder::migrate_connections) was called.
+    pub fn migrator(&self) -> Option<Migrator> {
+        self.migrator.clone()
     }
 
     /// Lets a drain wait until the listener is closed here, where nothing else tells when that is: the last to have a Unix
@@ -93,16 +94,16 @@ impl Acceptor {
         let mut pressure = Pressure::default();
         loop {
             let Some(Open(listener, _)) = &self.listener else { return self.rest() };
-            if let (Some(_), Some(rest)) = (&self.arrivals, &self.rest) {
+            if let (Some(_), Some(rest)) = (&self.incoming, &self.rest) {
                 if let Some(arrived) = rest.take_arrived() {
                     return Some(of_std(arrived));
                 }
             }
-            let (ended, arrivals) = (&mut self.ended, &self.arrivals);
+            let (ended, incoming) = (&mut self.ended, &self.incoming);
             let accepted = {
                 let mut arriving = pin!(async {
-                    match arrivals {
-                        Some(arrivals) => arrivals.readable().await,
+                    match incoming {
+                        Some(incoming) => incoming.readable().await,
                         None => pending().await,
                     }
                 });
@@ -119,9 +120,9 @@ impl Acceptor {
                 Some(Ok(None)) => {}
                 Some(Ok(Some(stream))) => {
                     let mut guard = self.connections.begin();
-                    if self.connections.cuts() {
+                    if self.connections.closes_unfinished() {
                         // Short of descriptors, it is served all the same, and is not cut.
-                        let _ = guard.let_cut(&stream);
+                        let _ = guard.set_socket(&stream);
                     }
                     return Some(Ok((stream, guard)));
                 }
@@ -155,6 +156,6 @@ impl Acceptor {
     }
 }
 
-fn of_std((stream, guard): (crate::Stream, Guard)) -> io::Result<(Stream, Guard)> {
+fn of_std((stream, guard): (crate::socket::Stream, Guard)) -> io::Result<(Stream, Guard)> {
     Stream::from_std(stream).map(|stream| (stream, guard))
 }

@@ -1,8 +1,9 @@
 //! The waits of a connection, as futures.
 
 use super::Stream;
-use crate::{Guard, Kind, Reached};
+use crate::drain::{Guard, ShutdownSignal};
 use ::tokio::time::sleep_until;
+use goagain_signals::ConnectionKind;
 use std::future::poll_fn;
 use std::io;
 use std::pin::pin;
@@ -10,13 +11,13 @@ use std::task::Poll;
 use std::time::Instant;
 
 impl Guard {
-    /// Is done when this connection is told to go: in [its phase](Guard::told), at [its moment](Guard::told_at) of it. If
+    /// Is done when this connection is told to go: in [its phase](Guard::told), at [its moment](Guard::shutdown_at) of it. If
     /// the drain is rolled back before that, it waits for the next one.
     ///
     /// # Panics
     /// With a [spread](crate::Builder::spread), if the runtime was built without `enable_time`.
-    pub async fn told_to_go(&self) {
-        told_to_go(|| (self.told(), self.told_at())).await;
+    pub async fn shutdown_requested(&self) {
+        shutdown_requested(|| (self.shutdown_signal(), self.shutdown_at())).await;
     }
 
     /// [`Guard::wait_readable`] as a future: `true` when there is something to read on `stream`, `false` when this
@@ -27,14 +28,14 @@ impl Guard {
     /// The runtime is shutting down.
     ///
     /// # Panics
-    /// As [`Guard::told_to_go`].
+    /// As [`Guard::shutdown_requested`].
     pub async fn readable(&mut self, stream: &Stream) -> io::Result<bool> {
         self.begin_to_wait();
-        if self.kind() != Kind::LongLived {
+        if self.kind() != ConnectionKind::LongLived {
             self.idle();
         }
         let readable = {
-            let mut told = pin!(self.told_to_go());
+            let mut told = pin!(self.shutdown_requested());
             // A request that is there is served, whatever else is said: so the stream is looked at first, and the kernel
             // asked.
             poll_fn(|cx| match stream.poll_arrived(cx) {
@@ -43,15 +44,15 @@ impl Guard {
             })
             .await?
         };
-        if readable && self.kind() != Kind::LongLived {
+        if readable && self.kind() != ConnectionKind::LongLived {
             self.busy();
         }
         Ok(readable)
     }
 }
 
-/// [`Guard::told_to_go`] for a guard that is asked each time anew: it may be in several hands.
-pub(crate) async fn told_to_go(ask: impl Fn() -> (Reached, Option<Instant>)) {
+/// [`Guard::shutdown_requested`] for a guard that is asked each time anew: it may be in several hands.
+pub(crate) async fn shutdown_requested(ask: impl Fn() -> (ShutdownSignal, Option<Instant>)) {
     loop {
         ask().0.await;
         match ask().1 {

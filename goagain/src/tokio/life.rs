@@ -1,7 +1,11 @@
 //! The life of an image, as futures.
 
-use crate::{Connections, Finish, Handle, ListenError, Listener, ReadyError, Stop, Turn, goagain};
+use crate::drain::Connections;
+use crate::error::{ListenError, ReadyError};
+use crate::life::{Finish, goagain};
+use crate::socket::Listener;
 use goagain_env::Watched;
+use goagain_signals::{Handle, Stop, Turn};
 use std::io;
 
 /// [`crate::Goagain`] in a tokio runtime; made by [`crate::Goagain::into_tokio`].
@@ -67,12 +71,12 @@ impl Goagain {
     /// # Errors
     /// [`ReadyError`]: this process is not to serve. Leave; the predecessor goes on.
     pub async fn ready(&mut self) -> Result<(), ReadyError> {
-        self.inner.announce();
+        self.inner.announce_ready();
         loop {
             match self.inner.step() {
                 Turn::Serve => return Ok(()),
                 Turn::Prepare => self.watched.readable().await.map_err(ReadyError::Channel)?,
-                Turn::Drain(_) | Turn::Leave => return Err(self.inner.not_ready()),
+                Turn::Drain(_) | Turn::Exit => return Err(self.inner.ready_error()),
             }
         }
     }
@@ -83,12 +87,12 @@ impl Goagain {
     /// # Errors
     /// [`io::ErrorKind::InvalidInput`] before [`ready`](Goagain::ready), and where the runtime is shutting down.
     pub async fn wait(&mut self) -> io::Result<()> {
-        self.inner.serves();
+        self.inner.announce_serving();
         loop {
             match self.inner.step() {
                 Turn::Serve => self.watched.readable().await?,
                 Turn::Prepare => return Err(goagain::before_ready()),
-                Turn::Drain(_) | Turn::Leave => return Ok(()),
+                Turn::Drain(_) | Turn::Exit => return Ok(()),
             }
         }
     }

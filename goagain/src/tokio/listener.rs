@@ -2,9 +2,10 @@
 
 use super::Acceptor;
 use super::acceptor::Listening;
-use crate::{Address, Listener};
+use crate::socket::Listener;
 use ::tokio::net::{TcpListener, UnixListener};
 use ::tokio::runtime::Handle;
+use goagain_env::Address;
 use goagain_env::Watched;
 use std::io;
 
@@ -20,17 +21,17 @@ impl Listener {
     pub fn to_tokio(&self) -> io::Result<Acceptor> {
         let (ended, rest) = (self.end()?, self.acceptor()?);
         // A listener that is closed already is no error while its term is over: the acceptor would end at once.
-        let listener = match (ended.is_reached(), &self.address) {
+        let listener = match (ended.is_requested(), &self.address) {
             (true, _) => None,
             (false, Address::Unix(_)) => Some(Listening::Unix(self.to_tokio_unix()?)),
             (false, _) => Some(Listening::Tcp(self.to_tokio_tcp()?)),
         };
-        let arrivals = match self.arrivals() {
-            Some(arrivals) if listener.is_some() => Some(Watched::new(arrivals)?),
+        let incoming = match self.incoming_migrations() {
+            Some(incoming) if listener.is_some() => Some(Watched::new(incoming)?),
             _ => None,
         };
-        let mover = self.moves.is_some().then(|| self.mover());
-        Ok(Acceptor::new(listener, ended, rest, arrivals, mover, self.connections.clone()))
+        let migrator = self.moves.is_some().then(|| self.migrator());
+        Ok(Acceptor::new(listener, ended, rest, incoming, migrator, self.connections.clone()))
     }
 
     /// A duplicate as tokio's (`fcntl(F_DUPFD_CLOEXEC)`), non-blocking. As with [`Listener::to_std_tcp`] the library can

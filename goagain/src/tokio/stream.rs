@@ -1,8 +1,8 @@
 //! What an acceptor yields.
 
-use super::Moved;
-use crate::Guard;
-use crate::linger::{Lingering, bytes_unsent};
+use super::Migrated;
+use crate::drain::Guard;
+use crate::drain::linger::{Lingering, bytes_unsent};
 use ::tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use ::tokio::net::{TcpStream, UnixStream};
 use nix::sys::socket::{MsgFlags, recv};
@@ -20,8 +20,8 @@ pub enum Stream {
     Tcp(TcpStream),
     /// Over a Unix socket.
     Unix(UnixStream),
-    /// Moved here by the predecessor, with bytes that it had read and not served.
-    Moved(Moved),
+    /// Migrated here by the predecessor, with bytes that it had read and not served.
+    Migrated(Migrated),
 }
 
 macro_rules! either {
@@ -29,23 +29,23 @@ macro_rules! either {
         match $stream {
             Stream::Tcp($inner) => $result,
             Stream::Unix($inner) => $result,
-            Stream::Moved($inner) => $result,
+            Stream::Migrated($inner) => $result,
         }
     };
 }
 
 impl Stream {
-    pub(crate) fn from_std(stream: crate::Stream) -> io::Result<Stream> {
+    pub(crate) fn from_std(stream: crate::socket::Stream) -> io::Result<Stream> {
         match stream {
-            crate::Stream::Tcp(stream) => {
+            crate::socket::Stream::Tcp(stream) => {
                 stream.set_nonblocking(true)?;
                 TcpStream::from_std(stream).map(Stream::Tcp)
             }
-            crate::Stream::Unix(stream) | crate::Stream::UnixSeqpacket(stream) => {
+            crate::socket::Stream::Unix(stream) | crate::socket::Stream::UnixSeqpacket(stream) => {
                 stream.set_nonblocking(true)?;
                 UnixStream::from_std(stream).map(Stream::Unix)
             }
-            crate::Stream::Moved(moved) => {
+            crate::socket::Stream::Migrated(moved) => {
                 let (stream, unread) = moved.into_parts();
                 Ok(Stream::from_std(stream)?.with_unread(unread))
             }
@@ -61,7 +61,7 @@ impl Stream {
     }
 
     /// Closes this connection, and waits until its client has the last answer: shuts down the writing side, reads and drops what
-    /// comes, and is done when the client has closed, or 2 seconds after its last sign of life. See [`Linger`](crate::Linger).
+    /// comes, and is done when the client has closed, or 2 seconds after its last sign of life. See [`Linger`](crate::drain::Linger).
     ///
     /// The drain waits for it: the guard is dropped at the end. Closing a connection without this can lose the end of what was
     /// written, where the client sends more at that moment. What goes wrong is passed over, as the connection ends anyway.
@@ -85,13 +85,13 @@ impl Stream {
         match self {
             Stream::Tcp(stream) => stream.try_read(buffer),
             Stream::Unix(stream) => stream.try_read(buffer),
-            Stream::Moved(moved) => moved.try_read(buffer),
+            Stream::Migrated(moved) => moved.try_read(buffer),
         }
     }
 
     /// The same, with bytes that come before what is read from its descriptor.
     pub(crate) fn with_unread(self, unread: Vec<u8>) -> Stream {
-        if unread.is_empty() { self } else { Stream::Moved(Moved::new(self, unread)) }
+        if unread.is_empty() { self } else { Stream::Migrated(Migrated::new(self, unread)) }
     }
 
     /// Whose client it is, over TCP.
@@ -100,13 +100,13 @@ impl Stream {
         match self {
             Stream::Tcp(stream) => stream.peer_addr().ok(),
             Stream::Unix(_) => None,
-            Stream::Moved(moved) => moved.get_ref().peer(),
+            Stream::Migrated(moved) => moved.get_ref().peer(),
         }
     }
 
     /// Whether there is something to read, the end or an error too: the kernel is asked (`recv` with MSG_PEEK).
     pub(crate) fn has_arrived(&self) -> bool {
-        matches!(self, Stream::Moved(moved) if moved.has_unread())
+        matches!(self, Stream::Migrated(moved) if moved.has_unread())
             || self.peek().map_or_else(|error| error.kind() != io::ErrorKind::WouldBlock, |()| true)
     }
 
@@ -122,8 +122,8 @@ impl Stream {
                     ready!(stream.poll_read_ready(cx))?;
                     stream.try_io(Interest::READABLE, || self.peek())
                 }
-                Stream::Moved(moved) if moved.has_unread() => return Poll::Ready(Ok(())),
-                Stream::Moved(moved) => return moved.get_ref().poll_arrived(cx),
+                Stream::Migrated(moved) if moved.has_unread() => return Poll::Ready(Ok(())),
+                Stream::Migrated(moved) => return moved.get_ref().poll_arrived(cx),
             };
             match looked {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}

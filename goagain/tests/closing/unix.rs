@@ -1,7 +1,8 @@
 //! Unix sockets: the path is made, kept while anybody has it, and goes with the last.
 
 use crate::support::{assert_answered, echo, server, soon};
-use goagain::{Address, Finish, Goagain, ListenError, Listener};
+use goagain::error::ListenError;
+use goagain::{Address, Finish, Goagain, Listener};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
 use std::fs;
 use std::io::{ErrorKind, Write};

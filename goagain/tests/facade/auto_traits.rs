@@ -1,11 +1,20 @@
 //! Which public types may go to another thread, be shared by threads, and be used after a panic that was caught. The compiler
 //! finds out by their fields, so that a private field could take it away from users.
 
-use goagain::{
-    Acceptor, Arrivals, Builder, Connections, Datagrams, Goagain, Guard, Handle, HandoffError, InheritError,
-    LaunchError, ListenError, Listener, MoveError, Mover, Observed, OfferError, Opening, Parcel, Reached,
-    ReadyError, Receiver, Report, StartError, StateError, Stream, TakeError,
+use goagain::{Acceptor, Builder, Connections, Event, EventKind, Goagain, Guard, Handle, Listener, Stream};
+
+use goagain::drain::ShutdownSignal;
+
+use goagain::error::{
+    HandoffError, InheritError, LaunchError, ListenError, MigrateError, ReadyError, RestoreError, SaveError,
+    StartError, StateError,
 };
+
+use goagain::migrate::{Incoming, Migrator, SuccessorReady};
+
+use goagain::socket::{Datagrams, Receiver};
+
+use goagain::state::StateItem;
 use std::error::Error;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 
@@ -22,8 +31,8 @@ fn what_one_thread_has_may_go_to_another() {
     send::<Receiver>();
     send::<Guard>();
     send::<Stream>();
-    send::<Arrivals>();
-    send::<Parcel>();
+    send::<Incoming>();
+    send::<StateItem>();
 }
 
 #[test]
@@ -34,11 +43,11 @@ fn what_threads_share_may_be_shared() {
     share::<Datagrams>();
     share::<Connections>();
     share::<Guard>();
-    share::<Reached>();
-    share::<Mover>();
-    share::<Opening>();
-    share::<Observed>();
-    share::<Report>();
+    share::<ShutdownSignal>();
+    share::<Migrator>();
+    share::<SuccessorReady>();
+    share::<Event>();
+    share::<EventKind>();
 }
 
 /// What a handler that runs in `catch_unwind` has about it.
@@ -48,8 +57,8 @@ fn a_handler_that_panics_leaves_them_whole() {
     survive::<Listener>();
     survive::<Connections>();
     survive::<Guard>();
-    survive::<Reached>();
-    survive::<Mover>();
+    survive::<ShutdownSignal>();
+    survive::<Migrator>();
 }
 
 #[test]
@@ -58,12 +67,12 @@ fn errors_go_into_a_box_of_any() {
     error::<InheritError>();
     error::<LaunchError>();
     error::<ListenError>();
-    error::<MoveError>();
-    error::<OfferError>();
+    error::<MigrateError>();
+    error::<SaveError>();
     error::<ReadyError>();
     error::<StartError>();
     error::<StateError>();
-    error::<TakeError>();
+    error::<RestoreError>();
 }
 
 #[cfg(all(feature = "tokio", target_os = "linux", not(goagain_portable)))]

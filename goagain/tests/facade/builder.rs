@@ -1,10 +1,10 @@
 //! Everything that can be chosen.
 
 use crate::support::{Leaves, builder, expect, observed, owner_of, soon};
-use goagain::{
-    Finish, Goagain, Launch, LaunchError, Launched, Meaning, Next, Report, Signal, Signals, StartError,
-    Strategy, Turn, View,
-};
+use goagain::error::{LaunchError, StartError};
+use goagain::signal::{Signal, SignalAction, Signals};
+use goagain::strategy::{Launch, Launched, Next, View};
+use goagain::{EventKind, Finish, Goagain, Strategy, Turn};
 use nix::sys::signal::{SigSet, Signal as Raw};
 use std::panic::resume_unwind;
 use std::thread;
@@ -18,17 +18,17 @@ fn quietly_panic() -> ! {
 #[test]
 fn everything_at_once() {
     let builder = builder()
-        .ready_within(Duration::MAX)
-        .drain_within(Duration::MAX)
+        .ready_timeout(Duration::MAX)
+        .drain_timeout(Duration::MAX)
         .idle_grace(Duration::MAX)
         .probation(Duration::MAX)
-        .serving_within(Duration::MAX)
-        .grace(Duration::MAX)
-        .back_within(Duration::MAX)
+        .serving_timeout(Duration::MAX)
+        .abort_timeout(Duration::MAX)
+        .reexec_timeout(Duration::MAX)
         .on_hup(|| ())
         .on_usr1(|| Err::<(), _>("no log"))
-        .before_exec(|| Ok::<(), std::io::Error>(()))
-        .observe(|_| ())
+        .before_exit(|| Ok::<(), std::io::Error>(()))
+        .on_event(|_| ())
         .signals(Signals::none())
         .image("/nonexistent")
         .args(["--flag"]);
@@ -57,19 +57,20 @@ fn without_an_image_an_isolated_server_does_not_start_the_test_anew() {
     let (mut again, _http) = owner_of(builder);
     again.handle().restart();
     assert_eq!(again.step(), Turn::Serve);
-    let failed = expect(&reports, |report| matches!(report, Report::Failed { .. }));
+    let failed = expect(&reports, |report| matches!(report, EventKind::Failed { .. }));
     let reason =
         "an isolated server does not start the program that it runs in: choose an image by `Builder::image`";
-    assert_eq!(failed.report, Report::Failed { reason: reason.into() });
+    assert_eq!(failed.report, EventKind::Failed { reason: reason.into() });
 }
 
 #[test]
 fn the_signals_are_a_table() {
-    let signals = Signals::default().set(Signal::Term, Meaning::StopGracefully).off(Signal::Usr1);
+    let signals = Signals::default().set(Signal::Term, SignalAction::StopGracefully).off(Signal::Usr1);
     let meant = Signal::ALL.map(|signal| signals.meaning(signal));
-    let hup = Some(Meaning::Reload);
-    let (int, quit, term) = (Meaning::StopNow, Meaning::StopGracefully, Meaning::StopGracefully);
-    assert_eq!(meant, [hup, Some(int), Some(quit), Some(term), None, Some(Meaning::Restart)]);
+    let hup = Some(SignalAction::Reload);
+    let (int, quit, term) =
+        (SignalAction::StopNow, SignalAction::StopGracefully, SignalAction::StopGracefully);
+    assert_eq!(meant, [hup, Some(int), Some(quit), Some(term), None, Some(SignalAction::Restart)]);
     assert_eq!(Signal::ALL.map(|signal| Signals::none().meaning(signal)), [None; 6]);
     assert_eq!(Signal::Term.to_string(), "SIGTERM");
     assert_eq!(Signal::Term.number(), Raw::SIGTERM as i32);
@@ -80,7 +81,7 @@ fn unblock_signals_unblocks_what_the_library_answers_and_nothing_else() {
     // A mask is the thread's own.
     thread::spawn(|| {
         SigSet::from_iter([Raw::SIGHUP, Raw::SIGTERM, Raw::SIGWINCH]).thread_block().unwrap();
-        goagain::unblock_signals().unwrap();
+        goagain::signal::unblock_signals().unwrap();
         let mask = SigSet::thread_get_mask().unwrap();
         let blocked = [Raw::SIGHUP, Raw::SIGTERM, Raw::SIGWINCH].map(|signal| mask.contains(signal));
         assert_eq!(blocked, [false, false, true]);
@@ -92,16 +93,16 @@ fn unblock_signals_unblocks_what_the_library_answers_and_nothing_else() {
 #[test]
 fn an_observer_that_panics_harms_neither_the_server_nor_the_next_one() {
     let (builder, reports) = observed();
-    let quiet = Goagain::builder(Leaves).observe(|_| quietly_panic());
+    let quiet = Goagain::builder(Leaves).on_event(|_| quietly_panic());
     let (mut again, _http) = owner_of(quiet);
     again.handle().restart();
     assert_eq!(again.step(), Turn::Serve);
 
-    let (mut again, _http) = owner_of(builder.image("/nonexistent").observe(|_| quietly_panic()));
+    let (mut again, _http) = owner_of(builder.image("/nonexistent").on_event(|_| quietly_panic()));
     again.handle().restart();
     assert_eq!(again.step(), Turn::Serve);
-    expect(&reports, |report| *report == Report::Requested);
-    expect(&reports, |report| matches!(report, Report::Failed { .. }));
+    expect(&reports, |report| *report == EventKind::Requested);
+    expect(&reports, |report| matches!(report, EventKind::Failed { .. }));
 }
 
 #[test]
@@ -111,9 +112,9 @@ fn the_image_is_started_with_its_arguments() {
     let handle = again.handle();
     handle.restart();
     let waiting = thread::spawn(move || again.wait());
-    expect(&reports, |report| matches!(report, Report::Spawned { .. }));
-    let failed = expect(&reports, |report| matches!(report, Report::Failed { .. }));
-    let Report::Failed { reason } = failed.report else { unreachable!() };
+    expect(&reports, |report| matches!(report, EventKind::Spawned { .. }));
+    let failed = expect(&reports, |report| matches!(report, EventKind::Failed { .. }));
+    let EventKind::Failed { reason } = failed.report else { unreachable!() };
     assert!(reason.contains('7'), "{reason}");
     handle.stop_now();
     soon(move || waiting.join().unwrap().unwrap());
@@ -123,7 +124,7 @@ fn the_image_is_started_with_its_arguments() {
 fn an_image_that_is_not_ready_in_time_is_killed_and_the_next_attempt_runs() {
     let (builder, reports) = observed();
     let short = Duration::from_millis(1);
-    let builder = builder.image("/bin/sleep").args(["1000"]).ready_within(short).grace(short);
+    let builder = builder.image("/bin/sleep").args(["1000"]).ready_timeout(short).abort_timeout(short);
     let (mut again, _http) = owner_of(builder);
     let handle = again.handle();
     let waiting = thread::spawn(move || {
@@ -133,11 +134,14 @@ fn an_image_that_is_not_ready_in_time_is_killed_and_the_next_attempt_runs() {
     let mut pids = Vec::new();
     for attempt in [1, 2] {
         handle.restart();
-        let spawned = expect(&reports, |report| matches!(report, Report::Spawned { .. }));
-        let Report::Spawned { pid } = spawned.report else { unreachable!() };
-        let failed = expect(&reports, |report| matches!(report, Report::Failed { .. }));
+        let spawned = expect(&reports, |report| matches!(report, EventKind::Spawned { .. }));
+        let EventKind::Spawned { pid } = spawned.report else { unreachable!() };
+        let failed = expect(&reports, |report| matches!(report, EventKind::Failed { .. }));
         assert_eq!((spawned.attempt, failed.attempt), (attempt, attempt));
-        assert_eq!(failed.report, Report::Failed { reason: "it was not ready within its deadline".into() });
+        assert_eq!(
+            failed.report,
+            EventKind::Failed { reason: "it was not ready within its deadline".into() }
+        );
         pids.push(pid);
     }
     handle.stop_now();
@@ -188,12 +192,12 @@ fn a_launch_that_fails_leaves_the_owner_as_it_was() {
         [(Odd::PanicsInLaunch, "the strategy's launch panicked"), (Odd::Refuses, "not on a Friday")]
     {
         let (sender, reports) = std::sync::mpsc::channel();
-        let observer = move |observed: &goagain::Observed| sender.send(observed.clone()).unwrap_or_default();
-        let (mut again, _http) = owner_of(Goagain::builder(odd).image("/nonexistent").observe(observer));
+        let observer = move |observed: &goagain::Event| sender.send(observed.clone()).unwrap_or_default();
+        let (mut again, _http) = owner_of(Goagain::builder(odd).image("/nonexistent").on_event(observer));
         again.handle().restart();
         assert_eq!(again.step(), Turn::Serve);
-        let failed = expect(&reports, |report| matches!(report, Report::Failed { .. }));
-        assert_eq!(failed.report, Report::Failed { reason: reason.into() });
+        let failed = expect(&reports, |report| matches!(report, EventKind::Failed { .. }));
+        assert_eq!(failed.report, EventKind::Failed { reason: reason.into() });
         assert_eq!(failed.attempt, 1);
     }
 }

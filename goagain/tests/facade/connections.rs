@@ -29,7 +29,7 @@ fn guards_count_from_begin_to_drop() {
 fn finish_waits_until_the_last_guard_is_dropped() {
     let (mut again, _http) = owner();
     let guards = [again.connections().begin(), again.connections().begin()];
-    assert!(!guards[0].is_draining() && !guards[0].is_closing());
+    assert!(!guards[0].is_draining() && !guards[0].is_shutdown_requested());
     again.handle().stop_gracefully();
     let (sender, draining) = channel();
     let dropped = Arc::new(AtomicBool::new(false));
@@ -85,7 +85,7 @@ fn drain_waits_for_the_guards_and_leaves_the_rest_to_finish() {
 
 #[test]
 fn drain_within_ends_a_drain_with_guards_held() {
-    let (mut again, _http) = owner_of(builder().drain_within(Duration::from_millis(1)));
+    let (mut again, _http) = owner_of(builder().drain_timeout(Duration::from_millis(1)));
     let guard = again.connections().begin();
     again.handle().stop_gracefully();
     soon(move || {
@@ -99,19 +99,19 @@ fn drain_within_ends_a_drain_with_guards_held() {
 #[test]
 fn idle_grace_tells_the_idle_to_go() {
     let (mut again, _http) =
-        owner_of(builder().idle_grace(Duration::from_millis(1)).drain_within(Duration::MAX));
+        owner_of(builder().idle_grace(Duration::from_millis(1)).drain_timeout(Duration::MAX));
     let mut guard = again.connections().begin();
     let (_client, server) = UnixStream::pair().unwrap();
     let idle = thread::spawn(move || {
         let readable = guard.wait_readable(&server).unwrap();
-        (readable, guard.is_closing())
+        (readable, guard.is_shutdown_requested())
     });
     again.handle().stop_gracefully();
     soon(move || {
         again.wait().unwrap();
         // Only the idle connection is waited for.
         assert_eq!(again.finish().unwrap(), Finish::Exit);
-        assert!(again.connections().is_closing());
+        assert!(again.connections().is_closing_idle());
     });
     assert_eq!(idle.join().unwrap(), (false, true));
 }

@@ -1,7 +1,8 @@
 //! The phases of a drain, as they are waited for, and its end.
 
 use crate::support::{SOON, address, builder, expect, observed, owner_of, soon};
-use goagain::{Connections, Cut, DrainPhase, Finish, Goagain, InFlight, Kind, Report};
+use goagain::drain::{ConnectionKind, DrainPhase, InFlight, Unfinished};
+use goagain::{Connections, EventKind, Finish, Goagain};
 use std::io::{ErrorKind, Read};
 use std::net::TcpStream;
 use std::sync::mpsc::channel;
@@ -26,18 +27,22 @@ fn block_on(future: impl Future) {
 
 /// Waits for each phase as a task and in a thread; what is true then is told.
 fn watch(connections: &Connections, told: &std::sync::mpsc::Sender<(DrainPhase, [bool; 3])>) {
-    for phase in [DrainPhase::Draining, DrainPhase::Closing, DrainPhase::Parting] {
+    for phase in [DrainPhase::Draining, DrainPhase::ClosingIdle, DrainPhase::ClosingLongLived] {
         for waits in [true, false] {
             let (connections, told) = (connections.clone(), told.clone());
-            let reached = connections.reached(phase);
-            assert!(!reached.is_reached() && reached.at().is_none());
+            let reached = connections.shutdown_signal(phase);
+            assert!(!reached.is_requested() && reached.at().is_none());
             thread::spawn(move || {
                 if waits {
                     reached.wait().unwrap()
                 } else {
                     block_on(reached)
                 }
-                let now = [connections.is_draining(), connections.is_closing(), connections.is_parting()];
+                let now = [
+                    connections.is_draining(),
+                    connections.is_closing_idle(),
+                    connections.is_closing_long_lived(),
+                ];
                 told.send((phase, now)).unwrap();
             });
         }
@@ -61,8 +66,8 @@ fn each_phase_wakes_tasks_and_threads_in_its_turn() {
     let mut streams = connections.begin();
     streams.long_lived();
     let goes = thread::spawn(move || {
-        block_on(streams.told());
-        assert!(streams.is_closing() && streams.told_at().is_some());
+        block_on(streams.shutdown_signal());
+        assert!(streams.is_shutdown_requested() && streams.shutdown_at().is_some());
     });
     again.handle().stop_gracefully();
     drained(again);
@@ -70,34 +75,34 @@ fn each_phase_wakes_tasks_and_threads_in_its_turn() {
     for _ in 0..6 {
         let (phase, [draining, closing, parting]) = told.recv_timeout(SOON).unwrap();
         assert!(draining);
-        assert!(closing || phase < DrainPhase::Closing);
-        assert!(parting || phase < DrainPhase::Parting);
+        assert!(closing || phase < DrainPhase::ClosingIdle);
+        assert!(parting || phase < DrainPhase::ClosingLongLived);
     }
 }
 
 #[test]
 fn the_long_lived_are_told_in_time_beside_a_request_that_does_not_end() {
     let (again, _http) =
-        owner_of(builder().drain_within(Duration::from_millis(200)).idle_grace(Duration::ZERO));
+        owner_of(builder().drain_timeout(Duration::from_millis(200)).idle_grace(Duration::ZERO));
     let (mut request, mut stream) = (again.connections().begin(), again.connections().begin());
     request.busy();
     stream.long_lived();
-    let goes = thread::spawn(move || block_on(stream.told()));
+    let goes = thread::spawn(move || block_on(stream.shutdown_signal()));
     again.handle().stop_gracefully();
     let connections = again.connections();
     drained(again);
     goes.join().unwrap();
     assert_eq!(connections.len(), 1);
-    assert_eq!(request.kind(), Kind::InRequest);
+    assert_eq!(request.kind(), ConnectionKind::InRequest);
 }
 
 #[test]
 fn the_end_of_a_drain_tells_what_is_held_and_cuts_it() {
     let (sender, list) = channel();
     let (builder, reports) = observed();
-    let builder = builder.drain_within(Duration::from_millis(1)).cut(Cut::Reset);
-    let (again, http) = owner_of(builder.on_cut_off(move |held| {
-        sender.send(held.to_vec()).unwrap();
+    let builder = builder.drain_timeout(Duration::from_millis(1)).unfinished(Unfinished::Reset);
+    let (again, http) = owner_of(builder.on_unfinished(move |connections| {
+        sender.send(connections.to_vec()).unwrap();
         Err("it is seen")
     }));
     let mut acceptor = http.acceptor().unwrap();
@@ -108,17 +113,17 @@ fn the_end_of_a_drain_tells_what_is_held_and_cuts_it() {
     let _unnamed = again.connections().begin();
     again.handle().stop_gracefully();
     drained(again);
-    let held = list.recv_timeout(SOON).unwrap();
-    assert_eq!(held.len(), 1, "{held:?}");
-    assert_eq!(held[0].name, client.local_addr().unwrap().to_string());
-    assert_eq!(held[0].kind, Kind::InRequest);
-    let text = held[0].to_string();
-    assert!(text.starts_with(&held[0].name) && text.contains("in a request"), "{text}");
-    let failed = expect(&reports, |report| matches!(report, Report::Callback { .. }));
-    assert!(failed.to_string().ends_with("callback on_cut_off: it is seen"), "{failed}");
+    let connections = list.recv_timeout(SOON).unwrap();
+    assert_eq!(connections.len(), 1, "{connections:?}");
+    assert_eq!(connections[0].name, client.local_addr().unwrap().to_string());
+    assert_eq!(connections[0].kind, ConnectionKind::InRequest);
+    let text = connections[0].to_string();
+    assert!(text.starts_with(&connections[0].name) && text.contains("in a request"), "{text}");
+    let failed = expect(&reports, |report| matches!(report, EventKind::Callback { .. }));
+    assert!(failed.to_string().ends_with("callback on_unfinished: it is seen"), "{failed}");
     let in_flight = InFlight { idle: 1, in_request: 1, long_lived: 0 };
-    let cut = expect(&reports, |report| matches!(report, Report::CutOff { .. }));
-    assert_eq!(cut.report, Report::CutOff { in_flight, held });
+    let cut = expect(&reports, |report| matches!(report, EventKind::Unfinished { .. }));
+    assert_eq!(cut.report, EventKind::Unfinished { in_flight, connections });
     let read = client.read(&mut [0]);
     match read {
         Err(error) if cfg!(target_os = "linux") => assert_eq!(error.kind(), ErrorKind::ConnectionReset),
@@ -129,15 +134,13 @@ fn the_end_of_a_drain_tells_what_is_held_and_cuts_it() {
 #[test]
 fn a_drain_that_is_drained_cuts_nothing_and_calls_nobody() {
     let (builder, reports) = observed();
-    let (again, _http) = owner_of(builder.on_cut_off(|_| -> () { panic!("nothing is held") }));
+    let (again, _http) = owner_of(builder.on_unfinished(|_| -> () { panic!("nothing is connections") }));
     drop(again.connections().begin());
     again.handle().stop_gracefully();
     drained(again);
-    assert!(
-        !reports
-            .iter()
-            .any(|observed| { matches!(observed.report, Report::CutOff { .. } | Report::Callback { .. }) })
-    );
+    assert!(!reports.iter().any(|observed| {
+        matches!(observed.report, EventKind::Unfinished { .. } | EventKind::Callback { .. })
+    }));
 }
 
 #[test]
@@ -157,6 +160,6 @@ fn a_stop_now_and_a_second_stop_count_what_they_cut() {
         }
         drained(again);
         let in_flight = InFlight { in_request: 1, ..InFlight::default() };
-        expect(&reports, |report| *report == Report::CutOff { in_flight, held: Vec::new() });
+        expect(&reports, |report| *report == EventKind::Unfinished { in_flight, connections: Vec::new() });
     }
 }

@@ -1,7 +1,9 @@
 //! Every kind of socket, and what can be chosen for one that is made new.
 
 use crate::support::{SOON, address, assert_answered, echo, server, soon};
-use goagain::{Address, Datagrams, Goagain, ListenError, Listener, Peer};
+use goagain::error::ListenError;
+use goagain::socket::{Datagrams, Peer};
+use goagain::{Address, Goagain, Listener};
 use nix::sys::socket::{
     AddressFamily, SockFlag, SockType, SockaddrLike, UnixAddr, connect, getsockopt, setsockopt, socket,
     sockopt,

@@ -1,7 +1,8 @@
 //! One image's life: what may be called when.
 
 use crate::support::{Leaves, address, builder, owner, server, soon};
-use goagain::{Finish, Goagain, ReadyError, Stop, Turn};
+use goagain::error::ReadyError;
+use goagain::{Finish, Goagain, Stop, Turn};
 use std::io::{self, ErrorKind};
 use std::net::TcpStream;
 
@@ -53,7 +54,7 @@ fn a_stop_before_ready_is_an_error_of_ready() {
     let error = again.ready().unwrap_err();
     assert!(matches!(error, ReadyError::Stopped(Stop::Now(None))));
     assert_eq!(error.to_string(), "stopped by a call before it was the owner");
-    assert_eq!(again.step(), Turn::Leave);
+    assert_eq!(again.step(), Turn::Exit);
     assert_eq!(again.finish().unwrap(), Finish::Exit);
 }
 
@@ -82,5 +83,5 @@ fn several_isolated_servers_do_not_touch_each_other() {
     let mut other = builder().isolated().unwrap();
     other.ready().unwrap();
     one.handle().stop_now();
-    assert_eq!((one.step(), other.step()), (Turn::Leave, Turn::Serve));
+    assert_eq!((one.step(), other.step()), (Turn::Exit, Turn::Serve));
 }

@@ -1,7 +1,8 @@
 //! Listeners and kept descriptors: names, addresses, and what is refused.
 
 use crate::support::{address, server};
-use goagain::{Address, ListenError};
+use goagain::Address;
+use goagain::error::ListenError;
 use std::error::Error;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv6Addr, SocketAddr, TcpListener, TcpStream};
@@ -90,12 +91,12 @@ fn a_name_is_given_once() {
     for error in [
         again.listen("http", "127.0.0.1:0").unwrap_err(),
         again.bind("http").unix("/nonexistent/http.sock").unwrap_err(),
-        again.keep("http", one).unwrap_err(),
+        again.keep_fd("http", one).unwrap_err(),
     ] {
         assert!(matches!(&error, ListenError::NameTaken { name } if name == "http"));
         assert_eq!(error.to_string(), "the name `http` is taken: give each listener its own");
     }
-    again.keep("cache", other).unwrap();
+    again.keep_fd("cache", other).unwrap();
     assert!(matches!(again.listen("cache", "127.0.0.1:0").unwrap_err(), ListenError::NameTaken { .. }));
 }
 
@@ -110,10 +111,10 @@ fn a_failed_bind_leaves_the_name_free() {
 fn a_kept_descriptor_stays_open_and_is_not_inherited_by_its_own_image() {
     let mut again = server();
     let (ours, mut theirs) = UnixStream::pair().unwrap();
-    again.keep("cache", ours.as_fd().try_clone_to_owned().unwrap()).unwrap();
+    again.keep_fd("cache", ours.as_fd().try_clone_to_owned().unwrap()).unwrap();
     drop(ours);
-    assert!(again.inherited("cache").is_none());
-    assert!(again.inherited("never").is_none());
+    assert!(again.kept_fd("cache").is_none());
+    assert!(again.kept_fd("never").is_none());
     theirs.write_all(b"?").unwrap();
     drop(again);
     assert!(matches!(theirs.read(&mut [0]), Ok(0) | Err(_)), "closed with the server");

@@ -6,12 +6,12 @@ mod auto_traits;
 mod builder;
 mod connections;
 mod drain;
+mod go;
 mod handle;
 mod kinds;
 mod life;
 mod listeners;
 mod own_loop;
-mod seed;
 mod stream;
 #[path = "../support/mod.rs"]
 mod support;

@@ -31,10 +31,10 @@ fn a_whole_life_in_steps() {
     assert_eq!(again.as_raw_fd(), again.as_fd().as_raw_fd());
     let http = again.listen("http", "127.0.0.1:0").unwrap();
     assert_eq!(again.step(), Turn::Prepare);
-    again.announce();
+    again.announce_ready();
     assert_eq!(again.step(), Turn::Serve);
     let accepting = echo(http.acceptor().unwrap());
-    again.serves();
+    again.announce_serving();
     assert_answered(ask(&http));
     assert_eq!(again.step(), Turn::Serve);
     assert!(is_quiet(&again));
@@ -44,31 +44,31 @@ fn a_whole_life_in_steps() {
     thread::spawn(move || handle.stop_gracefully());
     assert_eq!(turned(&mut again, Turn::Serve), Turn::Drain(Stop::Gracefully));
     assert_eq!(accepting.join().unwrap(), 1);
-    again.let_go();
+    again.announce_done();
     assert_eq!(again.step(), Turn::Drain(Stop::Gracefully));
     assert!(is_quiet(&again));
     thread::spawn(move || drop(guard));
-    assert_eq!(turned(&mut again, Turn::Drain(Stop::Gracefully)), Turn::Leave);
+    assert_eq!(turned(&mut again, Turn::Drain(Stop::Gracefully)), Turn::Exit);
 }
 
 #[test]
 fn without_let_go_the_drain_is_not_over() {
     // No deadline wakes it.
-    let (mut again, _http) = owner_of(builder().idle_grace(Duration::MAX).drain_within(Duration::MAX));
+    let (mut again, _http) = owner_of(builder().idle_grace(Duration::MAX).drain_timeout(Duration::MAX));
     again.handle().stop_gracefully();
     assert_eq!(again.step(), Turn::Drain(Stop::Gracefully));
     assert_eq!(again.step(), Turn::Drain(Stop::Gracefully));
     assert!(is_quiet(&again));
     // Nothing is in flight, so that letting go is all that there is to be told.
-    again.let_go();
-    assert_eq!(turned(&mut again, Turn::Drain(Stop::Gracefully)), Turn::Leave);
+    again.announce_done();
+    assert_eq!(turned(&mut again, Turn::Drain(Stop::Gracefully)), Turn::Exit);
 }
 
 #[test]
 fn announce_hears_a_stop_first() {
     let mut again = server();
     again.handle().stop_gracefully();
-    again.announce();
-    assert_eq!(again.step(), Turn::Leave);
-    assert_eq!(again.not_ready().to_string(), "stopping gracefully before it was the owner");
+    again.announce_ready();
+    assert_eq!(again.step(), Turn::Exit);
+    assert_eq!(again.ready_error().to_string(), "stopping gracefully before it was the owner");
 }

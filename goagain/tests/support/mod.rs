@@ -1,7 +1,9 @@
 //! What the tests share: servers, clients, and waits that end.
 #![allow(dead_code, reason = "each test program uses a part")]
 
-use goagain::{Acceptor, Address, Builder, Goagain, Listener, Next, Observed, Report, Strategy, View};
+use goagain::{Acceptor, Address, Builder, Event, EventKind, Goagain, Listener, Strategy};
+
+use goagain::strategy::{Next, View};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -47,14 +49,14 @@ pub(crate) fn owner_of(builder: Builder) -> (Goagain, Listener) {
 }
 
 /// A builder whose server tells what it reports.
-pub(crate) fn observed() -> (Builder, Receiver<Observed>) {
+pub(crate) fn observed() -> (Builder, Receiver<Event>) {
     let (sender, reports) = channel();
     // Nobody may listen any longer.
-    (builder().observe(move |observed| drop(sender.send(observed.clone()))), reports)
+    (builder().on_event(move |observed| drop(sender.send(observed.clone()))), reports)
 }
 
 /// The next report of this kind; what comes before it is passed over.
-pub(crate) fn expect(reports: &Receiver<Observed>, wanted: impl Fn(&Report) -> bool) -> Observed {
+pub(crate) fn expect(reports: &Receiver<Event>, wanted: impl Fn(&EventKind) -> bool) -> Event {
     loop {
         let observed = reports.recv_timeout(SOON).expect("the report comes");
         if wanted(&observed.report) {

@@ -24,7 +24,7 @@ fuzz_target!(|input: &[u8]| {
     let written: HashMap<_, _> = written.into_iter().collect();
     let mut again = Handoff::decode(|name| written.get(name).cloned()).expect("what we wrote").expect("a handoff");
     // Derived from the others.
-    handoff.seed_listener = None;
-    again.seed_listener = None;
+    handoff.go_listener = None;
+    again.go_listener = None;
     assert_eq!(again, handoff);
 });

@@ -1,4 +1,4 @@
-//! Offers load to a server, open-loop, and writes one record a request.
+//! SavedState load to a server, open-loop, and writes one record a request.
 
 #![forbid(unsafe_code)]
 
@@ -15,7 +15,7 @@ use goagain_tests::records;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::sync::oneshot;
 
-/// Offers load to a server until standard input ends. Latency is counted from the time a request was due.
+/// SavedState load to a server until standard input ends. Latency is counted from the time a request was due.
 #[derive(Debug, Parser)]
 struct Options {
     /// Where: tcp:IP:PORT or unix:PATH.

@@ -55,16 +55,16 @@ fn run() -> anyhow::Result<()> {
         StrategyKind::Double => Goagain::builder(Double),
         StrategyKind::Standby => bail!("strategy: expected single or double, found standby"),
     };
-    let builder = if config.moves { builder.move_connections() } else { builder };
+    let builder = if config.moves { builder.migrate_connections() } else { builder };
     let generation = Arc::new(OnceLock::new());
     let (number, for_reports) = (Arc::clone(&generation), emitter.try_clone()?);
     let again = builder
-        .ready_within(config.ready_within())
-        .drain_within(config.drain_within())
+        .ready_timeout(config.ready_timeout())
+        .drain_timeout(config.drain_timeout())
         .idle_grace(config.idle_grace())
         .probation(config.probation())
-        .back_within(config.back_within())
-        .observe(move |observed| {
+        .reexec_timeout(config.reexec_timeout())
+        .on_event(move |observed| {
             for_reports.emit(&reports::event(number.get().copied().unwrap_or(0), observed));
         })
         .start()?;
@@ -163,10 +163,10 @@ impl Server {
                 tokio::task::spawn_blocking(move || workers.into_iter().try_for_each(joined))
             }
             "axum_proxied" => {
-                tokio::spawn(proxied::tasks(listener.to_tokio()?, listener.mover(), self.identity.clone()))
+                tokio::spawn(proxied::tasks(listener.to_tokio()?, listener.migrator(), self.identity.clone()))
             }
             "threads_proxied" => {
-                let accepting = proxied::threads(listener.acceptor()?, listener.mover(), &self.identity);
+                let accepting = proxied::threads(listener.acceptor()?, listener.migrator(), &self.identity);
                 tokio::task::spawn_blocking(move || joined(accepting))
             }
             "echo" => {
@@ -181,7 +181,7 @@ impl Server {
                 tokio::task::spawn_blocking(move || pool.into_iter().try_for_each(joined))
             }
             "threads" => {
-                let accepting = serve::serve(listener.acceptor()?, listener.mover(), &self.identity);
+                let accepting = serve::serve(listener.acceptor()?, listener.migrator(), &self.identity);
                 tokio::task::spawn_blocking(move || joined(accepting))
             }
             other => return Err(io::Error::other(format!("behaviour: expected a server, found `{other}`"))),

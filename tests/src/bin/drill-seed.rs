@@ -7,15 +7,15 @@
 //! - its handlers are there before `Kill`, where an early answer to it would end the seed;
 //! - it closes a Unix socket without unlinking the path, and signals no process group.
 
-#![deny(unsafe_code)] // but for one block in `seed/listener.rs`
+#![deny(unsafe_code)] // but for one block in `go/listener.rs`
 
 #[path = "../../../goagain/examples/serve/http.rs"]
 mod http;
-#[path = "../seed/listener.rs"]
+#[path = "../go/listener.rs"]
 mod listener;
-#[path = "../seed/protocol.rs"]
+#[path = "../go/protocol.rs"]
 mod protocol;
-#[path = "../seed/server.rs"]
+#[path = "../go/server.rs"]
 mod server;
 
 use std::process;
@@ -72,7 +72,7 @@ fn main() -> anyhow::Result<()> {
     let signal = protocol::wait(signals, &mut seed, &listener, spawned)?;
     if !matches!(signal, Signal::SIGINT | Signal::SIGTERM) {
         emit("draining", json!({ "signal": signal as i32, "open": server.open() }));
-        server.drain(config.idle_grace(), config.drain_within())?;
+        server.drain(config.idle_grace(), config.drain_timeout())?;
         if double && signal == Signal::SIGUSR2 {
             emit("exec", json!(null));
             // The child has had the number after this one.

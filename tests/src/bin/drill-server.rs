@@ -14,7 +14,9 @@ mod sockets;
 
 use crate::sockets::Socket;
 use anyhow::Context as _;
-use goagain::{Builder, Cut, Double, Finish, Goagain, Handle, Next, Single, Strategy, View};
+use goagain::drain::Unfinished;
+use goagain::strategy::{Next, View};
+use goagain::{Builder, Double, Finish, Goagain, Handle, Single, Strategy};
 use goagain_tests::config::{self, ServerConfig, StrategyKind};
 use goagain_tests::events::{Emitter, Event};
 use goagain_tests::long_lived::{self, STREAM, STUBBORN};
@@ -71,7 +73,7 @@ fn run() -> anyhow::Result<()> {
     };
     let generation = Arc::new(OnceLock::new());
     let handle = Arc::new(OnceLock::new());
-    let builder = if config.moves { builder.move_connections() } else { builder };
+    let builder = if config.moves { builder.migrate_connections() } else { builder };
     let mut again = configure(builder, &config, &emitter, &generation, &handle)?.start()?;
     handle.get_or_init(|| again.handle());
     let number = *generation.get_or_init(|| again.generation());
@@ -187,33 +189,33 @@ fn configure(
     if !config.directory.as_os_str().is_empty() {
         builder = builder.working_directory(&config.directory);
     }
-    if config.most_draining > 0 {
-        builder = builder.most_draining(config.most_draining);
+    if config.max_draining > 0 {
+        builder = builder.max_draining(config.max_draining);
     }
-    let cut = match config.cut.as_str() {
-        "close" => Cut::Close,
-        "reset" => Cut::Reset,
-        _ => Cut::Leave,
+    let unfinished = match config.unfinished.as_str() {
+        "close" => Unfinished::Close,
+        "reset" => Unfinished::Reset,
+        _ => Unfinished::Leave,
     };
     let stands_by = config.strategy == StrategyKind::Standby;
     let generation = Arc::clone(generation);
     Ok(builder
-        .ready_within(config.ready_within())
-        .drain_within(config.drain_within())
+        .ready_timeout(config.ready_timeout())
+        .drain_timeout(config.drain_timeout())
         .idle_grace(config.idle_grace())
-        .long_lived_within(config.long_lived_within())
-        .spread(config.spread())
-        .cut(cut)
-        .on_cut_off(move |list| {
+        .long_lived_timeout(config.long_lived_timeout())
+        .drain_jitter(config.drain_jitter())
+        .unfinished(unfinished)
+        .on_unfinished(move |list| {
             let names: Vec<_> = list.iter().map(|held| held.name.clone()).collect();
             let number = for_held.get().copied().unwrap_or(0);
             held.emit(&Event::new(number, "held").detail(json!({ "names": names })));
         })
         .probation(config.probation())
-        .serving_within(config.serving_within())
-        .back_within(config.back_within())
-        .grace(config.grace())
-        .state_within(config.state_within())
+        .serving_timeout(config.serving_timeout())
+        .reexec_timeout(config.reexec_timeout())
+        .abort_timeout(config.abort_timeout())
+        .state_timeout(config.state_timeout())
         .state_limit(goagain_tests::parcels::LIMIT)
         .on_hup(callback(for_hup, "HUP"))
         .on_usr1(move || {
@@ -226,7 +228,7 @@ fn configure(
                 handle.abort_attempt("the operator said so");
             }
         })
-        .observe(move |observed| {
+        .on_event(move |observed| {
             for_reports.emit(&reports::event(generation.get().copied().unwrap_or(0), observed));
         }))
 }

@@ -32,7 +32,7 @@ pub(super) fn all() -> Vec<Drill> {
         ),
         Drill::both(
             "image_that_hangs_is_replaced",
-            "a fixed image, deployed over one that hangs, is started at once, without waiting for ready_within",
+            "a fixed image, deployed over one that hangs, is started at once, without waiting for ready_timeout",
             hangs_and_is_replaced,
         ),
         Drill::both(
@@ -109,7 +109,7 @@ fn hangs_and_is_replaced(context: &Context) -> anyhow::Result<()> {
 
 fn hangs_and_is_aborted(context: &Context) -> anyhow::Result<()> {
     let mut service = context.start_with(|config| {
-        (config.ready_ms, config.probation_ms, config.grace_ms) = (TOO_LONG, 5_000, 200);
+        (config.ready_ms, config.probation_ms, config.abort_timeout_ms) = (TOO_LONG, 5_000, 200);
         config.behaviour = "aborts".into();
     })?;
     let owner = service.owner()?;
@@ -140,7 +140,7 @@ fn hangs_and_is_aborted(context: &Context) -> anyhow::Result<()> {
 
 fn parent_hangs_and_is_aborted(context: &Context) -> anyhow::Result<()> {
     let mut service = context.start_with(|config| {
-        (config.back_ms, config.probation_ms, config.grace_ms) = (TOO_LONG, 2_000, 200);
+        (config.back_ms, config.probation_ms, config.abort_timeout_ms) = (TOO_LONG, 2_000, 200);
         config.behaviour = "aborts".into();
     })?;
     let parent = service.owner()?;

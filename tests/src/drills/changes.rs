@@ -245,7 +245,7 @@ fn group(context: &Context) -> anyhow::Result<()> {
     };
     let mut service = context.start_with(|config| {
         config.listen.push(("socket".into(), "group:2:127.0.0.1:0".into()));
-        (config.ready_ms, config.grace_ms) = (SHORT, 500);
+        (config.ready_ms, config.abort_timeout_ms) = (SHORT, 500);
     })?;
     let owner = service.owner()?;
     ensure!(members(&service) == 2, "members: expected 2, found {}", members(&service));

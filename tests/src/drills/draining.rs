@@ -24,19 +24,19 @@ pub(super) fn all() -> Vec<Drill> {
             in_order,
         ),
         Drill::both(
-            "drain_deadline_cuts_off",
+            "drain_timeout_closes_unfinished",
             "past the deadline a callback gets the names of what is held, and the clients read a reset, or an end",
-            cut_off,
+            unfinished,
         ),
         Drill::both(
-            "long_lived_have_a_deadline",
+            "long_lived_have_a_timeout",
             "a long-lived connection that does not go holds a drain for its time, not for the drain's",
             own_deadline,
         ),
         Drill::both(
-            "spread_tells_each_at_its_moment",
+            "drain_jitter_spreads_shutdowns",
             "40 long-lived connections are told to go each at another moment, over the whole of the window",
-            spread,
+            drain_jitter,
         ),
         Drill::both(
             "generations_drain_side_by_side",
@@ -137,10 +137,10 @@ fn in_order(context: &Context) -> anyhow::Result<()> {
     service.end()
 }
 
-fn cut_off(context: &Context) -> anyhow::Result<()> {
+fn unfinished(context: &Context) -> anyhow::Result<()> {
     for cut in ["reset", "close"] {
         let mut service = context.start_with(|config| {
-            (config.drain_ms, config.idle_ms, config.cut) = (1_000, 100, cut.into());
+            (config.drain_ms, config.idle_ms, config.unfinished) = (1_000, 100, cut.into());
             with_listener(STUBBORN)(config);
         })?;
         let old = service.generation()?;
@@ -157,7 +157,7 @@ fn cut_off(context: &Context) -> anyhow::Result<()> {
             names.len() == 2 && names[0] == "stubborn",
             "held: expected two, the oldest first, found {held}"
         );
-        let counted = service.await_event(is_old("cut_off"), DEADLINE)?.detail;
+        let counted = service.await_event(is_old("unfinished"), DEADLINE)?.detail;
         let expected = serde_json::json!({ "idle": 0, "in_request": 1, "long_lived": 1, "names": names });
         ensure!(counted == expected, "cut off: expected {expected}, found {counted}");
         for stream in [stubborn.0.get_mut() as &mut dyn Read, slow.stream()] {
@@ -184,16 +184,16 @@ fn own_deadline(context: &Context) -> anyhow::Result<()> {
     let held = service.await_name("still_draining")?.detail;
     let expected = serde_json::json!({ "idle": 0, "in_request": 0, "long_lived": 1, "names": ["stubborn"] });
     ensure!(held == expected, "still draining: expected {expected}, found {held}");
-    service.await_name("cut_off")?;
+    service.await_name("unfinished")?;
     service.await_settled(restart.generation)?;
     service.end()
 }
 
-fn spread(context: &Context) -> anyhow::Result<()> {
+fn drain_jitter(context: &Context) -> anyhow::Result<()> {
     const STREAMS: u64 = 40;
     const PARTS: u64 = 8;
     let mut service = context.start_with(|config| {
-        config.spread_ms = 2_000;
+        config.drain_jitter_ms = 2_000;
         with_listener(STREAM)(config);
     })?;
     let mut streams = (0..STREAMS)
@@ -277,7 +277,7 @@ fn side_by_side(context: &Context) -> anyhow::Result<()> {
 
 fn lingers(context: &Context) -> anyhow::Result<()> {
     let mut service = context.start_with(|config| {
-        (config.most_draining, config.idle_ms, config.drain_ms) = (1, 200, 120_000);
+        (config.max_draining, config.idle_ms, config.drain_ms) = (1, 200, 120_000);
         config.behaviour = "lingers".into();
     })?;
     service.restart()?;
@@ -306,7 +306,7 @@ fn lingers(context: &Context) -> anyhow::Result<()> {
 
 fn capped(context: &Context) -> anyhow::Result<()> {
     let mut service = context.start_with(|config| {
-        (config.idle_ms, config.drain_ms, config.most_draining) = (200, 600_000, 2);
+        (config.idle_ms, config.drain_ms, config.max_draining) = (200, 600_000, 2);
     })?;
     let mut held = Vec::new();
     for _ in 0..2 {

@@ -177,7 +177,7 @@ fn channels(context: &Context) -> anyhow::Result<()> {
             variables.push((
                 "GOAGAIN_CHANNEL",
                 if by_its_parent {
-                    "1 fd=7 attempt=1 generation=2 ready_within=1000".into()
+                    "1 fd=7 attempt=1 generation=2 ready_timeout=1000".into()
                 } else {
                     table::channel(7, stranger.pid()).into()
                 },

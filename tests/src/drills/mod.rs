@@ -11,13 +11,13 @@ mod custom;
 mod deploy;
 mod draining;
 mod forged;
+mod go;
 mod inheritance;
 mod many;
 pub mod memory;
 pub(crate) mod moves;
 mod requests;
 mod restart;
-mod seed;
 mod shell;
 mod signals;
 mod sockets;
@@ -91,7 +91,7 @@ pub fn all() -> Vec<Drill> {
         custom::all(),
         standby::all(),
         memory::all(),
-        seed::all(),
+        go::all(),
     ];
     groups.concat()
 }

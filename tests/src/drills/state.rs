@@ -87,7 +87,7 @@ fn not_made(context: &Context) -> anyhow::Result<()> {
         let load = context.load(&service)?;
         for _ in 0..2 {
             service.restart()?;
-            let not_offered = service.await_name("not_offered").context(fault)?;
+            let not_offered = service.await_name("state_not_saved").context(fault)?;
             ensure!(not_offered.detail["name"] == "keys", "{fault}: expected `keys`, found {not_offered:?}");
             let found = not_offered.reason();
             ensure!(found.starts_with(reason), "{fault}: expected `{reason}`, found `{found}`");
@@ -114,7 +114,7 @@ fn not_made_by_the_child(context: &Context) -> anyhow::Result<()> {
         let (main, old) = (service.main_pid(), service.generation()?);
         service.restart()?;
         let child = service.await_event(|event| event.name == "owner" && event.generation > old, DEADLINE)?;
-        let not_offered = service.await_name("not_offered")?;
+        let not_offered = service.await_name("state_not_saved")?;
         ensure!(not_offered.pid == child.pid, "{fault}: expected {}, found {not_offered:?}", child.pid);
         let failed = service.await_name("failed")?;
         ensure!(failed.pid == child.pid, "{fault}: expected {}, found {failed:?}", child.pid);
@@ -178,8 +178,8 @@ fn one_gib(context: &Context) -> anyhow::Result<()> {
     }
     ensure!(images == hops(context), "images that took it: expected {}, found {images}", hops(context));
     let (begin, piece) = (Instant::now(), vec![1; 1 << 20]);
-    let allowance = goagain_env::Allowance::new(GIB, DEADLINE);
-    let bare = goagain_env::Parcel::pack("cache", 1, allowance, |writer| {
+    let allowance = goagain_env::StateLimits::new(GIB, DEADLINE);
+    let bare = goagain_env::StateItem::pack("cache", 1, allowance, |writer| {
         (0..GIB >> 20).try_for_each(|_| writer.write_all(&piece)).map_err(|error| error.to_string())
     })?;
     let bare_ms = begin.elapsed().as_secs_f64() * 1e3;

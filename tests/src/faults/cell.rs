@@ -124,7 +124,7 @@ impl Cell {
         let time = if self.kind.is_waited_for() { SHORT } else { NEVER };
         (config.ready_ms, config.back_ms, config.serving_ms, config.drain_ms) = (time, time, time, time);
         // These end in every restart, and whatever comes before or after is as right.
-        (config.probation_ms, config.idle_ms, config.grace_ms) = (300, 1_000, 200);
+        (config.probation_ms, config.idle_ms, config.abort_timeout_ms) = (300, 1_000, 200);
 
         let Point { side, scene, .. } = self.point;
         let struck = side.generation();

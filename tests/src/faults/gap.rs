@@ -57,7 +57,7 @@ pub fn measure(binaries: &Binaries, strategy: StrategyKind, half: Half, times: u
     let options = ServiceOptions::new(strategy).config(|config| {
         // In the first half nobody waits for its end, in the second each exec does.
         config.probation_ms = if half == Half::First { 60_000 } else { 2_000 };
-        (config.idle_ms, config.grace_ms) = (1_000, 1_000);
+        (config.idle_ms, config.abort_timeout_ms) = (1_000, 1_000);
     });
     let service = Service::start(binaries, options)?;
     let load = LoadOptions { rate: RATE, keepalive: 0, slow: 5, slow_ms: 100, ..LoadOptions::default() };

@@ -4,10 +4,10 @@ use super::perform::close;
 use super::process::Process;
 use super::world::{Broken, World};
 use goagain_env::Message;
-use goagain_signals::{Action, Deadline, Event, Phase, Report};
+use goagain_signals::{Action, Deadline, EventKind, Input, Phase};
 
 /// Does it. Some things are answered with an event.
-pub fn act(world: &mut World, me: usize, action: Action, is_entitled: bool) -> Option<Event> {
+pub fn act(world: &mut World, me: usize, action: Action, is_entitled: bool) -> Option<Input> {
     match action {
         Action::Spawn(attempt) => {
             let mut all = world.processes.iter();
@@ -26,13 +26,13 @@ pub fn act(world: &mut World, me: usize, action: Action, is_entitled: bool) -> O
         Action::Release { attempt, exec, again } => {
             let peer = world.processes[me].process_of(attempt);
             if !send(world, me, attempt, Message::Released { exec, again }) {
-                return Some(Event::ReleaseFailed(attempt));
+                return Some(Input::ReleaseFailed(attempt));
             }
             // Death takes time: to let go of an image whose death does not show yet is as if it had died afterwards.
             if !exec && peer.is_some_and(|peer| !world.processes[peer].is_alive()) {
                 world.taken_away(me);
             }
-            return Some(Event::ReleaseSent(attempt));
+            return Some(Input::ReleaseSent(attempt));
         }
         Action::Kill(attempt) => {
             if let Some(target) = world.processes[me].process_of(attempt) {
@@ -45,7 +45,7 @@ pub fn act(world: &mut World, me: usize, action: Action, is_entitled: bool) -> O
         // Their passing changes nothing in the machine.
         Action::Arm(Deadline::IdleGrace | Deadline::LongLived) => {}
         // Their passing is `Step::Drained`.
-        Action::Arm(Deadline::Drain | Deadline::Parting) => {}
+        Action::Arm(Deadline::Drain | Deadline::ClosingLongLived) => {}
         Action::Arm(deadline) => {
             world.processes[me].armed.insert(deadline);
         }
@@ -63,13 +63,17 @@ pub fn act(world: &mut World, me: usize, action: Action, is_entitled: bool) -> O
             }
             world.processes[me].in_exec = true;
         }
-        Action::Report(_, Report::Requested) => world.processes[me].asked = true,
-        Action::Report(_, Report::Refused { .. }) => world.processes[me].asked = false,
-        Action::Report(_, Report::RolledBack { .. }) => {
+        Action::Report(_, EventKind::Requested) => world.processes[me].asked = true,
+        Action::Report(_, EventKind::Refused { .. }) => world.processes[me].asked = false,
+        Action::Report(_, EventKind::RolledBack { .. }) => {
             let process = &mut world.processes[me];
             process.asked |= std::mem::take(&mut process.passed);
         }
-        Action::SignalSeed(_) | Action::CloseIdle | Action::Part | Action::CutOff | Action::Report(..) => {}
+        Action::SignalGo(_)
+        | Action::CloseIdle
+        | Action::CloseLongLived
+        | Action::CloseUnfinished
+        | Action::Report(..) => {}
     }
     None
 }

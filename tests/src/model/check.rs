@@ -3,8 +3,8 @@
 use super::process::Life;
 use super::step::Step;
 use super::world::{Broken, World};
-use goagain_env::{Kin, Next, View};
-use goagain_signals::{Action, Deadline, Decisions, Event};
+use goagain_env::{Next, Relation, View};
+use goagain_signals::{Action, Deadline, Decisions, Input};
 
 /// Looks at a world, of which `bound` are the steps that are bound to happen.
 pub fn check(world: &mut World, bound: &[Step]) {
@@ -42,7 +42,7 @@ fn in_a_long_drain(world: &World) -> Option<Broken> {
 /// Whether the net under a child ends with probation, whatever comes first: the end of the drain, or DISMISS.
 fn lets_go(decisions: &Decisions) -> bool {
     let answer = |(drained, dismissed)| {
-        decisions.next(View { successor: Kin::Child, drained, probation: true, dismissed })
+        decisions.next(View { successor: Relation::Child, drained, probation: true, dismissed })
     };
     [(false, false), (false, true)].map(answer) == [Next::Exit; 2]
         && ![(true, false), (true, true)].map(answer).contains(&Next::Stay)
@@ -69,9 +69,9 @@ fn at_the_end(world: &World) -> Option<Broken> {
     if world.processes.iter().any(|process| process.is_alive() && process.aborted_by.is_some_and(saw_to_it)) {
         return Some(Broken::Lingers);
     }
-    let owner = owner.filter(|owner| !owner.machine.has_net())?;
+    let owner = owner.filter(|owner| !owner.machine.has_fallback())?;
     let mut actions = Vec::new();
-    owner.machine.clone().handle(Event::Restart, &mut actions);
+    owner.machine.clone().handle(Input::Restart, &mut actions);
     let retries = actions.iter().any(|action| matches!(action, Action::Spawn(_)));
     (!retries).then_some(Broken::NoRetry)
 }

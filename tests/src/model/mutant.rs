@@ -6,7 +6,7 @@
 use super::process::Process;
 use super::world::World;
 use goagain_env::Message;
-use goagain_signals::{Action, Deadline, Event, Phase, Report, Stop};
+use goagain_signals::{Action, Deadline, EventKind, Input, Phase, Stop};
 
 /// A rule of the protocol that is not kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +46,7 @@ pub enum Mutant {
     /// Rule 14: a stop of the image that was exec'd in place ends that image only.
     StopOfNewImageUntold,
     /// Rule 15: an aborted image has all the time it wants.
-    NoGrace,
+    NoAbortTimeout,
     /// Rule 15: a new attempt is begun beside the old one.
     AttemptBesideAttempt,
     /// Rule 16: a predecessor that hangs is left alone.
@@ -65,72 +65,72 @@ pub enum Mutant {
 
 impl Mutant {
     /// What the machine is told instead.
-    pub fn told(self, world: &mut World, me: usize, event: Event) -> Vec<Event> {
+    pub fn told(self, world: &mut World, me: usize, event: Input) -> Vec<Input> {
         let process = &world.processes[me];
         let machine = &process.machine;
         match (self, event) {
-            (Mutant::StartBesideNet, Event::Restart) if machine.phase() == Phase::Owner => {
+            (Mutant::StartBesideNet, Input::Restart) if machine.phase() == Phase::Owner => {
                 let released = Message::Released { exec: false, again: false };
-                let predecessor = machine.predecessor().map(|(attempt, _)| Event::Message(attempt, released));
-                predecessor.into_iter().chain([Event::Restart]).collect()
+                let predecessor = machine.predecessor().map(|(attempt, _)| Input::Message(attempt, released));
+                predecessor.into_iter().chain([Input::Restart]).collect()
             }
-            (Mutant::ReleaseUnserved, event @ Event::Deadline(Deadline::Probation)) => {
-                let serving = machine.successor().map(|attempt| Event::Message(attempt, Message::Serving));
+            (Mutant::ReleaseUnserved, event @ Input::Deadline(Deadline::Probation)) => {
+                let serving = machine.successor().map(|attempt| Input::Message(attempt, Message::Serving));
                 serving.into_iter().chain([event]).collect()
             }
-            (Mutant::ReleaseFailedIsReleased, Event::ReleaseFailed(attempt)) => {
-                vec![Event::ReleaseSent(attempt)]
+            (Mutant::ReleaseFailedIsReleased, Input::ReleaseFailed(attempt)) => {
+                vec![Input::ReleaseSent(attempt)]
             }
-            (Mutant::ReleaseFailedIsTheEnd, Event::ReleaseFailed(attempt)) => vec![Event::End(attempt)],
-            (Mutant::CommitFailedIsDeath, Event::Message(attempt, Message::Ready)) => {
-                let ready = Event::Message(attempt, Message::Ready);
+            (Mutant::ReleaseFailedIsTheEnd, Input::ReleaseFailed(attempt)) => vec![Input::End(attempt)],
+            (Mutant::CommitFailedIsDeath, Input::Message(attempt, Message::Ready)) => {
+                let ready = Input::Message(attempt, Message::Ready);
                 let gone = process.channel_of(attempt).is_some_and(|(channel, side)| {
                     !world.channels[channel].clone().send(side, Message::Ready)
                 });
-                let died = gone.then(|| Event::Dead(attempt, String::new()));
+                let died = gone.then(|| Input::Dead(attempt, String::new()));
                 [ready].into_iter().chain(died).collect()
             }
-            (Mutant::ExecUndrained, event @ Event::Message(_, Message::Serving)) => {
-                vec![event, Event::Drained]
+            (Mutant::ExecUndrained, event @ Input::Message(_, Message::Serving)) => {
+                vec![event, Input::Drained]
             }
-            (Mutant::SenderIgnored, Event::Restart | Event::Stop(_))
+            (Mutant::SenderIgnored, Input::Restart | Input::Stop(_))
                 if machine.phase() == Phase::Starting =>
             {
-                machine.successor().map(Event::SeedReady).into_iter().collect()
+                machine.successor().map(Input::GoReady).into_iter().collect()
             }
-            (Mutant::BothGiveUp, Event::Message(attempt, Message::Commit { again })) => vec![
-                Event::Message(attempt, Message::Commit { again }),
-                Event::Message(attempt, Message::Released { exec: true, again: false }),
+            (Mutant::BothGiveUp, Input::Message(attempt, Message::Commit { again })) => vec![
+                Input::Message(attempt, Message::Commit { again }),
+                Input::Message(attempt, Message::Released { exec: true, again: false }),
             ],
-            (Mutant::ExecFailedTakesBack, Event::ExecFailed(_)) => {
+            (Mutant::ExecFailedTakesBack, Input::ExecFailed(_)) => {
                 let successor = machine.successor();
-                successor.map(|attempt| Event::Dead(attempt, String::new())).into_iter().collect()
+                successor.map(|attempt| Input::Dead(attempt, String::new())).into_iter().collect()
             }
-            (Mutant::StopOfNewImageUntold, Event::Stop(_))
+            (Mutant::StopOfNewImageUntold, Input::Stop(_))
                 if matches!(machine.phase(), Phase::Init | Phase::Wait) =>
             {
-                vec![Event::Fail(String::new())]
+                vec![Input::Fail(String::new())]
             }
-            (Mutant::NoGrace, Event::Deadline(Deadline::Grace)) => Vec::new(),
-            (Mutant::AttemptBesideAttempt, Event::Restart) => {
+            (Mutant::NoAbortTimeout, Input::Deadline(Deadline::Abort)) => Vec::new(),
+            (Mutant::AttemptBesideAttempt, Input::Restart) => {
                 let aborted = process.peers.iter().filter(|peer| {
                     peer.process.is_some_and(|peer| world.processes[peer].aborted_by == Some(me))
                 });
-                let died = aborted.map(|peer| Event::Dead(peer.attempt, String::new()));
-                died.chain([Event::Restart]).collect()
+                let died = aborted.map(|peer| Input::Dead(peer.attempt, String::new()));
+                died.chain([Input::Restart]).collect()
             }
-            (Mutant::AbortBesideNet, Event::Abort(reason)) if machine.phase() == Phase::Owner => {
+            (Mutant::AbortBesideNet, Input::Abort(reason)) if machine.phase() == Phase::Owner => {
                 let released = Message::Released { exec: true, again: false };
-                let predecessor = machine.predecessor().map(|(attempt, _)| Event::Message(attempt, released));
-                predecessor.into_iter().chain([Event::Abort(reason)]).collect()
+                let predecessor = machine.predecessor().map(|(attempt, _)| Input::Message(attempt, released));
+                predecessor.into_iter().chain([Input::Abort(reason)]).collect()
             }
-            (Mutant::AnewBesideAttempt, Event::RestartAnew) => {
-                let died = machine.successor().map(|attempt| Event::Dead(attempt, String::new()));
-                [Event::RestartAnew].into_iter().chain(died).collect()
+            (Mutant::AnewBesideAttempt, Input::RestartAnew) => {
+                let died = machine.successor().map(|attempt| Input::Dead(attempt, String::new()));
+                [Input::RestartAnew].into_iter().chain(died).collect()
             }
-            (Mutant::HungNetTolerated, Event::Deadline(Deadline::Release)) => Vec::new(),
-            (Mutant::AttemptsMixed, Event::Dead(attempt, how)) => {
-                vec![Event::Dead(machine.successor().unwrap_or(attempt), how)]
+            (Mutant::HungNetTolerated, Input::Deadline(Deadline::Release)) => Vec::new(),
+            (Mutant::AttemptsMixed, Input::Dead(attempt, how)) => {
+                vec![Input::Dead(machine.successor().unwrap_or(attempt), how)]
             }
             (_, event) => vec![event],
         }
@@ -151,7 +151,7 @@ impl Mutant {
             Mutant::AbortAfterCommit => {
                 let successor = process.machine.successor();
                 for action in &mut actions {
-                    if let (Action::Report(_, Report::NotAborted { .. }), Some(attempt)) =
+                    if let (Action::Report(_, EventKind::NotAborted { .. }), Some(attempt)) =
                         (&*action, successor)
                     {
                         *action = Action::Send(attempt, Message::Abort(String::new()));

@@ -7,34 +7,34 @@ use super::mutant::Mutant;
 use super::process::{Life, Peer, Process};
 use super::step::Step;
 use super::world::{Broken, World};
-use goagain_env::{Kin, Message};
-use goagain_signals::{Deadline, Event, Machine, Origin, Phase, Stop};
+use goagain_env::{Message, Relation};
+use goagain_signals::{Deadline, Input, Machine, Origin, Phase, Stop};
 use std::collections::VecDeque;
 
 /// Does it.
 pub fn perform(protocol: &Protocol, world: &mut World, step: Step) {
     match step {
-        Step::Ready(me) => tell(protocol, world, me, Event::Ready),
+        Step::Ready(me) => tell(protocol, world, me, Input::Ready),
         Step::Waits(me) => {
             world.processes[me].waits = true;
-            tell(protocol, world, me, Event::Waiting);
+            tell(protocol, world, me, Input::Waiting);
         }
         Step::Look(me) => world.processes[me].looked = true,
         Step::Drained(me) => {
             world.processes[me].looked = false;
             world.processes[me].armed.remove(&Deadline::Drain);
             world.processes[me].in_flight = false;
-            tell(protocol, world, me, Event::Drained);
+            tell(protocol, world, me, Input::Drained);
         }
         Step::Read(me, attempt) => {
             let Some((channel, side)) = world.processes[me].channel_of(attempt) else { return };
             if let Some(message) = world.channels[channel].receive(side) {
-                tell(protocol, world, me, Event::Message(attempt, message));
+                tell(protocol, world, me, Input::Message(attempt, message));
             }
         }
         Step::End(me, attempt) => {
             close(world, me, attempt);
-            tell(protocol, world, me, Event::End(attempt));
+            tell(protocol, world, me, Input::End(attempt));
             forget_the_dead(world, me);
         }
         Step::Dead(me, attempt) => dead(protocol, world, me, attempt),
@@ -42,7 +42,7 @@ pub fn perform(protocol: &Protocol, world: &mut World, step: Step) {
             let uncommitted = matches!(world.processes[me].machine.phase(), Phase::Init | Phase::Wait);
             world.processes[me].looked = false;
             world.processes[me].armed.remove(&deadline);
-            tell(protocol, world, me, Event::Deadline(deadline));
+            tell(protocol, world, me, Input::Deadline(deadline));
             if uncommitted && world.processes[me].machine.phase() == Phase::Dead {
                 world.taken_away(me);
             }
@@ -75,36 +75,36 @@ pub fn perform(protocol: &Protocol, world: &mut World, step: Step) {
         Step::NotSpawned(me) => {
             world.left.failures -= 1;
             if let Some(attempt) = world.processes[me].spawning.take() {
-                tell(protocol, world, me, Event::SpawnFailed(attempt, String::new()));
+                tell(protocol, world, me, Input::SpawnFailed(attempt, String::new()));
             }
         }
         Step::NotExeced(me) => {
             world.left.failures -= 1;
             world.processes[me].in_exec = false;
-            tell(protocol, world, me, Event::ExecFailed(String::new()));
+            tell(protocol, world, me, Input::ExecFailed(String::new()));
         }
         Step::CannotServe(me) => {
             world.left.failures -= 1;
-            tell(protocol, world, me, Event::Fail(String::new()));
+            tell(protocol, world, me, Input::Fail(String::new()));
             world.taken_away(me);
         }
         Step::Restart(me) => {
             world.left.restarts -= 1;
-            tell(protocol, world, me, Event::Restart);
+            tell(protocol, world, me, Input::Restart);
         }
         Step::RestartAnew(me) => {
             world.left.restarts -= 1;
             world.left.aborts -= 1;
-            tell(protocol, world, me, Event::RestartAnew);
+            tell(protocol, world, me, Input::RestartAnew);
         }
         Step::Abort(me) => {
             world.left.aborts -= 1;
-            tell(protocol, world, me, Event::Abort(String::new()));
+            tell(protocol, world, me, Input::Abort(String::new()));
         }
         Step::Stop(me, now) => {
             world.left.stops -= 1;
             let for_the_service = world.is_the_service(me);
-            tell(protocol, world, me, Event::Stop(if now { Stop::Now(None) } else { Stop::Gracefully }));
+            tell(protocol, world, me, Input::Stop(if now { Stop::Now(None) } else { Stop::Gracefully }));
             match for_the_service {
                 true => world.stopped = true,
                 false => world.taken_away(me),
@@ -112,7 +112,7 @@ pub fn perform(protocol: &Protocol, world: &mut World, step: Step) {
         }
         Step::Dismiss(me) => {
             world.left.dismissals -= 1;
-            tell(protocol, world, me, Event::Dismiss);
+            tell(protocol, world, me, Input::Dismiss);
         }
         Step::Crash(me) => {
             world.left.crashes -= 1;
@@ -134,7 +134,7 @@ fn dead(protocol: &Protocol, world: &mut World, me: usize, attempt: u64) {
     if let Some(gone) = world.processes[me].peer(attempt).and_then(|peer| peer.process.take()) {
         world.processes[gone].parent.take_if(|parent| *parent == me);
     }
-    tell(protocol, world, me, Event::Dead(attempt, String::new()));
+    tell(protocol, world, me, Input::Dead(attempt, String::new()));
     forget_the_dead(world, me);
 }
 
@@ -152,23 +152,23 @@ pub fn close(world: &mut World, me: usize, attempt: u64) {
 
 fn spawned(protocol: &Protocol, world: &mut World, me: usize, strategy: usize) {
     let Some(attempt) = world.processes[me].spawning.take() else { return };
-    let bounded = world.processes[me].machine.decisions().is_bounded(Kin::Child);
-    let origin = Origin { attempt, kin: Kin::Parent, seed: false, bounded };
+    let bounded = world.processes[me].machine.decisions().is_bounded(Relation::Child);
+    let origin = Origin { attempt, relation: Relation::Parent, seed: false, bounded };
     let machine = Machine::new(protocol.strategies[strategy], Some(origin), &[]);
     let (child, channel) = (world.processes.len(), world.channels.len());
     world.channels.push(Channel::pair());
     let theirs = Peer { attempt, process: Some(me), channel: Some((channel, 1)) };
     world.processes.push(Process::new(machine, Some(me), vec![theirs]));
     world.processes[me].peers.push(Peer { attempt, process: Some(child), channel: Some((channel, 0)) });
-    tell(protocol, world, me, Event::Spawned(attempt));
+    tell(protocol, world, me, Input::Spawned(attempt));
 }
 
 /// The new image knows what crosses exec: its successor, who owns, and the children that it has to reap.
 fn execed(protocol: &Protocol, world: &mut World, me: usize, strategy: usize) {
     let old = &world.processes[me];
     let Some(attempt) = old.machine.successor() else { return };
-    let bounded = old.machine.decisions().is_bounded(Kin::Parent);
-    let origin = Origin { attempt, kin: Kin::Child, seed: false, bounded };
+    let bounded = old.machine.decisions().is_bounded(Relation::Parent);
+    let origin = Origin { attempt, relation: Relation::Child, seed: false, bounded };
     let passes_on = protocol.mutant != Some(Mutant::ExecForgetsChildren);
     let leaving = old.machine.children_leaving().filter(|_| passes_on);
     let leaving: Vec<usize> = leaving.filter_map(|attempt| old.process_of(attempt)).collect();
@@ -192,7 +192,7 @@ fn execed(protocol: &Protocol, world: &mut World, me: usize, strategy: usize) {
 }
 
 /// Tells the machine, and does what it answers; what that is answered with is told next.
-pub fn tell(protocol: &Protocol, world: &mut World, me: usize, event: Event) {
+pub fn tell(protocol: &Protocol, world: &mut World, me: usize, event: Input) {
     let mut events = VecDeque::from([event]);
     while let Some(event) = events.pop_front() {
         let told = match protocol.mutant {
@@ -205,12 +205,12 @@ pub fn tell(protocol: &Protocol, world: &mut World, me: usize, event: Event) {
     }
 }
 
-fn handle(protocol: &Protocol, world: &mut World, me: usize, event: Event, answers: &mut VecDeque<Event>) {
+fn handle(protocol: &Protocol, world: &mut World, me: usize, event: Input, answers: &mut VecDeque<Input>) {
     let is_entitled = entitles(&world.processes[me], &event);
     let takes_over = match event {
-        Event::Message(_, Message::Commit { again: true }) => is_entitled,
+        Input::Message(_, Message::Commit { again: true }) => is_entitled,
         // A stop answers what it finds unread.
-        Event::Message(_, Message::Released { again: true, .. }) => world.processes[me].accepts,
+        Input::Message(_, Message::Released { again: true, .. }) => world.processes[me].accepts,
         _ => false,
     };
     world.processes[me].asked |= takes_over;
@@ -225,16 +225,16 @@ fn handle(protocol: &Protocol, world: &mut World, me: usize, event: Event, answe
 }
 
 /// Whether this event lets a process accept that did not.
-fn entitles(process: &Process, event: &Event) -> bool {
+fn entitles(process: &Process, event: &Input) -> bool {
     let machine = &process.machine;
     let is_predecessor =
         |attempt| machine.predecessor().is_some_and(|(predecessor, _)| predecessor == attempt);
     match *event {
-        Event::Ready => machine.phase() == Phase::Init && machine.predecessor().is_none(),
-        Event::Message(attempt, Message::Commit { .. }) | Event::End(attempt) => {
+        Input::Ready => machine.phase() == Phase::Init && machine.predecessor().is_none(),
+        Input::Message(attempt, Message::Commit { .. }) | Input::End(attempt) => {
             machine.phase() == Phase::Wait && is_predecessor(attempt)
         }
-        Event::Dead(attempt, _) => {
+        Input::Dead(attempt, _) => {
             (machine.phase() == Phase::Wait && is_predecessor(attempt))
                 || machine.successor() == Some(attempt)
         }

@@ -4,7 +4,7 @@ use super::explore::Protocol;
 use super::mutant::Mutant;
 use super::process::{Life, Process};
 use super::world::World;
-use goagain_signals::{Deadline, Event, Phase, Turn};
+use goagain_signals::{Deadline, Input, Phase, Turn};
 
 /// One thing that happens. The first number is the process that it happens to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -83,7 +83,7 @@ fn running(protocol: &Protocol, world: &World, index: usize, process: &Process, 
         steps.extend(strategies.map(|strategy| Step::Spawned(index, strategy)));
     }
     match process.machine.turn() {
-        Turn::Leave => steps.push(Step::Leave(index)),
+        Turn::Exit => steps.push(Step::Leave(index)),
         Turn::Prepare if process.machine.phase() == Phase::Init => steps.push(Step::Ready(index)),
         Turn::Serve if !process.waits => steps.push(Step::Waits(index)),
         _ => {}
@@ -108,7 +108,7 @@ fn running(protocol: &Protocol, world: &World, index: usize, process: &Process, 
             steps.push(Step::Dead(index, peer.attempt));
         }
     }
-    let drains = process.drains() && changes(process, Event::Drained);
+    let drains = process.drains() && changes(process, Input::Drained);
     if drains || !process.armed.is_empty() {
         let may_act = has_read_all || protocol.mutant == Some(Mutant::DeadlineBesideMessage);
         steps.extend(may_act.then_some(Step::Look(index)));
@@ -118,11 +118,11 @@ fn running(protocol: &Protocol, world: &World, index: usize, process: &Process, 
 /// What a process may act upon that has just read everything.
 fn acting(index: usize, process: &Process, steps: &mut Vec<Step>) {
     steps.extend(process.armed.iter().map(|&deadline| Step::Deadline(index, deadline)));
-    steps.extend((process.drains() && changes(process, Event::Drained)).then_some(Step::Drained(index)));
+    steps.extend((process.drains() && changes(process, Input::Drained)).then_some(Step::Drained(index)));
 }
 
 /// Whether the machine would do anything about it.
-fn changes(process: &Process, event: Event) -> bool {
+fn changes(process: &Process, event: Input) -> bool {
     let mut machine = process.machine.clone();
     let mut actions = Vec::new();
     machine.handle(event, &mut actions);
@@ -134,7 +134,7 @@ pub fn possible(world: &World, steps: &mut Vec<Step>) {
     let left = &world.left;
     for (index, process) in world.processes.iter().enumerate() {
         let (phase, runs) = (process.machine.phase(), process.runs());
-        let acts = runs && !process.in_exec && !process.looked && process.machine.turn() != Turn::Leave;
+        let acts = runs && !process.in_exec && !process.looked && process.machine.turn() != Turn::Exit;
         let can_fail = left.failures > 0 && runs;
         steps.extend((can_fail && process.spawning.is_some()).then_some(Step::NotSpawned(index)));
         steps.extend((can_fail && process.in_exec).then_some(Step::NotExeced(index)));

@@ -1,6 +1,6 @@
 //! The strategies that are explored.
 
-use goagain_env::{Kin, Next, View};
+use goagain_env::{Next, Relation, View};
 use goagain_signals::Decisions;
 
 /// Single's answers.
@@ -27,8 +27,10 @@ pub fn all() -> impl Iterator<Item = Decisions> {
         of(|view| {
             let place = u32::from(view.drained) * 2 + u32::from(view.dismissed);
             match view.successor {
-                Kin::Child => [Next::Stay, Next::Exit, Next::Exec][(number % CHILD) / 3_usize.pow(place) % 3],
-                Kin::Parent => [Next::Stay, Next::Exit][(number / CHILD) >> place & 1],
+                Relation::Child => {
+                    [Next::Stay, Next::Exit, Next::Exec][(number % CHILD) / 3_usize.pow(place) % 3]
+                }
+                Relation::Parent => [Next::Stay, Next::Exit][(number / CHILD) >> place & 1],
             }
         })
     })
@@ -37,7 +39,7 @@ pub fn all() -> impl Iterator<Item = Decisions> {
 /// The strategy whose answers, once probation is over, are these.
 pub fn of(next: impl Fn(View) -> Next) -> Decisions {
     let mut table = [Next::Stay; 16];
-    for successor in [Kin::Child, Kin::Parent] {
+    for successor in [Relation::Child, Relation::Parent] {
         for (drained, dismissed) in [(false, false), (false, true), (true, false), (true, true)] {
             let view = View { successor, drained, probation: true, dismissed };
             table[Decisions::index(view)] = next(view);
@@ -58,8 +60,8 @@ pub fn describe(strategy: Decisions) -> String {
         Next::Exit => "exit",
         Next::Exec => "exec",
     };
-    let views = [Kin::Child, Kin::Parent]
-        .into_iter()
-        .flat_map(|kin| [(kin, false, false), (kin, false, true), (kin, true, false), (kin, true, true)]);
+    let views = [Relation::Child, Relation::Parent].into_iter().flat_map(|relation| {
+        [(relation, false, false), (relation, false, true), (relation, true, false), (relation, true, true)]
+    });
     views.map(answer).collect::<Vec<_>>().join(" ")
 }

@@ -2,7 +2,7 @@
 
 use super::channel::Channel;
 use super::process::Process;
-use goagain_signals::{Decisions, Event, Machine, Phase};
+use goagain_signals::{Decisions, Input, Machine, Phase};
 
 /// How often each thing may be done to the world.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -73,7 +73,7 @@ impl World {
     /// One process, which owns.
     pub fn new(strategy: Decisions, left: Bounds) -> World {
         let mut machine = Machine::new(strategy, None, &[]);
-        machine.handle(Event::Ready, &mut Vec::new());
+        machine.handle(Input::Ready, &mut Vec::new());
         let owner = Process {
             accepts: true,
             in_flight: true,
@@ -121,8 +121,12 @@ impl World {
         match machine.phase() {
             Phase::Owner | Phase::Starting | Phase::Killing => true,
             Phase::Draining => machine.successor().is_some_and(|attempt| {
-                let kin = if is_child(attempt) { goagain_env::Kin::Child } else { goagain_env::Kin::Parent };
-                machine.decisions().may_exec(kin)
+                let relation = if is_child(attempt) {
+                    goagain_env::Relation::Child
+                } else {
+                    goagain_env::Relation::Parent
+                };
+                machine.decisions().may_exec(relation)
             }),
             Phase::Init | Phase::Wait => machine.predecessor().is_some_and(|(attempt, _)| is_child(attempt)),
             _ => false,

@@ -1,6 +1,8 @@
 #![deny(unused_must_use)]
 
-use goagain::{Goagain, StartError, Strategy};
+use goagain::{Goagain, Strategy};
+
+use goagain::error::StartError;
 
 fn dropped_at_once(strategy: impl Strategy + 'static) -> Result<(), StartError> {
     Goagain::builder(strategy).start()?;

@@ -17,7 +17,7 @@ pub(crate) fn carry_over(again: &mut Goagain) -> anyhow::Result<Value> {
     let mut found = Map::new();
     let number = again.generation().to_le_bytes();
     for name in ["file", "memfd"] {
-        let file = match again.inherited(name) {
+        let file = match again.kept_fd(name) {
             Some(fd) => File::from(fd),
             None if name == "memfd" => memfd_create(name, MFdFlags::MFD_CLOEXEC)?.into(),
             None => tempfile::tempfile()?,
@@ -26,12 +26,12 @@ pub(crate) fn carry_over(again: &mut Goagain) -> anyhow::Result<Value> {
         file.read_at(&mut before, 0)?;
         file.write_all_at(&number, 0)?;
         found.insert(name.into(), u64::from_le_bytes(before).into());
-        again.keep(name, file)?;
+        again.keep_fd(name, file)?;
     }
     for (name, ends) in
         [("pipe", ["pipe out", "pipe in"]), ("connection", ["connection out", "connection in"])]
     {
-        let (out, into, is_new) = match ends.map(|end| again.inherited(end)) {
+        let (out, into, is_new) = match ends.map(|end| again.kept_fd(end)) {
             [Some(out), Some(into)] => (out, into, false),
             _ if name == "pipe" => {
                 let (out, into) = pipe()?;
@@ -49,7 +49,7 @@ pub(crate) fn carry_over(again: &mut Goagain) -> anyhow::Result<Value> {
         File::from(into.try_clone()?).write_all(&number).context(name)?;
         found.insert(name.into(), u64::from_le_bytes(before).into());
         for (end, fd) in ends.into_iter().zip([out, into]) {
-            again.keep(end, fd)?;
+            again.keep_fd(end, fd)?;
         }
     }
     Ok(Value::Object(found))

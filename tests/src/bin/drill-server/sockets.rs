@@ -3,7 +3,9 @@
 //! kinds; `adopt:N` for the descriptor N that it was started with; and `rebind:` before all that.
 
 use crate::serve;
-use goagain::{Datagrams, Goagain, ListenError, Listener};
+use goagain::error::ListenError;
+use goagain::socket::Datagrams;
+use goagain::{Goagain, Listener};
 use std::io;
 use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
@@ -67,10 +69,10 @@ impl Socket {
         let identity = identity.to_owned();
         match self {
             Socket::Listener(listener) => {
-                let (acceptor, mover) = (listener.acceptor()?, listener.mover());
+                let (acceptor, migrator) = (listener.acceptor()?, listener.migrator());
                 Ok(thread::spawn(move || {
                     let _ = hold.recv();
-                    serve::serve(acceptor, mover, &identity).join().expect("accepting does not panic")
+                    serve::serve(acceptor, migrator, &identity).join().expect("accepting does not panic")
                 }))
             }
             Socket::Datagrams(datagrams) => {

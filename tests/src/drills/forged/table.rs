@@ -27,7 +27,7 @@ pub(super) fn of_ours(stranger: i32) -> Vec<(&'static str, OsString)> {
 
 /// A channel of the process that made it.
 pub(super) fn channel(fd: i32, maker: i32) -> String {
-    format!("1 fd={fd} attempt=1 generation=2 ready_within=1000 predecessor={maker}")
+    format!("1 fd={fd} attempt=1 generation=2 ready_timeout=1000 predecessor={maker}")
 }
 
 /// A variable, a value or none, and what must come of it.
@@ -106,7 +106,7 @@ fn names() -> Vec<Row> {
 }
 
 fn ours(stranger: i32) -> Vec<Row> {
-    let rest = format!("attempt=1 generation=2 ready_within=1000 predecessor={stranger}");
+    let rest = format!("attempt=1 generation=2 ready_timeout=1000 predecessor={stranger}");
     let channels = |values: &[String], refused| -> Vec<Row> {
         rows_of("GOAGAIN_CHANNEL", refused, &values.iter().map(String::as_str).collect::<Vec<_>>())
     };
@@ -123,10 +123,12 @@ fn ours(stranger: i32) -> Vec<Row> {
         format!("1 fd=98 {rest} leaving=1"),
         format!("1 fd=98 {rest} leaving=-{stranger}"),
         format!("1 fd=98 {rest} signals=-97"),
-        format!("1 fd=98 attempt=99999999999999999999 generation=2 ready_within=1000 predecessor={stranger}"),
-        format!("1 fd=98 attempt=1 generation=2 ready_within=-1 predecessor={stranger}"),
-        "1 fd=98 attempt=1 generation=2 ready_within=1000".into(),
-        "1 fd=98 attempt=1 generation=2 ready_within=1000 predecessor=-1".into(),
+        format!(
+            "1 fd=98 attempt=99999999999999999999 generation=2 ready_timeout=1000 predecessor={stranger}"
+        ),
+        format!("1 fd=98 attempt=1 generation=2 ready_timeout=-1 predecessor={stranger}"),
+        "1 fd=98 attempt=1 generation=2 ready_timeout=1000".into(),
+        "1 fd=98 attempt=1 generation=2 ready_timeout=1000 predecessor=-1".into(),
     ];
     let good = [
         format!("1 fd=98 {rest} leaving={stranger}"),
@@ -136,7 +138,7 @@ fn ours(stranger: i32) -> Vec<Row> {
         format!("1 fd=0 {rest}"),
         {
             let most = u64::MAX;
-            format!("1 fd=98 attempt={most} generation={most} ready_within={most} predecessor={stranger}")
+            format!("1 fd=98 attempt={most} generation={most} ready_timeout={most} predecessor={stranger}")
         },
         // Of another handoff than the five.
         channel(98, stranger + 1),

@@ -58,7 +58,7 @@ pub(super) const HANDS_BACK: &[Point] = &[
     double("told Deadline IdleGrace", COMES_BACK, COMES_BACK).in_probation_of(Image::New),
     double("told Drained", COMES_BACK, COMES_BACK).idle().in_probation_of(Image::New),
     double("told Deadline Drain", COMES_BACK, COMES_BACK).scene(Scene::Held).in_probation_of(Image::New),
-    double("before CutOff", COMES_BACK, COMES_BACK).scene(Scene::Held).in_probation_of(Image::New),
+    double("before CloseUnfinished", COMES_BACK, COMES_BACK).scene(Scene::Held).in_probation_of(Image::New),
     double("told Deadline Probation", COMES_BACK, COMES_BACK),
     double("before Release", COMES_BACK, COMES_BACK),
     message(DOUBLE, Image::New, "send RELEASED", COMPLETES).idle(),

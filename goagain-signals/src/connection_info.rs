@@ -1,0 +1,102 @@
+//! What a drain waits for, by name.
+
+use crate::InFlight;
+use std::{fmt, time::Duration};
+
+/// What a connection does, and so what a drain does with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ConnectionKind {
+    /// It waits for a request: in the second phase of a drain it is told to go.
+    Idle,
+    /// It is in a request, which a drain waits for.
+    InRequest,
+    /// It lives on (an upgraded connection, a stream, a subscription): in the third phase of a drain, when the others are
+    /// gone, it is told to go.
+    LongLived,
+}
+
+impl fmt::Display for ConnectionKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            ConnectionKind::Idle => "idle",
+            ConnectionKind::InRequest => "in a request",
+            ConnectionKind::LongLived => "long-lived",
+        })
+    }
+}
+
+/// One thing with a name that a drain waits for, or did in vain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ConnectionInfo {
+    /// The name that its guard was given (`Guard::set_name`), or else the address of its client.
+    pub name: String,
+    /// What it does.
+    pub kind: ConnectionKind,
+    /// For how long it has been in the list.
+    pub age: Duration,
+}
+
+impl fmt::Display for ConnectionInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({}, {:.1} s)", self.name, self.kind, self.age.as_secs_f64())
+    }
+}
+
+impl ConnectionInfo {
+    /// For servers that keep such a list, and for observers to be tested with.
+    pub fn new(name: impl Into<String>, kind: ConnectionKind, age: Duration) -> ConnectionInfo {
+        ConnectionInfo { name: name.into(), kind, age }
+    }
+}
+
+/// The most names that a report's text has; the report itself has them all.
+const MOST_NAMES: usize = 10;
+
+/// The counts, then some names, then how many there are beside those.
+pub(crate) fn write(
+    f: &mut fmt::Formatter<'_>,
+    in_flight: &InFlight,
+    connections: &[ConnectionInfo],
+) -> fmt::Result {
+    write!(f, "{in_flight}")?;
+    for (index, each) in connections.iter().take(MOST_NAMES).enumerate() {
+        write!(f, "{} {each}", if index == 0 { ":" } else { "," })?;
+    }
+    match in_flight.total().max(connections.len()).saturating_sub(MOST_NAMES.min(connections.len())) {
+        more @ 1.. if !connections.is_empty() => write!(f, ", and {more} more"),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{ConnectionInfo, ConnectionKind, EventKind, InFlight};
+    use std::time::Duration;
+
+    fn report(idle: usize, connections: usize) -> String {
+        let connections = (0..connections).map(|number| {
+            ConnectionInfo::new(
+                format!("10.0.0.{number}:99"),
+                ConnectionKind::Idle,
+                Duration::from_millis(1_000),
+            )
+        });
+        let in_flight = InFlight { idle, ..InFlight::default() };
+        EventKind::StillDraining { in_flight, connections: connections.collect() }.to_string()
+    }
+
+    #[test]
+    fn a_report_names_some_and_counts_the_others() {
+        let counts = |idle| format!("still draining: {idle} idle, 0 in a request, 0 long-lived");
+        assert_eq!(report(3, 0), counts(3));
+        assert_eq!(report(1, 1), format!("{}: 10.0.0.0:99 (idle, 1.0 s)", counts(1)));
+        assert_eq!(
+            report(3, 2),
+            format!("{}: 10.0.0.0:99 (idle, 1.0 s), 10.0.0.1:99 (idle, 1.0 s), and 1 more", counts(3))
+        );
+        let many = report(22, 22);
+        assert!(many.ends_with("10.0.0.9:99 (idle, 1.0 s), and 12 more"), "{many}");
+        assert!(report(10, 10).ends_with("10.0.0.9:99 (idle, 1.0 s)"));
+    }
+}
