@@ -78,7 +78,7 @@ pub struct Link {
     /// After how long the predecessor is sure to have released, if it is bound to. Likewise.
     pub release_timeout: Option<Duration>,
     /// Across an own exec: the other side is a seed, and speaks by signals only.
-    pub seed: bool,
+    pub go: bool,
     /// The other side has sent its state over the channel, or will, for this image to await before it is ready.
     pub state: bool,
     /// Across an own exec: children that are on their way out, to be reaped.

@@ -85,8 +85,8 @@ pub fn inherit(mut handoff: Handoff) -> Result<Inherit, InheritError> {
         None => handoff.go_listener.as_ref().or(handoff.descriptors.first()),
     };
     let not_ours = match listener {
-        None => NotOurs::new(FD, "there is no listener of a seed"),
-        Some(listener) => match seed(&handoff, listener)? {
+        None => NotOurs::new(FD, "there is no listener of a Go process"),
+        Some(listener) => match go(&handoff, listener)? {
             Ok((process, descriptor)) => {
                 let descriptors = adopt_from_go(listener, descriptor)?;
                 return Ok(Inherit::Ours(Inheritance {
@@ -143,7 +143,7 @@ fn peer(handoff: &Handoff, link: &Link) -> Result<Result<Peer, NotOurs>, Inherit
 }
 
 /// The listener of a seed and who hands it over, if they are what they say.
-fn seed(
+fn go(
     handoff: &Handoff,
     listener: &Described,
 ) -> Result<Result<(Process, Unowned), NotOurs>, InheritError> {
@@ -215,7 +215,7 @@ fn adopt_from_peer(descriptors: &[Described], link: &Link, peer: Peer) -> Result
     let draining = link.draining.map(draining).transpose()?;
     let leaving: Vec<_> = link.leaving.iter().map(|pid| child(CHANNEL, *pid)).collect::<Result<_, _>>()?;
     // A seed that is gone has no channel whose end would tell, and its end may have leaked: one that has ended stands in.
-    let ended = match (link.seed && peer.relation == Relation::Child, &peer.process) {
+    let ended = match (link.go && peer.relation == Relation::Child, &peer.process) {
         (true, None) => {
             let (end, _) =
                 Channel::pair().map_err(|error| InheritError::system(CHANNEL, "a channel", &error))?;
@@ -226,7 +226,7 @@ fn adopt_from_peer(descriptors: &[Described], link: &Link, peer: Peer) -> Result
 
     let Peer { channel, relation, process, signal } = peer;
     let channel = Channel::from(channel.adopt());
-    let predecessor = match (link.seed && relation == Relation::Child, process) {
+    let predecessor = match (link.go && relation == Relation::Child, process) {
         (true, Some(process)) => Predecessor::Seed { process, signal },
         (_, process) => Predecessor::Peer { channel: ended.unwrap_or(channel), process, relation },
     };

@@ -40,7 +40,7 @@ struct Peer {
     attempt: u64,
     relation: Relation,
     /// Speaks in signals only.
-    seed: bool,
+    go: bool,
     /// Its channel has ended.
     ended: bool,
     /// As a predecessor: it released in order to exec. As a successor: it said SERVING.
@@ -48,8 +48,8 @@ struct Peer {
 }
 
 impl Peer {
-    fn new(attempt: u64, relation: Relation, seed: bool) -> Peer {
-        Peer { attempt, relation, seed, ended: false, mark: false }
+    fn new(attempt: u64, relation: Relation, go: bool) -> Peer {
+        Peer { attempt, relation, go, ended: false, mark: false }
     }
 }
 
@@ -61,7 +61,7 @@ pub struct Origin {
     /// What the predecessor is to this process.
     pub relation: Relation,
     /// Whether it speaks in signals only.
-    pub seed: bool,
+    pub go: bool,
     /// Whether it releases by itself, in a time that is known.
     pub bounded: bool,
 }
@@ -105,7 +105,7 @@ impl Machine {
             decisions,
             phase: Phase::Init,
             attempt: origin.map_or(0, |origin| origin.attempt),
-            predecessor: origin.map(|origin| Peer::new(origin.attempt, origin.relation, origin.seed)),
+            predecessor: origin.map(|origin| Peer::new(origin.attempt, origin.relation, origin.go)),
             successor: None,
             aborted: None,
             leaving: leaving.iter().map(|&attempt| Peer::new(attempt, Relation::Child, false)).collect(),
@@ -119,7 +119,7 @@ impl Machine {
             stop: None,
             stopping: false,
             unsettled: origin
-                .filter(|origin| !origin.seed || origin.relation == Relation::Child)
+                .filter(|origin| !origin.go || origin.relation == Relation::Child)
                 .map(|origin| origin.attempt),
         }
     }
@@ -211,7 +211,7 @@ impl Machine {
 
     /// Whether the successor speaks in signals only.
     pub fn successor_is_go(&self) -> bool {
-        self.successor.as_ref().is_some_and(|peer| peer.seed)
+        self.successor.as_ref().is_some_and(|peer| peer.go)
     }
 
     /// The predecessor that has not released, and whether it released in order to exec.

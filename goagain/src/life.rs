@@ -6,6 +6,5 @@ pub(crate) mod goagain;
 #[cfg(feature = "tracing")]
 pub(crate) mod trace;
 
-pub(crate) use self::builder::Builder;
 pub(crate) use self::callbacks::CallbackResult;
 pub(crate) use self::goagain::{Finish, Goagain};

@@ -75,7 +75,7 @@ fn inherit_error() -> InheritError {
         generation: 2,
         ready_timeout: Duration::from_secs(60),
         release_timeout: None,
-        seed: false,
+        go: false,
         state: false,
         leaving: Vec::new(),
         draining: Some(inherited()),

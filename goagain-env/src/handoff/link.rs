@@ -38,7 +38,7 @@ pub(super) fn encode(link: &Link, pids: Pids) -> String {
     if let Some(successor) = pids.successor {
         let _ = write!(text, " successor={successor}");
     }
-    if link.seed {
+    if link.go {
         text.push_str(" go=1");
     }
     if link.state {
@@ -89,7 +89,7 @@ pub(super) fn decode(text: &str) -> Result<(Link, Pids), HandoffError> {
         generation: pairs.required("generation")?,
         ready_timeout: Duration::from_millis(pairs.required("ready_timeout")?),
         release_timeout: pairs.optional("release_timeout")?.map(Duration::from_millis),
-        seed: pairs.optional::<u8>("seed")?.is_some_and(|seed| seed != 0),
+        go: pairs.optional::<u8>("go")?.is_some_and(|go| go != 0),
         state: pairs.optional::<u8>("state")?.is_some_and(|state| state != 0),
         leaving,
         draining: pairs.optional("draining")?,
@@ -139,7 +139,7 @@ mod tests {
             generation: 2,
             ready_timeout: Duration::from_micros(59_999_001),
             release_timeout: Some(Duration::from_secs(1)),
-            seed: true,
+            go: true,
             state: true,
             leaving: vec![Pid::new(12).unwrap(), Pid::new(13).unwrap()],
             draining: Some(7),

@@ -18,7 +18,7 @@ fn pid(raw: i32) -> Pid {
     Pid::new(raw).unwrap()
 }
 
-fn seed(variables: &[(&str, &str)]) -> Result<Option<Handoff>, HandoffError> {
+fn go(variables: &[(&str, &str)]) -> Result<Option<Handoff>, HandoffError> {
     let five = [(FD, "3"), (NAME, "tcp:127.0.0.1:80->"), (PID, ""), (PPID, "77"), (SIGNAL, "3")];
     decode(&[&five, variables].concat())
 }
@@ -36,7 +36,7 @@ fn absence_is_none() {
 
 #[test]
 fn a_seed_hands_over_one_listener_under_its_label() {
-    let handoff = seed(&[(PID, "78"), (SIGNAL, &libc::SIGUSR2.to_string())]).unwrap().unwrap();
+    let handoff = go(&[(PID, "78"), (SIGNAL, &libc::SIGUSR2.to_string())]).unwrap().unwrap();
     let listener = Described {
         fd: 3,
         name: "tcp:127.0.0.1:80".into(),
@@ -50,7 +50,7 @@ fn a_seed_hands_over_one_listener_under_its_label() {
 
 #[test]
 fn ours_are_authoritative_and_the_seeds_are_kept() {
-    let handoff = seed(&OURS).unwrap().unwrap();
+    let handoff = go(&OURS).unwrap().unwrap();
     assert_eq!(handoff.descriptors.iter().map(|each| each.fd).collect::<Vec<_>>(), [4, 6]);
     assert_eq!(handoff.go_listener.unwrap().fd, 3);
     assert_eq!(handoff.channel.unwrap().fd, 5);
@@ -66,28 +66,28 @@ fn a_handoff_without_a_listener_needs_no_seed_variables() {
 #[test]
 fn numbers_are_decimal_digits() {
     for bad in ["", "-1", "+3", " 3", "3 ", "0x10", "12x", "2147483648", "٣", "99999999999999999999"] {
-        let error = seed(&[(FD, bad)]).unwrap_err();
+        let error = go(&[(FD, bad)]).unwrap_err();
         assert_eq!(error.to_string(), format!("GOAGAIN_FD: expected a descriptor number, found `{bad}`"));
-        assert_eq!(seed(&[(PPID, bad)]).unwrap_err().variable(), PPID);
+        assert_eq!(go(&[(PPID, bad)]).unwrap_err().variable(), PPID);
         if !bad.is_empty() {
-            assert_eq!(seed(&[(PID, bad)]).unwrap_err().variable(), PID);
-            assert_eq!(seed(&[(SIGNAL, bad)]).unwrap_err().variable(), SIGNAL);
+            assert_eq!(go(&[(PID, bad)]).unwrap_err().variable(), PID);
+            assert_eq!(go(&[(SIGNAL, bad)]).unwrap_err().variable(), SIGNAL);
         }
     }
-    assert_eq!(seed(&[(FD, "0")]).unwrap().unwrap().descriptors[0].fd, 0);
+    assert_eq!(go(&[(FD, "0")]).unwrap().unwrap().descriptors[0].fd, 0);
 }
 
 #[test]
 fn only_one_process_can_be_meant() {
     for bad in ["0", "1"] {
         let reason = format!("GOAGAIN_PID: expected nothing, or a process id above 1, found `{bad}`");
-        assert_eq!(seed(&[(PID, bad)]).unwrap_err().to_string(), reason);
+        assert_eq!(go(&[(PID, bad)]).unwrap_err().to_string(), reason);
     }
     assert_eq!(
-        seed(&[(PPID, "0")]).unwrap_err().to_string(),
+        go(&[(PPID, "0")]).unwrap_err().to_string(),
         "GOAGAIN_PPID: expected a process id, found `0`"
     );
-    assert_eq!(seed(&[(PPID, "1")]).unwrap().unwrap().predecessor.as_raw(), 1);
+    assert_eq!(go(&[(PPID, "1")]).unwrap().unwrap().predecessor.as_raw(), 1);
 }
 
 #[test]
@@ -110,14 +110,14 @@ fn each_descriptor_is_handed_over_once() {
         ("4,a,tcp,1.2.3.4:5;6,a,tcp,1.2.3.4:6", "expected each name once, found `a` twice"),
         ("4,,tcp,1.2.3.4:5", "expected a name, found none for descriptor 4"),
     ] {
-        let error = seed(&[OURS[0], (DESCRIPTORS, descriptors)]).unwrap_err();
+        let error = go(&[OURS[0], (DESCRIPTORS, descriptors)]).unwrap_err();
         assert_eq!(error.variable(), DESCRIPTORS);
         assert!(error.reason().starts_with(reason), "{error}");
     }
 }
 
 fn of_names(names: impl Iterator<Item = String>) -> Handoff {
-    let link = seed(&OURS).unwrap().unwrap().channel;
+    let link = go(&OURS).unwrap().unwrap().channel;
     let described = |(fd, name)| Described { fd, name, address: Address::Other };
     Handoff {
         descriptors: (10..).zip(names).map(described).collect(),
@@ -163,17 +163,17 @@ fn a_list_that_does_not_fit_goes_into_a_file() {
 #[test]
 fn descriptors_are_in_one_place() {
     let link = "1 fd=5 attempt=1 generation=3 ready_timeout=1 predecessor=77 list=9";
-    let error = seed(&[(CHANNEL, link), (DESCRIPTORS, "4,http,tcp,127.0.0.1:80")]).unwrap_err();
+    let error = go(&[(CHANNEL, link), (DESCRIPTORS, "4,http,tcp,127.0.0.1:80")]).unwrap_err();
     assert!(error.to_string().starts_with("GOAGAIN_DESCRIPTORS: expected nothing beside list=9"), "{error}");
-    assert!(seed(&[(CHANNEL, link), (DESCRIPTORS, "")]).is_ok());
+    assert!(go(&[(CHANNEL, link), (DESCRIPTORS, "")]).is_ok());
 }
 
 #[test]
 fn without_a_channel_only_one_listener_can_be_handed_over() {
-    let mut handoff = seed(&OURS).unwrap().unwrap();
+    let mut handoff = go(&OURS).unwrap().unwrap();
     handoff.channel = None;
     assert_eq!(handoff.encode().unwrap_err().variable(), CHANNEL);
-    let handoff = seed(&[]).unwrap().unwrap();
+    let handoff = go(&[]).unwrap().unwrap();
     let variables: HashMap<_, _> = handoff.encode().unwrap().into_iter().collect();
     assert_eq!(variables.len(), 5);
     assert_eq!(variables[NAME], "tcp:127.0.0.1:80->");
@@ -182,7 +182,7 @@ fn without_a_channel_only_one_listener_can_be_handed_over() {
 
 #[test]
 fn an_error_shows_a_part_of_a_long_value() {
-    let error = seed(&[(FD, &"x".repeat(100_000))]).unwrap_err();
+    let error = go(&[(FD, &"x".repeat(100_000))]).unwrap_err();
     assert!(error.to_string().len() < 200, "{error}");
 }
 
@@ -222,7 +222,7 @@ fn any_link() -> impl Strategy<Value = Link> {
     (first, second).prop_map(
         |(
             (attempt, generation, ready_timeout, release_timeout),
-            ((signals, seed, draining, state), leaving),
+            ((signals, go, draining, state), leaving),
         )| Link {
             fd: i32::MAX,
             signals: signals.then_some(i32::MAX - 1),
@@ -230,7 +230,7 @@ fn any_link() -> impl Strategy<Value = Link> {
             generation,
             ready_timeout,
             release_timeout,
-            seed,
+            go,
             state,
             leaving,
             draining: draining.then_some(i32::MAX - 2),
@@ -282,10 +282,10 @@ proptest! {
 
     #[test]
     fn any_text_near_the_format_has_an_answer(
-        channel in "1( (fd|attempt|generation|ready_timeout|leaving|seed|signals|list)=[0-9,x]{0,12}){0,8}",
+        channel in "1( (fd|attempt|generation|ready_timeout|leaving|go|signals|list)=[0-9,x]{0,12}){0,8}",
         descriptors in "([0-9]{0,3},[a-c%0-9]{0,4},(tcp|udp|unix|fd),[0-9./:%a]{0,20};?){0,4}",
         label in "(tcp|unix|udp)?:?[0-9a-z./:\\[\\]%]{0,20}(->)?") {
-        let _ = seed(&[(CHANNEL, &channel), (DESCRIPTORS, &descriptors), (NAME, &label)]);
+        let _ = go(&[(CHANNEL, &channel), (DESCRIPTORS, &descriptors), (NAME, &label)]);
     }
 }
 
@@ -311,7 +311,7 @@ fn a_link_that_names_other_processes_is_stale() {
     for stale in ["", "45"] {
         let handoff = Handoff::decode(five(stale)).unwrap().unwrap();
         assert_eq!(handoff.channel, None);
-        assert_eq!(handoff.descriptors[0].fd, 3, "what the seed says of its own is left");
+        assert_eq!(handoff.descriptors[0].fd, 3, "what the go says of its own is left");
     }
     let of_another = |name: &str| if name == PPID { Some("78".into()) } else { five("44")(name) };
     assert_eq!(Handoff::decode(of_another).unwrap().unwrap().channel, None);

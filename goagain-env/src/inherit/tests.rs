@@ -68,7 +68,7 @@ fn after_exec(successor: Pid) -> (Handoff, Channel, TcpListener) {
         generation: 3,
         ready_timeout: Duration::from_secs(60),
         release_timeout: None,
-        seed: false,
+        go: false,
         state: false,
         leaving: Vec::new(),
         draining: None,
@@ -154,7 +154,7 @@ fn a_child_that_is_gone_is_no_process_to_signal() {
 fn a_seed_behind_an_own_exec_is_spoken_to_by_signals() {
     let cat = Cat::start();
     let (mut handoff, _theirs, _listener) = after_exec(cat.pid());
-    handoff.channel.as_mut().unwrap().seed = true;
+    handoff.channel.as_mut().unwrap().go = true;
     let Predecessor::Seed { process, signal: GoSignal::Quit } = ours(handoff).predecessor else { panic!() };
     assert_eq!((process.pid(), process.relation()), (cat.pid(), Relation::Child));
 }
@@ -162,7 +162,7 @@ fn a_seed_behind_an_own_exec_is_spoken_to_by_signals() {
 #[test]
 fn a_seed_that_is_gone_behind_an_own_exec_is_a_channel_at_its_end() {
     let (mut handoff, _theirs, _listener) = after_exec(Cat::start().end());
-    handoff.channel.as_mut().unwrap().seed = true;
+    handoff.channel.as_mut().unwrap().go = true;
     let Predecessor::Peer { mut channel, process: None, .. } = ours(handoff).predecessor else { panic!() };
     assert_eq!(channel.receive().unwrap(), Received::End);
 }

@@ -15,7 +15,7 @@ fn handoff(channel: &Channel) -> Handoff {
         generation: 2,
         ready_timeout: Duration::from_secs(60),
         release_timeout: None,
-        seed: false,
+        go: false,
         state: false,
         leaving: Vec::new(),
         draining: None,

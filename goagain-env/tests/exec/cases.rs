@@ -168,8 +168,8 @@ fn exec_keeps_pid_and_descriptors() {
 }
 
 fn exec_beside_a_seed_speaks_by_signals() {
-    let (before, after) = exec_in_place("seed");
-    assert_eq!(after.get("predecessor"), format!("seed Child {} Quit", before.get("child")));
+    let (before, after) = exec_in_place("go");
+    assert_eq!(after.get("predecessor"), format!("go Child {} Quit", before.get("child")));
 }
 
 fn a_failed_exec_changes_nothing() {
@@ -282,7 +282,7 @@ fn a_seed_parent_hands_over() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let seen = as_go(&leaked(&listener), &[]);
-    assert_eq!(seen.get("predecessor"), format!("seed Parent {} Quit", Pid::current()));
+    assert_eq!(seen.get("predecessor"), format!("go Parent {} Quit", Pid::current()));
     assert_eq!(seen.get(&format!("name-tcp:{address}")), format!("tcp:{address}"));
 }
 
@@ -305,7 +305,7 @@ fn descriptor_zero_works() {
     command.stdin(OwnedFd::from(listener)).env("GOAGAIN_FD", "0").env("GOAGAIN_NAME", label);
     command.env("GOAGAIN_PPID", Pid::current().to_string());
     assert!(command.status().unwrap().success());
-    assert!(Seen::read(&report).get("predecessor").starts_with("seed Parent"));
+    assert!(Seen::read(&report).get("predecessor").starts_with("go Parent"));
     assert!(Handoff::decode(|_| None).unwrap().is_none());
 }
 

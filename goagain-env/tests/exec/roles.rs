@@ -79,7 +79,7 @@ fn execs(args: &[OsString]) {
     drop(theirs);
     let mut second = handoff(vec![http], &ours);
     second.successor = Some(child.pid());
-    second.channel.as_mut().unwrap().seed = args[1] == "seed";
+    second.channel.as_mut().unwrap().go = args[1] == "go";
     let mut before = Seen::default();
     before.add("pid", std::process::id()).add("child", child.pid()).add("listener", listener.as_raw_fd());
     before.add("channel", ours.as_raw_fd()).write(args[2].as_ref());
@@ -183,7 +183,7 @@ fn tell_predecessor(seen: &mut Seen, predecessor: &Predecessor) {
             seen.add("predecessor", format!("peer {relation:?} {pid:?}"))
         }
         Predecessor::Seed { process, signal } => {
-            seen.add("predecessor", format!("seed {:?} {} {signal:?}", process.relation(), process.pid()))
+            seen.add("predecessor", format!("go {:?} {} {signal:?}", process.relation(), process.pid()))
         }
     };
 }
@@ -215,7 +215,7 @@ pub(crate) fn handoff(descriptors: Vec<Described>, channel: &Channel) -> Handoff
         generation: 2,
         ready_timeout: Duration::from_secs(60),
         release_timeout: Some(Duration::from_secs(30)),
-        seed: false,
+        go: false,
         state: false,
         leaving: Vec::new(),
         draining: None,

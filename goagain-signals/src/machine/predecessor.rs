@@ -61,7 +61,7 @@ impl Machine {
             return;
         }
         if let Some(peer) = &mut self.successor {
-            (peer.seed, peer.mark) = (true, true);
+            (peer.go, peer.mark) = (true, true);
             self.begin_draining(attempt, actions);
             self.probation = true;
             self.decide(actions);
@@ -76,7 +76,7 @@ impl Machine {
             }
             return;
         };
-        if peer.seed {
+        if peer.go {
             self.release(exec, actions);
         } else {
             actions.push(Action::Release { attempt: peer.attempt, exec, again: self.again });
@@ -172,7 +172,7 @@ impl Machine {
     /// The end alone proves no death, and the death comes soon: it is waited for, and then helped.
     pub(super) fn successor_ended(&mut self, actions: &mut Vec<Action>) {
         if matches!(self.phase, Phase::Starting | Phase::Draining) {
-            if let Some(peer) = self.successor.as_mut().filter(|peer| !peer.seed) {
+            if let Some(peer) = self.successor.as_mut().filter(|peer| !peer.go) {
                 peer.ended = true;
                 actions.push(Action::Close(peer.attempt));
                 actions.push(Action::Arm(Deadline::Abort));
@@ -212,10 +212,10 @@ impl Machine {
 
     pub(super) fn stop_as_predecessor(&mut self, stop: Stop, actions: &mut Vec<Action>) {
         let Some(peer) = &self.successor else { return };
-        let (attempt, seed, relation) = (peer.attempt, peer.seed, peer.relation);
+        let (attempt, go, relation) = (peer.attempt, peer.go, peer.relation);
         if self.decisions.may_exec(relation) {
             // The stop is for the service: the owner stops too.
-            actions.push(match seed {
+            actions.push(match go {
                 true => Action::SignalGo(attempt),
                 false => Action::Send(attempt, Message::Leaving),
             });

@@ -71,10 +71,10 @@ fn any_event() -> impl Strategy<Value = Input> {
 fn any_origin() -> impl Strategy<Value = Option<Origin>> {
     let relation = prop_oneof![Just(Relation::Child), Just(Relation::Parent)];
     proptest::option::of(
-        (relation, any::<bool>(), any::<bool>()).prop_map(|(relation, seed, bounded)| Origin {
+        (relation, any::<bool>(), any::<bool>()).prop_map(|(relation, go, bounded)| Origin {
             attempt: 1,
             relation,
-            seed,
+            go,
             bounded,
         }),
     )

@@ -11,7 +11,7 @@ impl Machine {
         }
         match self.predecessor.take() {
             None => self.own(actions),
-            Some(peer) if peer.seed => {
+            Some(peer) if peer.go => {
                 // Its signal is all that a seed understands; it has no net to give, and it asks for no answer.
                 actions.push(Action::SignalGo(peer.attempt));
                 if peer.relation == Relation::Child {
@@ -30,7 +30,7 @@ impl Machine {
 
     pub(super) fn cannot_serve(&mut self, reason: String, actions: &mut Vec<Action>) {
         if matches!(self.phase, Phase::Init | Phase::Wait) {
-            if let Some(peer) = self.predecessor.as_ref().filter(|peer| !peer.seed) {
+            if let Some(peer) = self.predecessor.as_ref().filter(|peer| !peer.go) {
                 actions.push(Action::Send(peer.attempt, Message::Failed(reason)));
             }
             self.leave_uncommitted(actions);
@@ -46,7 +46,7 @@ impl Machine {
     pub(super) fn stop_uncommitted(&mut self, stop: Stop, actions: &mut Vec<Action>) {
         if let Some(peer) = &self.predecessor {
             let attempt = peer.attempt;
-            actions.push(match (peer.relation, peer.seed) {
+            actions.push(match (peer.relation, peer.go) {
                 // This pid is the service's: the owner stops too.
                 (Relation::Child, true) => Action::SignalGo(attempt),
                 (Relation::Child, false) => Action::Send(attempt, Message::Leaving),

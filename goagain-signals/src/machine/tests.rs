@@ -43,7 +43,7 @@ impl Process {
     }
 
     fn successor(decisions: Decisions, relation: Relation) -> Process {
-        let origin = Origin { attempt: 1, relation, seed: false, bounded: true };
+        let origin = Origin { attempt: 1, relation, go: false, bounded: true };
         Process { machine: Machine::new(decisions, Some(origin), &[]), said: Vec::new() }
     }
 
@@ -479,7 +479,7 @@ fn a_seed_as_successor_serves_when_it_signals() {
 #[test]
 fn a_seed_as_predecessor_is_signalled_and_has_no_net() {
     for relation in [Relation::Parent, Relation::Child] {
-        let origin = Origin { attempt: 0, relation, seed: true, bounded: false };
+        let origin = Origin { attempt: 0, relation, go: true, bounded: false };
         let process = Process { machine: Machine::new(leaving(), Some(origin), &[]), said: Vec::new() };
         let owner = process.then(Input::Ready).is(Phase::Owner).did(Action::SignalGo(0)).did(Action::Accept);
         assert!(!owner.machine.has_fallback());
@@ -502,7 +502,7 @@ fn events_of_another_attempt_are_nobodys() {
 
 #[test]
 fn children_that_an_exec_left_are_reaped_and_ended_past_their_deadline() {
-    let origin = Origin { attempt: 1, relation: Relation::Child, seed: false, bounded: true };
+    let origin = Origin { attempt: 1, relation: Relation::Child, go: false, bounded: true };
     let process = Process { machine: Machine::new(returning(), Some(origin), &[99]), said: Vec::new() };
     let owner = process.then(Input::Ready).says(COMMIT).did(Action::Arm(Deadline::Leave(99)));
     let owner = owner.then(Input::Deadline(Deadline::Leave(99))).did(Action::Kill(99));

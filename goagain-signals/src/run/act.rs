@@ -315,7 +315,7 @@ impl Loop {
             generation: self.generation + after,
             ready_timeout: self.settings.ready_timeout,
             release_timeout: self.settings.release_timeout(self.machine.decisions(), relation),
-            seed: false,
+            go: false,
             state: false,
             leaving: Vec::new(),
             draining: self.draining.as_ref().map(|draining| draining.as_fd().as_raw_fd()),
@@ -368,17 +368,17 @@ impl Loop {
         let directory = self.directory();
         let attempt = self.peers[index].attempt;
         let pid = self.peers[index].process.as_ref().map(Process::pid);
-        let seed = self.machine.successor_is_go();
+        let go = self.machine.successor_is_go();
         // A seed's process holds no end of a channel; this one tells the new image that it is the same process.
-        let made = if seed { Some(Channel::pair()?.0) } else { None };
+        let made = if go { Some(Channel::pair()?.0) } else { None };
         let Some(channel) = made.as_ref().or(self.peers[index].channel.as_ref()) else {
             return Err(std::io::ErrorKind::BrokenPipe.into());
         };
         let leaving: Vec<u64> = self.machine.children_leaving().collect();
         let link = Link {
             signals: Some(self.handlers.as_fd().as_raw_fd()),
-            seed,
-            state: !seed,
+            go,
+            state: !go,
             leaving: self
                 .peers
                 .iter()

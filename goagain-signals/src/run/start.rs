@@ -128,11 +128,11 @@ impl Loop {
         let bounded = release_timeout.is_some();
         let (origin, peer) = match predecessor {
             Predecessor::Peer { channel, process, relation } => (
-                Origin { attempt, relation, seed: false, bounded },
+                Origin { attempt, relation, go: false, bounded },
                 Peer::new(attempt, process, Some(channel)),
             ),
             Predecessor::Seed { process, signal } => (
-                Origin { attempt, relation: process.relation(), seed: true, bounded },
+                Origin { attempt, relation: process.relation(), go: true, bounded },
                 Peer { signal, ..Peer::new(attempt, Some(process), None) },
             ),
         };

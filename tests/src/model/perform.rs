@@ -153,7 +153,7 @@ pub fn close(world: &mut World, me: usize, attempt: u64) {
 fn spawned(protocol: &Protocol, world: &mut World, me: usize, strategy: usize) {
     let Some(attempt) = world.processes[me].spawning.take() else { return };
     let bounded = world.processes[me].machine.decisions().is_bounded(Relation::Child);
-    let origin = Origin { attempt, relation: Relation::Parent, seed: false, bounded };
+    let origin = Origin { attempt, relation: Relation::Parent, go: false, bounded };
     let machine = Machine::new(protocol.strategies[strategy], Some(origin), &[]);
     let (child, channel) = (world.processes.len(), world.channels.len());
     world.channels.push(Channel::pair());
@@ -168,7 +168,7 @@ fn execed(protocol: &Protocol, world: &mut World, me: usize, strategy: usize) {
     let old = &world.processes[me];
     let Some(attempt) = old.machine.successor() else { return };
     let bounded = old.machine.decisions().is_bounded(Relation::Parent);
-    let origin = Origin { attempt, relation: Relation::Child, seed: false, bounded };
+    let origin = Origin { attempt, relation: Relation::Child, go: false, bounded };
     let passes_on = protocol.mutant != Some(Mutant::ExecForgetsChildren);
     let leaving = old.machine.children_leaving().filter(|_| passes_on);
     let leaving: Vec<usize> = leaving.filter_map(|attempt| old.process_of(attempt)).collect();
