@@ -143,10 +143,7 @@ fn peer(handoff: &Handoff, link: &Link) -> Result<Result<Peer, NotOurs>, Inherit
 }
 
 /// The listener of a seed and who hands it over, if they are what they say.
-fn go(
-    handoff: &Handoff,
-    listener: &Described,
-) -> Result<Result<(Process, Unowned), NotOurs>, InheritError> {
+fn go(handoff: &Handoff, listener: &Described) -> Result<Result<(Process, Unowned), NotOurs>, InheritError> {
     let descriptor = match Unowned::probe(listener.fd) {
         Ok(descriptor) => descriptor,
         Err(why) => return Ok(Err(NotOurs::descriptor(FD, listener.fd, &why))),

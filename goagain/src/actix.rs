@@ -1,38 +1,27 @@
 //! actix-web, drained in two phases.
 //!
 //! ```no_run
-//! use actix_web::{App, rt::System, web};
-//! use goagain::{Finish, Goagain, Listener, Single};
-//! use std::{io, thread};
+//! use actix_web::{App, web};
+//! use goagain::Single;
 //!
-//! fn main() -> Result<(), Box<dyn std::error::Error>> {
-//!     let mut again = Goagain::builder(Single).start()?;
-//!     let http = again.listen("http", "127.0.0.1:48879")?;
-//!     again.ready()?;
-//!     loop {
-//!         let workers: Vec<_> = (0..4).map(|_| thread::spawn({ let http = http.clone(); move || worker(&http) })).collect();
-//!         again.wait()?;
-//!         let finish = again.finish()?;
-//!         match finish {
-//!             Finish::Exit => return Ok(()),
-//!             Finish::Resume => continue,
-//!         }
-//!     }
-//! }
-//!
-//! fn worker(http: &Listener) -> io::Result<()> {
-//!     let app = App::new().route("/", web::get().to(|| async { "hello\n" }));
-//!     System::new().block_on(async { goagain::actix::serve(http.to_tokio()?, app).await })
+//! #[actix_web::main]
+//! async fn main() -> Result<(), goagain::Error> {
+//!     let app = || App::new().route("/", web::get().to(|| async { "hello\n" }));
+//!     goagain::actix::run(Single, "127.0.0.1:3000", app).await
 //! }
 //! ```
 //!
-//! As many threads as you want workers accept from the same listener, each with a `System` and an `App` of its own. actix-web's
-//! own server would not do: its thread accepts on for a while after the term has ended, and its graceful stop cuts the
-//! connections that are idle.
+//! As many threads as there are processors accept from the same listener, each with a `System` and an `App` of its own.
+//! [`Server::workers`] sets another number. actix-web's own `HttpServer` would not do: its thread accepts on for a while after the
+//! term has ended, and its graceful stop closes idle connections in the moment in which their clients may send.
 
 mod body;
+mod server;
 
 use self::body::Body;
+#[cfg(all(target_os = "linux", not(goagain_portable)))]
+pub use self::server::run;
+pub use self::server::{Server, server};
 use crate::http::follower::Length;
 use crate::http::{Activity, Tracked};
 use crate::tokio::{Acceptor, Stream};

@@ -2,23 +2,13 @@
 //!
 //! ```no_run
 //! use axum::{Router, routing::get};
-//! use goagain::{Finish, Goagain};
-//! # async fn doc(again: Goagain) -> Result<(), Box<dyn std::error::Error>> {
+//! use goagain::Single;
 //!
-//! let mut again = again.into_tokio()?;
-//! let http = again.listen("http", "127.0.0.1:48879")?;
-//! let app = Router::new().route("/", get(|| async { "hello\n" }));
-//! again.ready().await?;
-//! loop {
-//!     let serving = tokio::spawn(goagain::axum::serve(http.to_tokio()?, app.clone()));
-//!     again.wait().await?;
-//!     serving.await??;
-//!     match again.finish().await? {
-//!         Finish::Exit => return Ok(()),
-//!         Finish::Resume => continue,
-//!     }
+//! #[tokio::main]
+//! async fn main() -> Result<(), goagain::Error> {
+//!     let app = Router::new().route("/", get(|| async { "hello\n" }));
+//!     goagain::axum::run(Single, "127.0.0.1:3000", app).await
 //! }
-//! # }
 //! ```
 //!
 //! [`serve`] does what the module [`hyper`] says. A tonic server is an axum router too:
@@ -52,10 +42,11 @@
 pub use crate::http::Tracked;
 
 use crate::drain::{Connections, DrainPhase};
+use crate::error::BoxError;
 use crate::http::{Activity, InRequest};
 use crate::hyper;
 use crate::socket::Listener;
-use crate::tokio::{Acceptor, Stream};
+use crate::tokio::{Acceptor, Serve, Stream};
 use ::axum::Router;
 use ::axum::body::Body;
 use ::axum::extract::connect_info::Connected;
@@ -72,6 +63,43 @@ use hyper_util::service::TowerToHyperService;
 use std::future::pending;
 use std::io;
 use std::net::SocketAddr;
+#[cfg(all(target_os = "linux", not(goagain_portable)))]
+use {crate::life::Builder, crate::tokio::run::run_one, std::fmt::Display};
+
+/// Runs a router at one address, from start to exit: [`goagain::tokio::run`](crate::tokio::run) with a [`server`].
+///
+/// `address` is anything that displays as `127.0.0.1:3000`, `[::1]:3000`, `unix:/run/http.sock` or `unix:@name`; a
+/// `SocketAddr` does. The listener has the name `main`. If the address is another one than before the restart, the new process
+/// binds it and the old one is closed.
+///
+/// # Errors
+/// [`Error`](crate::Error)
+#[cfg(all(target_os = "linux", not(goagain_portable)))]
+pub async fn run(
+    builder: impl Into<Builder>,
+    address: impl Display,
+    app: Router,
+) -> Result<(), crate::Error> {
+    run_one(builder, address, |listener| server(listener, app)).await
+}
+
+/// Returns a server of this router on `listener`, for [`goagain::tokio::run`](crate::tokio::run).
+pub fn server(listener: Listener, app: Router) -> Server {
+    Server { listener, app }
+}
+
+/// A server of a router, made by [`server`].
+#[derive(Clone, Debug)]
+pub struct Server {
+    listener: Listener,
+    app: Router,
+}
+
+impl Serve for Server {
+    async fn serve(&self) -> Result<(), BoxError> {
+        Ok(serve(self.listener.to_tokio()?, self.app.clone()).await?)
+    }
+}
 
 /// Accepts until the term ends, and serves each connection in a task of its own: [`hyper::serve`] for a router. Over TCP
 /// the extractor `ConnectInfo<SocketAddr>` is there.

@@ -9,6 +9,9 @@ pub use goagain_signals::{RestoreError, StartError};
 use std::time::Duration;
 use std::{error, fmt, io};
 
+/// An error of the application's own: what `prepare`, serving, a service or a body fails with.
+pub type BoxError = Box<dyn error::Error + Send + Sync>;
+
 /// Why a listener is not to be had.
 #[derive(Debug)]
 #[non_exhaustive]

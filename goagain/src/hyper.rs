@@ -16,27 +16,17 @@
 //! is [long-lived](crate::drain::ConnectionKind::LongLived), and so is a connection of HTTP/2 one of whose streams is a tunnel (CONNECT, RFC 8441).
 //!
 //! ```no_run
-//! use goagain::{Finish, Goagain, Single};
+//! use goagain::Single;
 //! use hyper::{Request, Response, body::Incoming, service::service_fn};
-//! # async fn doc(again: Goagain) -> Result<(), Box<dyn std::error::Error>> {
+//!
+//! #[tokio::main]
+//! async fn main() -> Result<(), goagain::Error> {
+//!     goagain::hyper::run(Single, "127.0.0.1:3000", service_fn(hello)).await
+//! }
 //!
 //! async fn hello(_: Request<Incoming>) -> Result<Response<String>, std::convert::Infallible> {
 //!     Ok(Response::new("hello\n".into()))
 //! }
-//!
-//! let mut again = again.into_tokio()?;
-//! let http = again.listen("http", "127.0.0.1:48879")?;
-//! again.ready().await?;
-//! loop {
-//!     let serving = tokio::spawn(goagain::hyper::serve(http.to_tokio()?, service_fn(hello)));
-//!     again.wait().await?;
-//!     serving.await??;
-//!     match again.finish().await? {
-//!         Finish::Exit => return Ok(()),
-//!         Finish::Resume => continue,
-//!     }
-//! }
-//! # }
 //! ```
 //!
 //! Where [connections move](crate::Builder::migrate_connections), those of HTTP/1.1 do, by [`serve`] and [`serve_or_migrate`]: an
@@ -61,15 +51,72 @@ pub use moving::serve_or_migrate;
 #[cfg(feature = "axum")]
 pub(crate) use service::length_of;
 
-use crate::tokio::Acceptor;
+use crate::error::BoxError;
+use crate::socket::Listener;
+use crate::tokio::{Acceptor, Serve};
 use ::hyper::body::{Body as HttpBody, Incoming};
 use ::hyper::service::Service;
 use ::hyper::{Request, Response};
-use std::error::Error;
-use std::io;
+use std::{fmt, io};
+#[cfg(all(target_os = "linux", not(goagain_portable)))]
+use {crate::life::Builder, crate::tokio::run::run_one, std::fmt::Display};
 
-/// What a service or a body fails with, as hyper takes it.
-pub type BoxError = Box<dyn Error + Send + Sync>;
+/// Runs a service at one address, from start to exit: [`goagain::tokio::run`](crate::tokio::run) with a [`server`].
+///
+/// `address` is anything that displays as `127.0.0.1:3000`, `[::1]:3000`, `unix:/run/http.sock` or `unix:@name`; a
+/// `SocketAddr` does. The listener has the name `main`. If the address is another one than before the restart, the new process
+/// binds it and the old one is closed.
+///
+/// # Errors
+/// [`Error`](crate::Error)
+#[cfg(all(target_os = "linux", not(goagain_portable)))]
+pub async fn run<S, B>(
+    builder: impl Into<Builder>,
+    address: impl Display,
+    service: S,
+) -> Result<(), crate::Error>
+where
+    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+    S::Future: Send,
+    S::Error: Into<BoxError>,
+    B: HttpBody + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<BoxError>,
+{
+    run_one(builder, address, |listener| server(listener, service)).await
+}
+
+/// Returns a server of this service on `listener`, for [`goagain::tokio::run`](crate::tokio::run).
+pub fn server<S>(listener: Listener, service: S) -> Server<S> {
+    Server { listener, service }
+}
+
+/// A server of a service, made by [`server`].
+#[derive(Clone)]
+pub struct Server<S> {
+    listener: Listener,
+    service: S,
+}
+
+impl<S> fmt::Debug for Server<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server").field("listener", &self.listener).finish_non_exhaustive()
+    }
+}
+
+impl<S, B> Serve for Server<S>
+where
+    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+    S::Future: Send,
+    S::Error: Into<BoxError>,
+    B: HttpBody + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<BoxError>,
+{
+    async fn serve(&self) -> Result<(), BoxError> {
+        Ok(serve(self.listener.to_tokio()?, self.service.clone()).await?)
+    }
+}
 
 /// Accepts until the term ends, and serves each connection in a task of its own, by HTTP/1.1 or HTTP/2 as the client
 /// wants it. The tasks live on; [`finish`](crate::tokio::Goagain::finish) waits for them.

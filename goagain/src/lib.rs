@@ -156,8 +156,11 @@ pub mod signal;
 pub mod socket;
 pub mod state;
 pub mod strategy;
+pub mod threads;
 #[cfg(feature = "tokio")]
 pub mod tokio;
+#[cfg(feature = "tonic")]
+pub mod tonic;
 
 pub use drain::connections::Connections;
 pub use drain::guard::Guard;
@@ -171,7 +174,10 @@ pub use goagain_signals::{Event, EventKind, Handle, Stop, Turn};
 #[cfg(feature = "single")]
 pub use goagain_single::Single;
 pub use life::builder::Builder;
+pub use life::error::Error;
+pub use life::exit::exit;
 pub use life::goagain::{Finish, Goagain};
+pub use life::run::run;
 pub use socket::acceptor::Acceptor;
 pub use socket::listener::Listener;
 pub use socket::stream::Stream;

@@ -2,9 +2,17 @@
 
 pub(crate) mod builder;
 pub(crate) mod callbacks;
+pub(crate) mod error;
+pub(crate) mod exit;
 pub(crate) mod goagain;
+mod ready;
+pub(crate) mod run;
+pub(crate) mod term;
+#[cfg(test)]
+mod tests;
 #[cfg(feature = "tracing")]
 pub(crate) mod trace;
 
-pub(crate) use self::callbacks::CallbackResult;
+pub(crate) use self::builder::Builder;
+pub(crate) use self::error::Error;
 pub(crate) use self::goagain::{Finish, Goagain};

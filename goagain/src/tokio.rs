@@ -1,49 +1,24 @@
-//! The same life as futures, and listeners as tokio's.
+//! The whole life as a future, and listeners as tokio's.
 //!
 //! ```no_run
-//! use goagain::{Finish, Goagain, Guard, Single, tokio::Stream};
+//! use goagain::{Guard, Single, tokio::Stream};
 //! use tokio::io::{AsyncReadExt, AsyncWriteExt};
 //!
-//! fn main() -> Result<(), Box<dyn std::error::Error>> {
-//!     // Before the runtime, which has threads.
-//!     let mut again = Goagain::builder(Single).start()?;
-//!     let echo = again.listen("echo", "127.0.0.1:48879")?;
-//!     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-//!     let result = runtime.block_on(async {
-//!         let mut again = again.into_tokio()?;
-//!         again.ready().await?;
-//!         loop {
-//!             // Ends by itself when the successor owns, or at a stop.
-//!             let mut acceptor = echo.to_tokio()?;
-//!             let accepting = tokio::spawn(async move {
-//!                 while let Some(accepted) = acceptor.accept().await {
-//!                     let (stream, guard) = accepted?;
-//!                     tokio::spawn(serve(stream, guard));
-//!                 }
-//!                 Ok::<(), std::io::Error>(())
-//!             });
-//!             again.wait().await?;
-//!             accepting.await??;
-//!             match again.finish().await? {
-//!                 Finish::Exit => return Ok(()),
-//!                 Finish::Resume => continue,
-//!             }
-//!         }
-//!     });
-//!     // Dropping the runtime would wait for what `spawn_blocking` runs, for ever.
-//!     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
-//!     result
+//! #[tokio::main]
+//! async fn main() -> Result<(), goagain::Error> {
+//!     goagain::tokio::run(Single, async |again| {
+//!         Ok(goagain::tokio::server(again.listen("echo", "127.0.0.1:3000")?, echo))
+//!     })
+//!     .await
 //! }
 //!
-//! async fn serve(mut stream: Stream, mut guard: Guard) -> std::io::Result<()> {
-//!     let mut word = [0; 64];
+//! async fn echo(mut stream: Stream, mut guard: Guard) -> std::io::Result<()> {
+//!     let mut buffer = [0; 1024];
+//!     // Waits for a request, and ends the loop when this process asks its idle connections to close.
 //!     while guard.readable(&stream).await? {
-//!         match stream.read(&mut word).await? {
-//!             0 => break,
-//!             read => stream.write_all(&word[..read]).await?,
-//!         }
-//!         // A drain ends the connection after its last answer: when its client has sent nothing more.
-//!         if guard.should_close(&stream, b"") {
+//!         let read = stream.read(&mut buffer).await?;
+//!         stream.write_all(&buffer[..read]).await?;
+//!         if read == 0 || guard.should_close(&stream, b"") {
 //!             break;
 //!         }
 //!     }
@@ -52,14 +27,18 @@
 //! }
 //! ```
 //!
-//! Signals, messages and deadlines are acted on while [`ready`](Goagain::ready), [`wait`](Goagain::wait),
-//! [`drain`](Goagain::drain) or [`finish`](Goagain::finish) is awaited, by the task that awaits it: there is no other
-//! task, and no thread. Each starts from what is so at that moment, and can be dropped and called again at any time, as
-//! `select!` does.
+//! # By hand
+//! [`Goagain::into_tokio`](crate::Goagain::into_tokio) gives the calls of which [`run`] is made, for a program that has its own
+//! order of things; the example `by_hand_tokio` shows them. Signals, messages and deadlines are handled while
+//! [`ready`](Goagain::ready), [`wait`](Goagain::wait), [`drain`](Goagain::drain) or [`finish`](Goagain::finish) is awaited, by the
+//! task that awaits it: there is no other task, and no thread. Each of these futures can be dropped and called again at any time,
+//! as `select!` does.
 //!
-//! Both flavours of runtime do, with `enable_all`. [`Builder::start`](crate::Builder::start) wants to be called before
-//! there are other threads: with `#[tokio::main]` that is so for `flavor = "current_thread"` alone. [`Goagain`] is there on
-//! Linux, where one descriptor stands for everything that the loop waits for.
+//! Both flavors of runtime do, with IO and time enabled. [`Goagain`] and [`run`] exist on Linux, where one descriptor stands for
+//! everything that the loop waits for.
+//!
+//! A runtime that is dropped waits for every `spawn_blocking` closure that runs. If one of yours can run for long, build the runtime
+//! yourself and end it with `shutdown_timeout`, or the process stays after it has handed over.
 
 mod acceptor;
 pub(crate) mod guard;
@@ -67,10 +46,16 @@ pub(crate) mod guard;
 mod life;
 mod listener;
 mod migrated;
+#[cfg(all(target_os = "linux", not(goagain_portable)))]
+pub(crate) mod run;
+mod serve;
 mod stream;
 
 pub use acceptor::Acceptor;
 #[cfg(all(target_os = "linux", not(goagain_portable)))]
 pub use life::Goagain;
 pub use migrated::Migrated;
+#[cfg(all(target_os = "linux", not(goagain_portable)))]
+pub use run::run;
+pub use serve::{Serve, ServeFn, Server, serve_fn, server};
 pub use stream::Stream;

@@ -83,10 +83,7 @@ fn only_one_process_can_be_meant() {
         let reason = format!("GOAGAIN_PID: expected nothing, or a process id above 1, found `{bad}`");
         assert_eq!(go(&[(PID, bad)]).unwrap_err().to_string(), reason);
     }
-    assert_eq!(
-        go(&[(PPID, "0")]).unwrap_err().to_string(),
-        "GOAGAIN_PPID: expected a process id, found `0`"
-    );
+    assert_eq!(go(&[(PPID, "0")]).unwrap_err().to_string(), "GOAGAIN_PPID: expected a process id, found `0`");
     assert_eq!(go(&[(PPID, "1")]).unwrap().unwrap().predecessor.as_raw(), 1);
 }
 

@@ -1,8 +1,8 @@
 //! One connection, from its first request to its last.
 
-use super::BoxError;
 use super::service::Drained;
 use crate::drain::{DrainPhase, Guard, ShutdownSignal};
+use crate::error::BoxError;
 use crate::http::{Activity, Tracked};
 use ::hyper::body::{Body as HttpBody, Incoming};
 use ::hyper::service::Service;

@@ -1,10 +1,10 @@
 //! A connection that moves to the successor when it waits for a request.
 
-use super::BoxError;
 use super::connection::{both_versions, end, serve_work};
 use super::departing::Departing;
 use super::service::Drained;
 use crate::drain::{DrainPhase, Guard};
+use crate::error::BoxError;
 use crate::http::{Activity, Tracked};
 use crate::migrate::{MigrateError, Migrator, WaitOutcome};
 use crate::tokio::Stream;

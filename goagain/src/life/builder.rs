@@ -1,8 +1,9 @@
 //! Everything that can be chosen, and the start.
 
 use crate::drain::{Connections, Unfinished};
+use crate::life::Goagain;
+use crate::life::callbacks::CallbackResult;
 use crate::life::callbacks::{Callbacks, boxed};
-use crate::life::{CallbackResult, Goagain};
 use crate::migrate::Migrations;
 use crate::server::isolated::Isolated;
 use crate::server::serving::Serving;
@@ -57,6 +58,13 @@ impl Adjust {
         for time in times.into_iter().chain([probation, serving_timeout, abort_timeout, reexec_timeout]) {
             *time = time.map(|time| time.min(FOR_EVER));
         }
+    }
+}
+
+/// So that a strategy alone is enough where nothing else is to be chosen.
+impl<S: Strategy + 'static> From<S> for Builder {
+    fn from(strategy: S) -> Builder {
+        Builder::new(Box::new(strategy))
     }
 }
 
@@ -206,8 +214,11 @@ impl Builder {
         self
     }
 
-    /// The last work of an image under a strategy that execs: `execve` runs no destructors. If the exec fails, the
-    /// process goes on after it.
+    /// Sets a callback for the last work of a process that has served: to flush a log, or to deregister from a registry.
+    ///
+    /// It runs once, when nothing is in flight any longer or the drain has timed out: before this process exits, or, under a strategy
+    /// that execs, before `execve(2)`, which runs no destructors. If that exec fails, the process goes on after it. It runs in the
+    /// signal loop, so the process leaves when it returns. An error or a panic is reported, and the process leaves anyway.
     pub fn before_exit<R: CallbackResult>(mut self, callback: impl FnMut() -> R + Send + 'static) -> Builder {
         self.callbacks.before_exit = Some(boxed(callback));
         self

@@ -192,6 +192,11 @@ impl Serving {
         self.kept.push(kept);
     }
 
+    /// Whether the application has ever accepted.
+    pub(crate) fn has_served(&self) -> bool {
+        self.known_term != 0
+    }
+
     /// Whether the acceptors of the application have ended while a new term has begun.
     pub(crate) fn missed_the_end(&self) -> bool {
         self.known_term != 0 && self.known_term != self.term

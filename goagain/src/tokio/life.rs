@@ -91,7 +91,7 @@ impl Goagain {
         loop {
             match self.inner.step() {
                 Turn::Serve => self.watched.readable().await?,
-                Turn::Prepare => return Err(goagain::before_ready()),
+                Turn::Prepare => return Err(crate::life::term::before_ready()),
                 Turn::Drain(_) | Turn::Exit => return Ok(()),
             }
         }

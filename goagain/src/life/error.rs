@@ -1,0 +1,127 @@
+//! Why a process could not serve.
+
+use crate::error::{BoxError, ListenError, ReadyError};
+use goagain_signals::StartError;
+use std::{error, fmt, io};
+
+/// Why [`run`](crate::run), or the `run` of a server, has ended with an error.
+///
+/// `Display` and `Debug` both give the whole text with its causes in one line, so that a `main` that returns
+/// `Result<(), goagain::Error>` prints it readably. [`exit`](crate::exit) turns the result into an exit code too.
+#[non_exhaustive]
+pub enum Error {
+    /// [`Builder::start`](crate::Builder::start) failed: the handoff is broken, or a system call failed.
+    Start(StartError),
+    /// The application could not prepare itself. The predecessor, if there is one, has read the same text and keeps serving.
+    Prepare(BoxError),
+    /// This process did not become the owner.
+    Ready(ReadyError),
+    /// Serving failed before the term was over. This process has stopped as if it had crashed.
+    Serve(BoxError),
+    /// The loop could not wait for signals and messages (`epoll_wait`, `poll`).
+    Wait(io::Error),
+}
+
+impl Error {
+    /// Returns whether this process was not needed, in contrast to one that failed: its predecessor aborted it, or it was asked
+    /// to stop, before it became the owner.
+    pub fn is_not_needed(&self) -> bool {
+        matches!(self, Error::Ready(ReadyError::Aborted(_) | ReadyError::Stopped(_)))
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::Start(error) => error.fmt(f),
+            Error::Prepare(error) => f.write_str(&text_of(&**error)),
+            Error::Ready(error) if self.is_not_needed() => write!(f, "not needed: {error}"),
+            Error::Ready(error) => error.fmt(f),
+            Error::Serve(error) => write!(f, "serving failed: {}", text_of(&**error)),
+            Error::Wait(error) => write!(f, "cannot wait for signals and messages: {error}"),
+        }
+    }
+}
+
+/// As `Display`: the standard library prints an error that `main` returns by `Debug`.
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl error::Error for Error {
+    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
+        match self {
+            // The text has all causes of these in it.
+            Error::Start(error) => error.source(),
+            Error::Ready(error) => error.source(),
+            Error::Wait(error) => error.source(),
+            Error::Prepare(_) | Error::Serve(_) => None,
+        }
+    }
+}
+
+impl From<StartError> for Error {
+    fn from(error: StartError) -> Error {
+        Error::Start(error)
+    }
+}
+
+impl From<ListenError> for Error {
+    fn from(error: ListenError) -> Error {
+        Error::Prepare(error.into())
+    }
+}
+
+impl From<ReadyError> for Error {
+    fn from(error: ReadyError) -> Error {
+        Error::Ready(error)
+    }
+}
+
+/// Returns an error's text with its causes, in one line. A cause that the text ends with already is not repeated.
+pub(crate) fn text_of(error: &(dyn error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let cause_text = cause.to_string();
+        if !text.ends_with(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        next = cause.source();
+    }
+    let lines: Vec<_> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    lines.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug)]
+    struct Outer(io::Error);
+
+    impl fmt::Display for Outer {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("cannot reach\n  the database")
+        }
+    }
+
+    impl error::Error for Outer {
+        fn source(&self) -> Option<&(dyn error::Error + 'static)> {
+            Some(&self.0)
+        }
+    }
+
+    #[test]
+    fn the_text_has_each_cause_once_and_is_one_line() {
+        let error = Error::Prepare(Outer(io::Error::other("connection refused")).into());
+        assert_eq!(error.to_string(), "cannot reach the database: connection refused");
+        assert_eq!(format!("{error:?}"), error.to_string());
+        let error = Error::Serve(anyhow::Error::from(Outer(io::Error::other("no"))).context("serve").into());
+        assert_eq!(error.to_string(), "serving failed: serve: cannot reach the database: no");
+        assert!(error::Error::source(&error).is_none());
+    }
+}

@@ -1,0 +1,45 @@
+//! The last line on stderr, and the exit code.
+
+use crate::life::Error;
+use std::io::Write;
+use std::process::ExitCode;
+
+/// EX_TEMPFAIL of sysexits(3).
+const NOT_NEEDED: u8 = 75;
+
+/// Returns the exit code for the result of `run`, and writes an error to stderr: one line, by one `write(2)`.
+///
+/// | the process | exit code | last line on stderr |
+/// |---|---|---|
+/// | has served and left, or was asked to stop | 0 | |
+/// | was asked to stop before it was the owner | 0 | `server[4711]: not needed: ...` |
+/// | failed | 1 | `server[4711]: cannot listen for ...` |
+/// | was aborted by its predecessor | 75 (EX_TEMPFAIL) | `server[4711]: not needed: ...` |
+///
+/// ```no_run
+/// use goagain::{Single, Stream, Guard};
+/// use std::process::ExitCode;
+///
+/// fn main() -> ExitCode {
+///     goagain::exit(goagain::threads::run(Single, "127.0.0.1:3000", serve))
+/// }
+/// # fn serve(_: Stream, _: Guard) {}
+/// ```
+pub fn exit(result: Result<(), Error>) -> ExitCode {
+    let Err(error) = result else { return ExitCode::SUCCESS };
+    let program = std::env::args_os().next().unwrap_or_default();
+    let program = std::path::Path::new(&program).file_name().unwrap_or_default();
+    // Where nobody reads it any longer it is lost.
+    let line = format!("{}[{}]: {error}\n", program.to_string_lossy(), std::process::id());
+    let _ = std::io::stderr().write_all(line.as_bytes());
+    code_of(&error)
+}
+
+fn code_of(error: &Error) -> ExitCode {
+    use crate::error::ReadyError;
+    match error {
+        Error::Ready(ReadyError::Stopped(_)) => ExitCode::SUCCESS,
+        Error::Ready(ReadyError::Aborted(_)) => ExitCode::from(NOT_NEEDED),
+        _ => ExitCode::FAILURE,
+    }
+}

@@ -1,0 +1,202 @@
+//! Servers with a thread for each connection, by the standard library alone.
+//!
+//! ```no_run
+//! use goagain::{Guard, Single, Stream};
+//! use std::io::{Read, Write};
+//!
+//! fn main() -> Result<(), goagain::Error> {
+//!     goagain::threads::run(Single, "127.0.0.1:3000", echo)
+//! }
+//!
+//! fn echo(mut stream: Stream, mut guard: Guard) -> std::io::Result<()> {
+//!     let mut buffer = [0; 1024];
+//!     // Waits for a request, and ends the loop when this process asks its idle connections to close.
+//!     while guard.wait_readable(&stream)? {
+//!         let read = stream.read(&mut buffer)?;
+//!         stream.write_all(&buffer[..read])?;
+//!         if read == 0 || guard.should_close(&stream, b"") {
+//!             break;
+//!         }
+//!     }
+//!     stream.close(guard);
+//!     Ok(())
+//! }
+//! ```
+
+use crate::drain::Guard;
+use crate::error::BoxError;
+use crate::life::{Builder, Error};
+use crate::socket::acceptor::Pressure;
+use crate::socket::{Listener, Stream};
+use std::fmt::{self, Display};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+
+/// The name of the listener of each `run` that takes an address.
+pub(crate) const MAIN: &str = "main";
+
+/// Runs a server with one listener and a thread for each connection: [`goagain::run`](crate::run) with a [`server`].
+///
+/// `address` is anything that displays as `127.0.0.1:3000`, `[::1]:3000`, `unix:/run/http.sock` or `unix:@name`; a
+/// `SocketAddr` does. The listener has the name `main`. If the address is another one than before the restart, the new process
+/// binds it and the old one is closed.
+///
+/// `handler` gets each connection with its [`Guard`], which the drain waits for. What it returns is ignored.
+///
+/// # Errors
+/// [`Error`]
+pub fn run<H, R>(builder: impl Into<Builder>, address: impl Display, handler: H) -> Result<(), Error>
+where
+    H: Fn(Stream, Guard) -> R + Send + Sync + 'static,
+{
+    crate::run(builder, |again| Ok(server(again.listen_or_rebind(MAIN, &address.to_string())?, handler)))
+}
+
+/// Returns a server that accepts on `listener` and calls `handler` for each connection, in a thread of its own.
+pub fn server<H, R>(listener: Listener, handler: H) -> Server<H>
+where
+    H: Fn(Stream, Guard) -> R + Send + Sync + 'static,
+{
+    Server { listener, handler: Arc::new(handler) }
+}
+
+/// What [`goagain::run`](crate::run) serves: a [`server`], a closure, or a tuple or `Vec` of these for several listeners.
+pub trait Serve: Send + Sync + 'static {
+    /// Serves one [term](crate::guide::restart#words). It is called in a thread of its own, once a term: after this process has become
+    /// the owner, and again if its successor fails in the probation period.
+    ///
+    /// It accepts until the term ends, which an [`Acceptor`](crate::Acceptor) says by its end, and returns. It need not wait for the
+    /// connections: their guards make the drain wait. It may return at once if it has started threads that do the same.
+    ///
+    /// # Errors
+    /// An error before the end of the term ends this process as if it had crashed: see [`goagain::run`](crate::run).
+    fn serve(&self) -> Result<(), BoxError>;
+
+    /// What each thread of a term does.
+    #[doc(hidden)]
+    fn parts(self: Arc<Self>) -> Vec<Part>
+    where
+        Self: Sized,
+    {
+        vec![Box::new(move || self.serve())]
+    }
+}
+
+/// What one thread does for one term.
+#[doc(hidden)]
+pub type Part = Box<dyn FnOnce() -> Result<(), BoxError> + Send>;
+
+/// A server with a thread for each connection, made by [`server`].
+pub struct Server<H> {
+    listener: Listener,
+    handler: Arc<H>,
+}
+
+impl<H> fmt::Debug for Server<H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server").field("listener", &self.listener).finish_non_exhaustive()
+    }
+}
+
+impl<H, R> Serve for Server<H>
+where
+    H: Fn(Stream, Guard) -> R + Send + Sync + 'static,
+{
+    fn serve(&self) -> Result<(), BoxError> {
+        for accepted in self.listener.acceptor()? {
+            let (stream, guard) = accepted?;
+            spawn(&self.handler, stream, guard);
+        }
+        Ok(())
+    }
+}
+
+/// Starts a thread for a connection. Where there can be no more threads (EAGAIN) it waits until there can, and the connections that
+/// come meanwhile wait in the kernel's queue.
+fn spawn<H, R>(handler: &Arc<H>, stream: Stream, guard: Guard)
+where
+    H: Fn(Stream, Guard) -> R + Send + Sync + 'static,
+{
+    let connection = Arc::new(Mutex::new(Some((stream, guard))));
+    let mut pressure = Pressure::default();
+    loop {
+        let (handler, taken) = (Arc::clone(handler), Arc::clone(&connection));
+        let serving = move || {
+            let connection = taken.lock().unwrap_or_else(PoisonError::into_inner).take();
+            connection.map(|(stream, guard)| handler(stream, guard));
+        };
+        match thread::Builder::new().spawn(serving) {
+            Ok(_) => return,
+            // Nothing tells when another thread has ended.
+            Err(_) => thread::sleep(pressure.next()),
+        }
+    }
+}
+
+impl<F> Serve for F
+where
+    F: Fn() -> Result<(), BoxError> + Send + Sync + 'static,
+{
+    fn serve(&self) -> Result<(), BoxError> {
+        self()
+    }
+}
+
+/// Serves each in threads of its own.
+impl<S: Serve> Serve for Vec<S> {
+    fn serve(&self) -> Result<(), BoxError> {
+        all(self.iter().map(|each| each as &dyn Servable))
+    }
+
+    fn parts(self: Arc<Self>) -> Vec<Part> {
+        (0..self.len())
+            .map(|index| {
+                let this = Arc::clone(&self);
+                Box::new(move || this[index].serve()) as Part
+            })
+            .collect()
+    }
+}
+
+macro_rules! serve_each {
+    ($($server:ident $index:tt),+) => {
+        /// Serves each in threads of its own.
+        impl<$($server: Serve),+> Serve for ($($server,)+) {
+            fn serve(&self) -> Result<(), BoxError> {
+                all([$(&self.$index as &dyn Servable),+].into_iter())
+            }
+
+            fn parts(self: Arc<Self>) -> Vec<Part> {
+                vec![$({
+                    let this = Arc::clone(&self);
+                    Box::new(move || this.$index.serve())
+                }),+]
+            }
+        }
+    };
+}
+
+serve_each!(A 0, B 1);
+serve_each!(A 0, B 1, C 2);
+serve_each!(A 0, B 1, C 2, D 3);
+
+/// [`Serve`] without what needs a size.
+trait Servable: Sync {
+    fn serve(&self) -> Result<(), BoxError>;
+}
+
+impl<S: Serve> Servable for S {
+    fn serve(&self) -> Result<(), BoxError> {
+        Serve::serve(self)
+    }
+}
+
+/// Serves several that stand within another one, each in a thread.
+fn all<'a>(servers: impl Iterator<Item = &'a dyn Servable>) -> Result<(), BoxError> {
+    thread::scope(|scope| {
+        let serving: Vec<_> = servers.map(|server| scope.spawn(|| server.serve())).collect();
+        serving.into_iter().try_for_each(|serving| {
+            serving.join().unwrap_or_else(|payload| std::panic::resume_unwind(payload))
+        })
+    })
+}

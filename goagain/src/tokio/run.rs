@@ -1,0 +1,100 @@
+//! The whole life in one call, as a future.
+
+use super::serve::{All, Serve, beside};
+use crate::error::BoxError;
+use crate::life::run::{Starting, not_the_owner};
+use crate::life::{Builder, Error, Finish, Goagain};
+use crate::socket::Listener;
+use crate::threads::MAIN;
+use std::fmt::Display;
+use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::task::Poll;
+use std::thread;
+
+/// Runs a server in the tokio runtime of the caller, from start to exit: [`goagain::run`](crate::run) as a future.
+///
+/// Any runtime will do that has IO and time enabled, `#[tokio::main]` of either flavor included. Call it in `main`: it serves in
+/// the task that awaits it, spawns connections as tasks, and starts no thread. For a server with one listener there are
+/// [`axum::run`](crate::axum::run), [`hyper::run`](crate::hyper::run) and their like.
+///
+/// `prepare` gets the [`Goagain`] of this process before it is ready. Its own waits are `async`; binding listeners is not.
+///
+/// ```no_run
+/// # #[cfg(feature = "axum")]
+/// # mod example {
+/// use axum::{Router, routing::get};
+/// use goagain::Single;
+///
+/// #[tokio::main]
+/// async fn main() -> Result<(), goagain::Error> {
+///     goagain::tokio::run(Single, async |again| {
+///         let http = again.listen("http", "127.0.0.1:3000")?;
+///         let admin = again.listen("admin", "unix:/run/admin.sock")?;
+///         let app = Router::new().route("/", get(|| async { "hello\n" }));
+///         Ok((goagain::axum::server(http, app.clone()), goagain::axum::server(admin, app)))
+///     })
+///     .await
+/// }
+/// # }
+/// ```
+///
+/// # Errors
+/// [`Error`]: pass it to [`exit`](crate::exit), or return it from `main`.
+///
+/// # Panics
+/// If `prepare` or serving panics, with the same payload; if the runtime was built without `enable_io`.
+pub async fn run<S: Serve>(
+    builder: impl Into<Builder>,
+    prepare: impl AsyncFnOnce(&mut Goagain) -> Result<S, BoxError>,
+) -> Result<(), Error> {
+    let mut starting = Starting(builder.into().start()?);
+    let prepared = caught(prepare(&mut starting.0)).await;
+    let server = starting.prepared(prepared)?;
+    let mut again = starting.0.into_tokio().map_err(Error::Wait)?;
+    if let Err(error) = again.ready().await {
+        return not_the_owner(error);
+    }
+    // What an earlier term has left goes on beside the present one, such as `axum::serve`, which waits for its connections.
+    let mut serving = All(Vec::new());
+    loop {
+        serving.0.push(Box::pin(server.serve()));
+        // Before the signal loop says that this process serves.
+        poll_fn(|cx| match serving.0.last_mut().map(|last| last.as_mut().poll(cx)) {
+            Some(Poll::Ready(served)) => {
+                serving.0.pop();
+                Poll::Ready(served)
+            }
+            _ => Poll::Ready(Ok(())),
+        })
+        .await
+        .map_err(Error::Serve)?;
+        beside(again.wait(), &mut serving, true).await.map_err(Error::Serve)?.map_err(Error::Wait)?;
+        // A server that fails after its term has stopped accepting all the same.
+        match beside(again.finish(), &mut serving, false).await.map_err(Error::Serve)?.map_err(Error::Wait)? {
+            Finish::Exit => return Ok(()),
+            Finish::Resume => {}
+        }
+    }
+}
+
+/// [`run`] for one listener at an address.
+pub(crate) async fn run_one<S: Serve>(
+    builder: impl Into<Builder>,
+    address: impl Display,
+    server: impl FnOnce(Listener) -> S,
+) -> Result<(), Error> {
+    run(builder, async |again| Ok(server(again.listen_or_rebind(MAIN, &address.to_string())?))).await
+}
+
+/// Awaits a future, and returns its panic if it panics.
+async fn caught<T>(future: impl Future<Output = T>) -> thread::Result<T> {
+    let mut future = pin!(future);
+    poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
+        Ok(Poll::Pending) => Poll::Pending,
+        Ok(Poll::Ready(done)) => Poll::Ready(Ok(done)),
+        Err(payload) => Poll::Ready(Err(payload)),
+    })
+    .await
+}
