@@ -15,6 +15,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const TAKES_WITHIN: Duration = Duration::from_secs(60);
 
 /// Accepts until the term ends.
+#[allow(dead_code, reason = "the example has `goagain::tokio::server` for it")]
 pub(crate) async fn serve(mut acceptor: Acceptor, identity: Arc<str>) -> io::Result<()> {
     while let Some(accepted) = acceptor.accept().await {
         let (stream, guard) = accepted?;
@@ -24,7 +25,7 @@ pub(crate) async fn serve(mut acceptor: Acceptor, identity: Arc<str>) -> io::Res
     Ok(())
 }
 
-async fn connection(mut stream: Stream, mut guard: Guard, identity: Arc<str>) -> io::Result<()> {
+pub(crate) async fn connection(mut stream: Stream, mut guard: Guard, identity: Arc<str>) -> io::Result<()> {
     let mut reader = Reader::new();
     // In the first phase of a drain a connection that waits for a request is still served, in the second it is told to go.
     while reader.has_buffered() || guard.readable(&stream).await? {

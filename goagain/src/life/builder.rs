@@ -230,6 +230,14 @@ impl Builder {
         self
     }
 
+    /// Writes each event to stderr.
+    pub fn log_to_stderr(self) -> Builder {
+        self.on_event(|event| {
+            use std::io::Write;
+            let _ = std::io::stderr().write_all(format!("{event}\n").as_bytes());
+        })
+    }
+
     /// Which signal means what; [`Signals::default`] if not said.
     pub fn signals(mut self, signals: Signals) -> Builder {
         self.adjust.signals = Some(signals);
