@@ -1,4 +1,5 @@
-//! The project's own commands: `cargo xtask e2e` restarts real servers under load, `cargo xtask ci` is what CI runs.
+//! The project's own commands: `cargo xtask e2e` restarts real servers under load, and `cargo xtask ci` is what CI
+//! runs.
 
 #![forbid(unsafe_code)]
 
@@ -31,7 +32,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    // A wrong option exits with 2 here.
+    // clap exits with 2 if an option is wrong.
     let result = match Command::parse() {
         Command::E2e(options) => e2e::run(&options),
         Command::Ci(options) => ci::run(&options),

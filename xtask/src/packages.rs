@@ -1,4 +1,4 @@
-//! What a registry would publish: each crate as `cargo package` makes it, unpacked beside the others, in a workspace of its own.
+//! Checks the packages to publish: makes each with `cargo package`, and unpacks them into a workspace of their own.
 
 use std::fs;
 use std::path::Path;
@@ -12,13 +12,13 @@ use crate::ci::quietly;
 const PUBLISHED: [&str; 5] =
     ["goagain", "goagain-double", "goagain-env", "goagain-signals", "goagain-single"];
 
-/// What each of them carries, beside its code.
-const CARRIED: [&str; 3] = ["LICENSE-APACHE", "LICENSE-MIT", "README.md"];
+/// The files that each package must contain, besides its code.
+const REQUIRED_FILES: [&str; 3] = ["LICENSE-APACHE", "LICENSE-MIT", "README.md"];
 
-/// Makes, unpacks, tests and documents the packages; `false` if one of it fails.
+/// Makes, unpacks, tests and documents the packages. Returns whether all steps pass.
 ///
 /// # Errors
-/// - a package lacks a file that it must carry, or a file cannot be read or written.
+/// - A package lacks a file that it must contain, or a file cannot be read or written.
 pub(crate) fn run(root: &Path, cargo: &str) -> anyhow::Result<bool> {
     let shell = Shell::new()?;
     shell.change_dir(root);
@@ -38,7 +38,7 @@ pub(crate) fn run(root: &Path, cargo: &str) -> anyhow::Result<bool> {
         }
         fs::create_dir_all(&unpacked)?;
         cmd!(shell, "tar -xzf target/package/{folder}.crate -C {unpacked}").quiet().run()?;
-        for file in CARRIED {
+        for file in REQUIRED_FILES {
             ensure!(unpacked.join(&folder).join(file).is_file(), "the package {name} has no {file}");
         }
     }
@@ -57,20 +57,20 @@ pub(crate) fn run(root: &Path, cargo: &str) -> anyhow::Result<bool> {
             return Ok(false);
         }
     }
-    // As docs.rs does it: with the features shown at each item.
+    // As docs.rs does it: each item shows its features.
     let docs = cmd!(shell, "{cargo} doc --quiet --workspace --no-deps --all-features")
         .env("RUSTC_BOOTSTRAP", "1")
         .env("RUSTDOCFLAGS", "--cfg docsrs -D warnings");
     quietly("docs of the packages", docs)
 }
 
-/// The folder that a package unpacks to.
+/// Returns the folder into which a package unpacks.
 fn folder(name: &str) -> String {
-    // All members share the version of this one.
+    // All members have the same version as this one.
     format!("{name}-{}", env!("CARGO_PKG_VERSION"))
 }
 
-/// A manifest by which the packages find each other, as they would in the registry.
+/// Returns a manifest with which the packages find each other, as they would in the registry.
 fn workspace() -> String {
     let list = |line: &dyn Fn(&str) -> String| PUBLISHED.map(line).concat();
     format!(
