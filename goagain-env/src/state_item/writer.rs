@@ -1,4 +1,4 @@
-//! Where the bytes of a parcel are written to, within what they may take.
+//! The writer for the bytes of a state item, which enforces the limits.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -6,55 +6,56 @@ use std::time::Instant;
 
 use super::{SaveError, StateLimits};
 
-/// Takes the bytes of a parcel, by `write(2)` into a file of memory.
+/// Writes the bytes of a state item, by `write(2)` into a file in memory.
 ///
-/// A write beyond the size limit or after the deadline fails, and with it the restart. Each write is a system call: give
-/// large pieces, or wrap it in [`BufWriter`](std::io::BufWriter) (and flush that).
+/// A write beyond the size limit or after the deadline fails, and the restart fails with it. Each write is a system
+/// call: write large pieces, or wrap the writer in [`BufWriter`](std::io::BufWriter) and flush that.
 #[derive(Debug)]
 pub struct StateWriter {
     file: File,
-    allowance: StateLimits,
+    limits: StateLimits,
     written: u64,
-    refused: Option<SaveError>,
+    error: Option<SaveError>,
 }
 
 impl StateWriter {
-    pub(super) fn new(file: File, allowance: StateLimits) -> StateWriter {
-        StateWriter { file, allowance, written: 0, refused: None }
+    pub(super) fn new(file: File, limits: StateLimits) -> StateWriter {
+        StateWriter { file, limits, written: 0, error: None }
     }
 
-    /// How many bytes were written so far.
+    /// Returns how many bytes were written so far.
     pub fn written(&self) -> u64 {
         self.written
     }
 
-    /// Whether the deadline has passed: whoever collects for long should ask now and then, for nobody else can stop it.
+    /// Returns whether the deadline has passed. Code that collects data for long should check this now and then:
+    /// nothing else can interrupt it.
     pub fn is_late(&self) -> bool {
-        Instant::now() >= self.allowance.until
+        Instant::now() >= self.limits.deadline
     }
 
-    /// The file and its length, if all was within the allowance.
+    /// Returns the file and its length, if both limits were kept.
     pub(super) fn finish(mut self) -> Result<(File, u64), SaveError> {
-        self.look(0);
-        self.refused.map_or(Ok((self.file, self.written)), Err)
+        self.check_limits(0);
+        self.error.map_or(Ok((self.file, self.written)), Err)
     }
 
-    /// Notes what keeps `more` bytes from being written. What was refused once stays so.
-    fn look(&mut self, more: usize) {
-        let StateLimits { bytes, within, .. } = self.allowance;
-        if self.refused.is_none() && self.is_late() {
-            self.refused = Some(SaveError::TooLate { within });
-        } else if self.refused.is_none() && self.written.saturating_add(more as u64) > bytes {
-            self.refused = Some(SaveError::TooLarge { limit: bytes });
+    /// Notes the limit that forbids `more` bytes. The first error stays.
+    fn check_limits(&mut self, more: usize) {
+        let StateLimits { max_bytes, timeout, .. } = self.limits;
+        if self.error.is_none() && self.is_late() {
+            self.error = Some(SaveError::TooLate { timeout });
+        } else if self.error.is_none() && self.written.saturating_add(more as u64) > max_bytes {
+            self.error = Some(SaveError::TooLarge { limit: max_bytes });
         }
     }
 }
 
 impl Write for StateWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.look(bytes.len());
-        if let Some(refused) = &self.refused {
-            return Err(io::Error::other(refused.clone()));
+        self.check_limits(bytes.len());
+        if let Some(error) = &self.error {
+            return Err(io::Error::other(error.clone()));
         }
         match self.file.write(bytes) {
             Ok(written) => {
@@ -63,7 +64,7 @@ impl Write for StateWriter {
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Err(error),
             Err(error) => {
-                self.refused = Some(SaveError::System(error.to_string()));
+                self.error = Some(SaveError::System(error.to_string()));
                 Err(error)
             }
         }
