@@ -102,9 +102,10 @@ pub struct Link {
 /// The signal by which a process that runs the Go package goagain tells its predecessor that it serves.
 ///
 /// The Go package goagain, from which this library descends, has no channel between the two processes of a restart: it
-/// uses signals only. The predecessor puts the number of the signal into the variable GOAGAIN_SIGNAL. A new Go process
-/// sends that signal once it accepts connections, and so decides what the predecessor does next. Processes of this
-/// library use the channel instead, and ignore the variable.
+/// uses signals only. The predecessor puts the number of the signal into the variable GOAGAIN_SIGNAL of the new process.
+/// The new process sends that signal to its predecessor once it serves, and the signal says what the predecessor does
+/// next. A process of this library does the same if a Go process has started it. Between two processes of this library the
+/// variable has no effect, because they use the channel.
 // Exhaustive: the Go package sends no other signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum GoSignal {

@@ -108,8 +108,8 @@ impl<'fd> Launch<'fd> {
         self
     }
 
-    /// Sets GOAGAIN_SIGNAL: the signal by which the new process tells its predecessor that it serves, if it runs the Go
-    /// package goagain. Processes of this library ignore it.
+    /// Sets GOAGAIN_SIGNAL: the signal that the new process sends to its predecessor once it serves, if the new process runs
+    /// the Go package goagain. Between two processes of this library the variable has no effect. See [`GoSignal`].
     pub fn signal(&mut self, signal: GoSignal) -> &mut Self {
         self.handoff.signal = signal;
         self

@@ -14,7 +14,9 @@
 //! use std::os::fd::{AsFd, AsRawFd};
 //! use std::time::Duration;
 //!
-//! use goagain_env::{Address, Channel, NamedDescriptor, Handoff, Image, Launch, Link, Message, Pid, Received, GoSignal};
+//! use goagain_env::{
+//!     Address, Channel, GoSignal, Handoff, Image, Launch, Link, Message, NamedDescriptor, Pid, Received,
+//! };
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let listener = TcpListener::bind("127.0.0.1:0")?;
@@ -82,12 +84,14 @@
 //! - **Attempt**: one try to restart, from the start of the new process until it is committed or has failed. The owner counts
 //!   its attempts.
 //! - **Handoff**: the variables and descriptors that the successor gets when it starts.
-//! - **READY**, **COMMIT**, **SERVING**, **RELEASED**: the main messages between the two, in this order. The successor is
-//!   ready; the predecessor makes it the owner; it accepts connections; the predecessor will never take over again.
-//!   [`Message`] has them all.
-//! - **Fallback**: a predecessor after COMMIT. It no longer accepts, but keeps the listening sockets open, and takes over again
-//!   if the successor dies.
-//! - **Probation period**: the minimum time for which a predecessor stays the fallback. It begins with COMMIT.
+//! - **Ready**: the successor has started and can serve. It sends the message READY.
+//! - **Commit**: the moment when the successor becomes the owner. The predecessor sends COMMIT, which it cannot take back.
+//! - **Serving**: the successor accepts connections. It sends SERVING.
+//! - **Released**: the predecessor will never take over again. It sends RELEASED. [`Message`] has all messages.
+//! - **Fallback**: a predecessor between commit and release. It no longer accepts, but keeps the listening sockets open, and
+//!   takes over again if the successor dies.
+//! - **Probation period**: the minimum time for which a predecessor stays the fallback. It begins with the commit. In `goagain` it
+//!   defaults to 1 second.
 //! - **Drain**: to finish the connections in flight, while no new ones are accepted.
 //! - **Exec in place**: `execve(2)` without a new process. The pid stays the same.
 //! - **State item**: a named piece of the application's state that the predecessor saves for the successor.

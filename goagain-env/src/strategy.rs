@@ -125,12 +125,12 @@ pub enum Relation {
 pub struct View {
     /// Whether the successor is the child or the parent of this process.
     pub successor: Relation,
-    /// No connection is in flight any longer, or the time to drain is over.
+    /// `true` once no connection is in flight any longer, or the drain timeout is over.
     pub drained: bool,
-    /// The probation period is over: the minimum time for which a predecessor stays the fallback has passed since
-    /// commit.
+    /// `true` once the probation period is over: the minimum time for which a predecessor stays the fallback has passed
+    /// since commit.
     pub probation: bool,
-    /// The successor, or an operator, has said that it no longer needs a fallback.
+    /// `true` once the successor, or an operator, has said that a fallback is no longer needed.
     pub dismissed: bool,
 }
 

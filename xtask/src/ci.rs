@@ -11,7 +11,7 @@ use goagain_tests::faults::share::Share;
 use wait_timeout::ChildExt;
 use xshell::{Cmd, Shell, cmd};
 
-use crate::output::{complain, say};
+use crate::output::{print_error, print_line};
 use crate::{e2e, minimal, oldest, packages};
 
 /// Runs all checks that must pass before a change is merged.
@@ -86,22 +86,22 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
         ),
     ));
     for (name, step) in steps {
-        if !quietly(&name, step)? {
+        if !run_quietly(&name, step)? {
             return Ok(false);
         }
     }
     // The output of the tests is shown, because readers look for their last lines.
-    if !loudly("tests", cmd!(shell, "{cargo} test --quiet --workspace --all-features"))? {
+    if !run_with_output("tests", cmd!(shell, "{cargo} test --quiet --workspace --all-features"))? {
         return Ok(false);
     }
     // What the compiler says about a strategy whose feature is off can be tested only with the default features.
-    if !quietly(
+    if !run_quietly(
         "tests of goagain with its default features",
         cmd!(shell, "{cargo} test --quiet --package goagain"),
     )? {
         return Ok(false);
     }
-    if !quietly(
+    if !run_quietly(
         "what the compiler says with both strategies",
         cmd!(shell, "{cargo} test --quiet --package goagain --features double --test compile_fail"),
     )? {
@@ -109,7 +109,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
     }
     let docs = cmd!(shell, "{cargo} doc --quiet --workspace --no-deps --all-features")
         .env("RUSTDOCFLAGS", "-D warnings");
-    if !quietly("docs", docs)? {
+    if !run_quietly("docs", docs)? {
         return Ok(false);
     }
     if !published(root, &cargo)? {
@@ -117,13 +117,13 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
     }
     let begin = Instant::now();
     let good = e2e::run(&e2e::Options::load_only(options.restarts))?;
-    tell("e2e", good, begin.elapsed());
+    print_result("e2e", good, begin.elapsed());
     if !good {
         return Ok(false);
     }
     let begin = Instant::now();
     let good = e2e::run(&e2e::Options::faults(FAULTS))?;
-    tell("faults", good, begin.elapsed());
+    print_result("faults", good, begin.elapsed());
     Ok(good)
 }
 
@@ -134,7 +134,7 @@ fn published(root: &Path, cargo: &str) -> anyhow::Result<bool> {
 
 /// Runs a step, and shows its output only if it fails. The output goes to a file: with a pipe, a process that a test
 /// leaves behind would keep the pipe open, and the step would never end.
-pub(crate) fn quietly(name: &str, step: Cmd<'_>) -> anyhow::Result<bool> {
+pub(crate) fn run_quietly(name: &str, step: Cmd<'_>) -> anyhow::Result<bool> {
     let mut output = tempfile::tempfile()?;
     let mut step = Command::from(step);
     step.stdout(output.try_clone()?).stderr(output.try_clone()?);
@@ -145,13 +145,13 @@ pub(crate) fn quietly(name: &str, step: Cmd<'_>) -> anyhow::Result<bool> {
         output.read_to_end(&mut text)?;
         let text = String::from_utf8_lossy(&text);
         let lines: Vec<&str> = text.lines().collect();
-        complain(lines[lines.len().saturating_sub(SHOWN_LINES)..].join("\n"));
+        print_error(lines[lines.len().saturating_sub(SHOWN_LINES)..].join("\n"));
     }
     Ok(good)
 }
 
 /// Runs a step, and shows its output as it comes.
-fn loudly(name: &str, step: Cmd<'_>) -> anyhow::Result<bool> {
+fn run_with_output(name: &str, step: Cmd<'_>) -> anyhow::Result<bool> {
     run_with_timeout(name, Command::from(step), STEP_TIMEOUT)
 }
 
@@ -162,17 +162,17 @@ fn run_with_timeout(name: &str, mut step: Command, timeout: Duration) -> anyhow:
     let good = match child.wait_timeout(timeout)? {
         Some(status) => status.success(),
         None => {
-            complain(format!("ci: {name}: not done after {} s, killed", timeout.as_secs()));
+            print_error(format!("ci: {name}: not done after {} s, killed", timeout.as_secs()));
             child.kill()?;
             child.wait()?;
             false
         }
     };
-    tell(name, good, begin.elapsed());
+    print_result(name, good, begin.elapsed());
     Ok(good)
 }
 
-fn tell(name: &str, good: bool, time: Duration) {
+fn print_result(name: &str, good: bool, time: Duration) {
     let word = if good { "ok" } else { "FAILED" };
-    say(format!("ci: {name}: {word} ({:.1} s)", time.as_secs_f64()));
+    print_line(format!("ci: {name}: {word} ({:.1} s)", time.as_secs_f64()));
 }

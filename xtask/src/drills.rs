@@ -7,7 +7,7 @@ use goagain_tests::drills::{Context, all};
 use goagain_tests::service::Binaries;
 use serde::Serialize;
 
-use crate::output::say;
+use crate::output::print_line;
 
 /// The result of one drill with one strategy.
 #[derive(Clone, Debug, Serialize)]
@@ -23,7 +23,7 @@ pub(crate) struct Outcome {
 pub(crate) fn list() {
     for drill in all() {
         let strategies: Vec<_> = drill.strategies.iter().map(|strategy| strategy.name()).collect();
-        say(format!("{:32} {:14} {}", drill.name, strategies.join(", "), drill.about));
+        print_line(format!("{:32} {:14} {}", drill.name, strategies.join(", "), drill.about));
     }
 }
 
@@ -58,17 +58,17 @@ pub(crate) fn run(binaries: &Binaries, strategies: &[StrategyKind], names: &[Str
         }
     }
     let failed = outcomes.iter().filter(|outcome| outcome.failure.is_some()).count();
-    say(format!("drills: {} passed, {failed} failed", outcomes.len() - failed));
+    print_line(format!("drills: {} passed, {failed} failed", outcomes.len() - failed));
     outcomes
 }
 
 fn show(outcome: &Outcome) {
     let word = if outcome.failure.is_some() { "FAILED" } else { "ok" };
-    say(format!("drill {:45} {word} ({:.1} s)", outcome.name, outcome.milliseconds as f64 / 1e3));
+    print_line(format!("drill {:45} {word} ({:.1} s)", outcome.name, outcome.milliseconds as f64 / 1e3));
     for note in &outcome.notes {
-        say(format!("      {note}"));
+        print_line(format!("      {note}"));
     }
     if let Some(failure) = &outcome.failure {
-        say(format!("      {failure}"));
+        print_line(format!("      {failure}"));
     }
 }

@@ -11,7 +11,7 @@ use serde::Serialize;
 use xshell::Shell;
 
 use crate::busy::Busy;
-use crate::output::say;
+use crate::output::print_line;
 use crate::run::Figures;
 use crate::{drills, faults, programs, report, run, soak};
 
@@ -157,7 +157,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
         };
         return faults::run(&shell, &options.faults, &plan);
     }
-    say("building the drill servers");
+    print_line("building the drill servers");
     let binaries = programs::build(&shell)?;
     if options.soak {
         return soak::run_all(&binaries, &options.plans(), options.json.as_deref());
@@ -172,15 +172,15 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
                 Ok(figures) => results.runs.push(figures),
                 Err(error) => {
                     good = false;
-                    say(format!("{error:#}"));
+                    print_line(format!("{error:#}"));
                 }
             }
         }
         if !results.runs.is_empty() {
-            say(report::table(&results.runs));
+            print_line(report::table(&results.runs));
         }
         for line in results.runs.iter().flat_map(report::verdicts) {
-            say(line);
+            print_line(line);
         }
         good &= results.runs.iter().all(Figures::is_good);
     }

@@ -19,7 +19,7 @@ use serde::Serialize;
 use xshell::Shell;
 
 use crate::busy::Busy;
-use crate::output::{Progress, say, time};
+use crate::output::{Progress, print_line, time};
 use crate::programs;
 
 /// How many cells run at once. They wait more than they compute.
@@ -89,7 +89,7 @@ pub(crate) struct Plan<'a> {
 /// # Errors
 /// - The programs cannot be built, or the file cannot be written.
 pub(crate) fn run(shell: &Shell, options: &Options, plan: &Plan<'_>) -> anyhow::Result<bool> {
-    say("building the drill servers with fault points");
+    print_line("building the drill servers with fault points");
     let binaries = programs::build_with_faults(shell)?;
     let today = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs() / SECONDS_A_DAY;
     let (share, seed) = (options.share.unwrap_or(Share::WHOLE), options.seed.unwrap_or(today));
@@ -98,7 +98,7 @@ pub(crate) fn run(shell: &Shell, options: &Options, plan: &Plan<'_>) -> anyhow::
     let at_once = options.at_once.map_or(AT_ONCE, usize::from);
     let mut outcomes = Vec::new();
     for time in 1..=plan.times {
-        say(format!(
+        print_line(format!(
             "faults: {} of {all} cells, share {share}, seed {seed}, run {time} of {}",
             cells.len(),
             plan.times
@@ -108,7 +108,7 @@ pub(crate) fn run(shell: &Shell, options: &Options, plan: &Plan<'_>) -> anyhow::
     let failed = outcomes.iter().filter(|outcome| outcome.failure.is_some()).count();
     if plan.times > 1 {
         let passed = outcomes.len() - failed;
-        say(format!("faults: {passed} cells passed, {failed} failed in {} runs", plan.times));
+        print_line(format!("faults: {passed} cells passed, {failed} failed in {} runs", plan.times));
     }
     let mut good = failed == 0;
 
@@ -136,14 +136,14 @@ fn run_once(binaries: &Binaries, cells: &[Cell], at_once: usize) -> Vec<Outcome>
         progress.step();
     });
     drop(progress);
-    say(table::table(cells, &outcomes));
+    print_line(table::table(cells, &outcomes));
     let failed: Vec<&Outcome> = outcomes.iter().filter(|outcome| outcome.failure.is_some()).collect();
     for outcome in &failed {
         let failure = outcome.failure.as_deref().unwrap_or_default();
-        say(format!("FAILED {}\nexpected: {}\n{failure}", outcome.name, outcome.expected));
+        print_line(format!("FAILED {}\nexpected: {}\n{failure}", outcome.name, outcome.expected));
     }
     let supervised = outcomes.iter().filter(|outcome| outcome.supervisor).count();
-    say(format!(
+    print_line(format!(
         "faults: {} cells passed, {} failed, in {:.0} s; {supervised} of them need the supervisor",
         outcomes.len() - failed.len(),
         failed.len(),
@@ -179,7 +179,7 @@ fn measure(binaries: &Binaries, strategies: &[StrategyKind], gaps: &mut Vec<Gap>
             match gap::measure(binaries, strategy, half, ROLLBACKS) {
                 Ok(gap) => {
                     let (median, worst) = (time(gap.answered.median_ns), time(gap.answered.worst_ns));
-                    say(format!(
+                    print_line(format!(
                         "rollback, {strategy}, {who}: SIGKILL to the fallback's first response {median} median, {worst} worst \
                          of {}; {} of {} requests were in flight in the killed process",
                         gap.times, gap.lost, gap.requests
@@ -188,7 +188,7 @@ fn measure(binaries: &Binaries, strategies: &[StrategyKind], gaps: &mut Vec<Gap>
                 }
                 Err(error) => {
                     good = false;
-                    say(format!("rollback, {strategy}, {who}: FAILED: {error:#}"));
+                    print_line(format!("rollback, {strategy}, {who}: FAILED: {error:#}"));
                 }
             }
         }

@@ -21,7 +21,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::output::complain;
+use crate::output::print_error;
 
 /// The project's own commands.
 #[derive(Debug, Parser)]
@@ -41,7 +41,7 @@ fn main() -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
-            complain(format!("error: {error:#}"));
+            print_error(format!("error: {error:#}"));
             ExitCode::FAILURE
         }
     }

@@ -8,7 +8,7 @@ use std::path::Path;
 use anyhow::Context as _;
 use xshell::{Shell, cmd};
 
-use crate::ci::quietly;
+use crate::ci::run_quietly;
 
 /// Resolves and checks a copy of the workspace, so that its Cargo.lock does not change. Returns whether both pass.
 ///
@@ -31,14 +31,14 @@ pub(crate) fn run(root: &Path, cargo: &str) -> anyhow::Result<bool> {
     shell.set_var("CARGO_TARGET_DIR", copy.join("target"));
     fs::remove_file(copy.join("Cargo.lock"))?;
     let resolve = cmd!(shell, "{cargo} generate-lockfile --quiet -Zdirect-minimal-versions");
-    if !quietly("the lowest versions resolve", resolve)? {
+    if !run_quietly("the lowest versions resolve", resolve)? {
         return Ok(false);
     }
     let check = cmd!(
         shell,
         "{cargo} check --quiet --locked --package goagain --all-features --config profile.dev.package.\"*\".opt-level=0"
     );
-    quietly("goagain with the lowest versions", check)
+    run_quietly("goagain with the lowest versions", check)
 }
 
 fn copy_all(from: &Path, to: &Path) -> anyhow::Result<()> {

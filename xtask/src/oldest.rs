@@ -9,8 +9,8 @@ use std::path::Path;
 use anyhow::bail;
 use xshell::{Shell, cmd};
 
-use crate::ci::quietly;
-use crate::output::say;
+use crate::ci::run_quietly;
+use crate::output::print_line;
 
 /// The systems for which the published crates are checked. Nothing is run on them here.
 const SYSTEMS: [&str; 5] = [
@@ -42,7 +42,7 @@ pub(crate) fn run(root: &Path) -> anyhow::Result<bool> {
         if unpacked.status.code() != Some(UNAVAILABLE) || std::env::var_os("CI").is_some() {
             bail!("cannot unpack Rust 1.85: {reason}");
         }
-        say(format!("ci: Rust 1.85 and other systems: skipped: {reason}"));
+        print_line(format!("ci: Rust 1.85 and other systems: skipped: {reason}"));
         return Ok(true);
     }
     let (cargo, rustc) = (folder.join("cargo"), folder.join("rustc"));
@@ -53,7 +53,7 @@ pub(crate) fn run(root: &Path) -> anyhow::Result<bool> {
         shell,
         "{cargo} check --quiet --locked --workspace --all-targets --all-features {CHECK_ONLY...}"
     );
-    if !quietly("the workspace with Rust 1.85", workspace)? {
+    if !run_quietly("the workspace with Rust 1.85", workspace)? {
         return Ok(false);
     }
     let systems = SYSTEMS.iter().flat_map(|system| ["--target", system]);
@@ -62,5 +62,5 @@ pub(crate) fn run(root: &Path) -> anyhow::Result<bool> {
         "{cargo} check --quiet --locked --package goagain --all-features -Zbuild-std=std,panic_abort {CHECK_ONLY...} {systems...}"
     )
     .env("RUSTC_BOOTSTRAP", "1");
-    quietly(&format!("goagain for {}", SYSTEMS.join(", ")), published)
+    run_quietly(&format!("goagain for {}", SYSTEMS.join(", ")), published)
 }

@@ -7,13 +7,13 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// Writes a line to standard output. If the reader is gone, the line is lost.
-pub(crate) fn say(line: impl Display) {
+pub(crate) fn print_line(line: impl Display) {
     let mut output = io::stdout();
     let _ = writeln!(output, "{line}").and_then(|()| output.flush());
 }
 
 /// Writes a line to standard error.
-pub(crate) fn complain(line: impl Display) {
+pub(crate) fn print_error(line: impl Display) {
     let _ = writeln!(io::stderr(), "{line}");
 }
 
@@ -54,7 +54,7 @@ impl Progress {
 
     /// Writes a line that stays above the bar.
     pub(crate) fn note(&self, line: &str) {
-        self.bar.suspend(|| complain(line));
+        self.bar.suspend(|| print_error(line));
     }
 
     /// Counts one step as done.
@@ -62,7 +62,7 @@ impl Progress {
         self.bar.inc(1);
         let (done, all) = (self.bar.position(), self.bar.length().unwrap_or(0));
         if self.plain && (done % self.every == 0 || done == all) {
-            complain(format!("{}: {done} of {all}", self.what));
+            print_error(format!("{}: {done} of {all}", self.what));
         }
     }
 }

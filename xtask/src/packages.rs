@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::ensure;
 use xshell::{Shell, cmd};
 
-use crate::ci::quietly;
+use crate::ci::run_quietly;
 
 /// The published crates.
 const PUBLISHED: [&str; 5] =
@@ -27,7 +27,7 @@ pub(crate) fn run(root: &Path, cargo: &str) -> anyhow::Result<bool> {
         shell,
         "{cargo} package --quiet --locked --no-verify --allow-dirty --target-dir target {packages...}"
     );
-    if !quietly("packages", make)? {
+    if !run_quietly("packages", make)? {
         return Ok(false);
     }
     let unpacked = root.join("target/packages");
@@ -48,12 +48,12 @@ pub(crate) fn run(root: &Path, cargo: &str) -> anyhow::Result<bool> {
     shell.change_dir(&unpacked);
     shell.set_var("CARGO_TARGET_DIR", unpacked.join("target"));
     let tests = cmd!(shell, "{cargo} test --quiet --workspace --all-features");
-    if !quietly("tests of the packages", tests)? {
+    if !run_quietly("tests of the packages", tests)? {
         return Ok(false);
     }
     for name in PUBLISHED {
         let alone = cmd!(shell, "{cargo} check --quiet --package {name}");
-        if !quietly(&format!("the package {name} on its own"), alone)? {
+        if !run_quietly(&format!("the package {name} on its own"), alone)? {
             return Ok(false);
         }
     }
@@ -61,7 +61,7 @@ pub(crate) fn run(root: &Path, cargo: &str) -> anyhow::Result<bool> {
     let docs = cmd!(shell, "{cargo} doc --quiet --workspace --no-deps --all-features")
         .env("RUSTC_BOOTSTRAP", "1")
         .env("RUSTDOCFLAGS", "--cfg docsrs -D warnings");
-    quietly("docs of the packages", docs)
+    run_quietly("docs of the packages", docs)
 }
 
 /// Returns the folder into which a package unpacks.

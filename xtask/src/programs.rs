@@ -7,7 +7,7 @@ use goagain_tests::service::Binaries;
 use serde_json::Value;
 use xshell::{Cmd, Shell, cmd};
 
-use crate::output::complain;
+use crate::output::print_error;
 
 /// Builds the programs without output, and returns their paths.
 ///
@@ -37,7 +37,7 @@ fn built(build: Cmd<'_>) -> anyhow::Result<Binaries> {
     let output =
         build.args(["--message-format", "json-render-diagnostics"]).quiet().ignore_status().output()?;
     if !output.status.success() {
-        complain(String::from_utf8_lossy(&output.stderr).trim_end());
+        print_error(String::from_utf8_lossy(&output.stderr).trim_end());
         bail!("goagain-tests: cannot be built in release");
     }
     let messages = String::from_utf8_lossy(&output.stdout);

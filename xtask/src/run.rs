@@ -12,7 +12,7 @@ use goagain_tests::service::{Binaries, Service, ServiceOptions};
 use goagain_tests::summary::{Spread, Summary};
 use serde::Serialize;
 
-use crate::output::{Progress, say};
+use crate::output::{Progress, print_line};
 
 /// The time between two requests on a keep-alive connection.
 const INTERVAL_MS: u64 = 200;
@@ -74,7 +74,7 @@ impl Figures {
 /// # Errors
 /// - A restart does not settle, the load fails, or a process is left behind at the end.
 pub(crate) fn run(binaries: &Binaries, plan: &Plan) -> anyhow::Result<Figures> {
-    say(format!(
+    print_line(format!(
         "{}: {} restarts under {} new connections per second",
         plan.strategy, plan.restarts, plan.rate
     ));
@@ -129,7 +129,7 @@ fn restart_under(
     let progress = Progress::new(plan.strategy.name(), plan.restarts.into());
     for number in 1..=plan.restarts {
         if whole.is_some_and(|whole| begin.elapsed() >= whole) {
-            say(format!("{}: the time is up after {} restarts", plan.strategy, number - 1));
+            print_line(format!("{}: the time is up after {} restarts", plan.strategy, number - 1));
             break;
         }
         progress.doing("restarting");

@@ -15,7 +15,7 @@ use goagain_tests::soak::{Held, raise_descriptor_limit};
 use goagain_tests::summary::{Spread, Summary};
 use serde::Serialize;
 
-use crate::output::{Progress, say, time};
+use crate::output::{Progress, print_line, time};
 use crate::run::Plan;
 
 /// Keep-alive connections, and the time between two requests on each.
@@ -77,17 +77,17 @@ pub(crate) fn run_all(binaries: &Binaries, plans: &[Plan], json: Option<&Path>) 
             Ok(figures) => runs.push(figures),
             Err(error) => {
                 good = false;
-                say(format!("{error:#}"));
+                print_line(format!("{error:#}"));
             }
         }
     }
     if !runs.is_empty() {
-        say(table(&runs));
+        print_line(table(&runs));
     }
     for run in &runs {
         let word = if run.is_good() { "ok" } else { "FAILED" };
         let Summary { lost, requests, restarts, .. } = run.summary;
-        say(format!(
+        print_line(format!(
             "soak {}: {word}: {lost} lost of {requests} requests in {restarts} restarts",
             run.strategy
         ));
@@ -100,7 +100,7 @@ pub(crate) fn run_all(binaries: &Binaries, plans: &[Plan], json: Option<&Path>) 
 }
 
 fn run(binaries: &Binaries, plan: &Plan) -> anyhow::Result<Figures> {
-    say(format!(
+    print_line(format!(
         "{}: {} restarts under {} new connections per second",
         plan.strategy, plan.restarts, plan.rate
     ));
@@ -151,7 +151,7 @@ fn restart_under(load: &Load, service: &mut Service, plan: &Plan) -> anyhow::Res
     let progress = Progress::every(plan.strategy.name(), plan.restarts.into(), 100);
     for number in 1..=plan.restarts {
         if most.is_some_and(|most| begin.elapsed() >= most) {
-            say(format!("{}: the time is up after {} restarts", plan.strategy, number - 1));
+            print_line(format!("{}: the time is up after {} restarts", plan.strategy, number - 1));
             break;
         }
         restarts.push(restart(service).with_context(|| format!("restart {number}"))?);
