@@ -75,7 +75,7 @@ pub fn inherit(mut handoff: Handoff) -> Result<Inherit, InheritError> {
     if let Some(link) = &handoff.channel {
         match verify_peer(&handoff, link)? {
             Ok(peer) => {
-                let (link, list) = (link.clone(), link.list.map(list).transpose()?);
+                let (link, list) = (link.clone(), link.list.map(read_list_file).transpose()?);
                 if let Some((_, text)) = &list {
                     let read = handoff.read_list(OsStr::from_bytes(text));
                     read.map_err(|error| InheritError::new(error.variable(), error.reason()))?;
@@ -146,9 +146,9 @@ fn verify_peer(handoff: &Handoff, link: &Link) -> Result<Result<Peer, NotOurs>, 
     }
     let (relation, process) = match handoff.successor {
         None if predecessor == own => return not_ours(PPID, this_process_without_successor()),
-        None => (Relation::Parent, parent(predecessor)?),
+        None => (Relation::Parent, open_parent(predecessor)?),
         Some(_) if predecessor != own => return not_ours(PPID, not_this_process(predecessor)),
-        Some(successor) => (Relation::Child, child(PID, successor)?),
+        Some(successor) => (Relation::Child, open_child(PID, successor)?),
     };
     Ok(Ok(Peer { channel, relation, process, signal: handoff.signal }))
 }
@@ -168,12 +168,14 @@ fn verify_go(
         None if predecessor.is_init() => {
             (None, PPID, "it is init, the parent of every orphan, so it proves nothing".to_owned())
         }
-        None => {
-            (parent(predecessor)?, PPID, format!("process {predecessor} is not the parent of this process"))
-        }
+        None => (
+            open_parent(predecessor)?,
+            PPID,
+            format!("process {predecessor} is not the parent of this process"),
+        ),
         Some(_) if predecessor != Pid::current() => (None, PPID, not_this_process(predecessor)),
         Some(successor) => {
-            (child(PID, successor)?, PID, format!("process {successor} is not a child of this process"))
+            (open_child(PID, successor)?, PID, format!("process {successor} is not a child of this process"))
         }
     };
     Ok(process.map(|process| (process, descriptor)).ok_or_else(|| NotOurs::new(variable, reason)))
@@ -188,7 +190,7 @@ fn not_this_process(predecessor: Pid) -> String {
 }
 
 /// Opens this process's parent; `None` if its parent is another process.
-fn parent(pid: Pid) -> Result<Option<Process>, InheritError> {
+fn open_parent(pid: Pid) -> Result<Option<Process>, InheritError> {
     if getppid().as_raw() != pid.as_raw() {
         return Ok(None);
     }
@@ -200,7 +202,7 @@ fn parent(pid: Pid) -> Result<Option<Process>, InheritError> {
 }
 
 /// Opens a child of this process; `None` if it is not a child, or is already reaped.
-fn child(variable: &'static str, pid: Pid) -> Result<Option<Process>, InheritError> {
+fn open_child(variable: &'static str, pid: Pid) -> Result<Option<Process>, InheritError> {
     match Process::child(pid) {
         Ok(process) => Ok(Some(process)),
         Err(error) if error.raw_os_error() == Some(libc::ECHILD) => Ok(None),
@@ -232,8 +234,9 @@ fn adopt_from_peer(
             .map_err(|why| InheritError::new(CHANNEL, format!("signals={signals}: the descriptor {why}")))
     });
     let signals = signals.transpose()?;
-    let draining = link.draining.map(draining).transpose()?;
-    let leaving: Vec<_> = link.leaving.iter().map(|pid| child(CHANNEL, *pid)).collect::<Result<_, _>>()?;
+    let draining = link.draining.map(check_draining_file).transpose()?;
+    let leaving: Vec<_> =
+        link.leaving.iter().map(|pid| open_child(CHANNEL, *pid)).collect::<Result<_, _>>()?;
     // A Go process that has ended has no channel whose end could be read, and its end may have leaked. So a channel
     // that has already ended stands in for it.
     let ended = match (link.go && peer.relation == Relation::Child, &peer.process) {
@@ -270,13 +273,13 @@ fn adopt_from_peer(
 }
 
 /// Checks the file of locks. A lock on any other file would have another meaning.
-fn draining(number: RawFd) -> Result<Unowned, InheritError> {
-    anonymous("draining", number)
+fn check_draining_file(number: RawFd) -> Result<Unowned, InheritError> {
+    check_anonymous_file("draining", number)
 }
 
 /// Reads the list of descriptors from its file, because it was too long for a variable.
-fn list(number: RawFd) -> Result<(Unowned, Vec<u8>), InheritError> {
-    let file = anonymous("list", number)?;
+fn read_list_file(number: RawFd) -> Result<(Unowned, Vec<u8>), InheritError> {
+    let file = check_anonymous_file("list", number)?;
     let (mut text, mut part) = (Vec::new(), [0; 65_536]);
     loop {
         // The other process reads through the same open file description, so neither may move the position.
@@ -291,14 +294,14 @@ fn list(number: RawFd) -> Result<(Unowned, Vec<u8>), InheritError> {
     }
 }
 
-fn anonymous(key: &str, number: RawFd) -> Result<Unowned, InheritError> {
-    let named = |reason: String| InheritError::new(CHANNEL, format!("{key}={number}: {reason}"));
-    let file = Unowned::probe(number).map_err(|why| named(format!("the descriptor {why}")))?;
-    let stat = fstat(&file).map_err(|error| named(error.to_string()))?;
+fn check_anonymous_file(key: &str, number: RawFd) -> Result<Unowned, InheritError> {
+    let error = |reason: String| InheritError::new(CHANNEL, format!("{key}={number}: {reason}"));
+    let file = Unowned::probe(number).map_err(|why| error(format!("the descriptor {why}")))?;
+    let stat = fstat(&file).map_err(|errno| error(errno.to_string()))?;
     // A file without a link cannot have been opened by a path.
     match SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFREG && stat.st_nlink == 0 {
         true => Ok(file),
-        false => Err(named("expected an anonymous file".into())),
+        false => Err(error("expected an anonymous file".into())),
     }
 }
 

@@ -31,7 +31,7 @@ impl Channel {
         if items.is_empty() {
             return self.send(&Message::State { here: 0, of: 0 });
         }
-        let list = list(items)?;
+        let list = write_list(items)?;
         let all: Vec<BorrowedFd<'_>> =
             [list.as_fd()].into_iter().chain(items.iter().map(AsFd::as_fd)).collect();
         let of = u32::try_from(all.len()).ok().filter(|of| *of <= MAX_ITEMS);
@@ -46,7 +46,7 @@ impl Channel {
     }
 }
 
-fn list(items: &[StateItem]) -> io::Result<File> {
+fn write_list(items: &[StateItem]) -> io::Result<File> {
     let mut text = String::new();
     for StateItem { name, version, contents, length, .. } in items {
         if !text.is_empty() {
