@@ -141,7 +141,7 @@ impl Migrations {
     pub(crate) fn refuse_more(&mut self) -> Vec<String> {
         let Some(channel) = &self.from_predecessor else { return Vec::new() };
         // Where it cannot be refused, its sender is told by the end.
-        let _ = channel.refuse_more();
+        let _ = channel.shutdown_read();
         let lost = self.take();
         self.from_predecessor = None;
         lost

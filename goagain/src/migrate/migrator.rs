@@ -224,7 +224,7 @@ impl Migrator {
     /// To wait until there is room on the way to the successor; `None` where there is no way, or no descriptor to wait by.
     #[cfg(feature = "hyper")]
     pub(crate) fn room(&self) -> Option<goagain_env::Watched> {
-        goagain_env::Watched::for_room(&*self.outgoing.as_ref()?.channel()?).ok()
+        goagain_env::Watched::new_writable(&*self.outgoing.as_ref()?.channel()?).ok()
     }
 
     /// Readable, for good, once connections can be moved; for those who wait by other means than [`Migrator::wait`]. It belongs to

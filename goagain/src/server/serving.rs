@@ -9,7 +9,7 @@ use crate::socket::new_socket::begin_listening;
 use crate::socket::path;
 use crate::state::SavedState;
 use goagain_env::Address;
-use goagain_env::{Described, Inherited, SaveError, StateItem};
+use goagain_env::{Inherited, NamedDescriptor, SaveError, StateItem};
 use goagain_signals::{ConnectionInfo, InFlight};
 use goagain_signals::{Event, EventKind, Server};
 use nix::sys::socket::{getsockopt, sockopt};
@@ -97,9 +97,9 @@ impl Kept {
         }
     }
 
-    fn described(&self) -> (BorrowedFd<'_>, Described) {
+    fn described(&self) -> (BorrowedFd<'_>, NamedDescriptor) {
         let (name, address) = (self.name.clone(), self.address.clone());
-        (self.fd(), Described { fd: self.fd().as_raw_fd(), name, address })
+        (self.fd(), NamedDescriptor { fd: self.fd().as_raw_fd(), name, address })
     }
 
     fn fd(&self) -> BorrowedFd<'_> {
@@ -220,13 +220,13 @@ impl Serving {
     /// Closes what nobody claimed, and says what it was. The path of a Unix socket goes if nobody else has it.
     pub(crate) fn drop_unclaimed(&mut self) -> Vec<String> {
         let unclaimed: Vec<_> =
-            self.inherited.drain_unclaimed().map(|each| (each.name, each.address)).collect();
+            self.inherited.drain_remaining().map(|each| (each.name, each.address)).collect();
         unclaimed.iter().filter_map(|(_, address)| path::of(address)).for_each(path::remove_if_stale);
         unclaimed.into_iter().map(|(name, _)| name).collect()
     }
 
     /// What this image has that it was not handed. Of what is only kept, nobody can say whether it is the same.
-    pub(crate) fn own(&self) -> Vec<(BorrowedFd<'_>, Described)> {
+    pub(crate) fn own(&self) -> Vec<(BorrowedFd<'_>, NamedDescriptor)> {
         self.kept.iter().filter(|kept| !kept.inherited).map(Kept::described).collect()
     }
 
@@ -353,7 +353,7 @@ impl Server for Serving {
         self.finishing && self.connections.is_empty()
     }
 
-    fn descriptors(&self) -> Vec<(BorrowedFd<'_>, Described)> {
+    fn descriptors(&self) -> Vec<(BorrowedFd<'_>, NamedDescriptor)> {
         // The seed's listener is the first one, so listeners go first.
         let is_listener = |kept: &&Kept| matches!(kept.what, What::Listener(..));
         let (listeners, others): (Vec<_>, Vec<_>) =
@@ -365,7 +365,7 @@ impl Server for Serving {
         let last = self.kept.iter().filter(|kept| self.is_dropped(kept) && kept.path().is_some());
         let last = last.map(|kept| {
             let (fd, described) = kept.described();
-            (fd, Described { name: format!("{} (dropped)", kept.name), ..described })
+            (fd, NamedDescriptor { name: format!("{} (dropped)", kept.name), ..described })
         });
         handed.chain(last).collect()
     }

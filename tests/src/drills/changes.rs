@@ -315,8 +315,8 @@ fn nonsense(context: &Context) -> anyhow::Result<()> {
     let owner = service.owner()?;
     for (words, expected) in [
         ("ADDED new,tcp,127.0.0.1:80", "expected a descriptor with the new `new`, found none"),
-        ("ADDED new", "expected ADDED, found `new` behind it"),
-        ("DROPPED", "expected DROPPED, found `` behind it"),
+        ("ADDED new", "expected ADDED, found `new` after it"),
+        ("DROPPED", "expected DROPPED, found `` after it"),
     ] {
         // Where messages are lines, this one needs its end.
         let line = if cfg!(goagain_portable) { "\n" } else { "" };

@@ -74,7 +74,7 @@ fn not_made(context: &Context) -> anyhow::Result<()> {
     for (fault, reason) in [
         ("fail", "the cache is cold"),
         ("panic", "panicked: asked to"),
-        ("late", "expected all parcels to be made within 1s"),
+        ("late", "expected all state items to be saved within 1s"),
         ("large", "expected at most 1073741824 bytes"),
     ] {
         let mut service = context.start_with(|config| {

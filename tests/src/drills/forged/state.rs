@@ -28,7 +28,7 @@ pub(super) fn torn(context: &Context) -> anyhow::Result<()> {
             "expected 3 descriptors, found 2",
         ),
         ("more than it says", |ours| with(ours, 2, 1, &["", ""]), "expected at most 1 descriptors in all"),
-        ("no list", |ours| with(ours, 2, 2, &["\u{0}\u{1}", ""]), "the list of parcels: expected"),
+        ("no list", |ours| with(ours, 2, 2, &["\u{0}\u{1}", ""]), "the list of state items: expected"),
         (
             "a parcel that was cut",
             |ours| with(ours, 2, 2, &["bytes,1,9,keys", "8 bytes!"]),
