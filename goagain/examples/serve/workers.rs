@@ -1,4 +1,4 @@
-//! Workers with actix-web: a thread each, with a runtime and an app of its own.
+//! Workers with actix-web: each has a thread, with its own runtime and app.
 
 use crate::serve::http::{self, COUNT_LIMIT, MISSING, SIZED_LIMIT, SLOW_LIMIT};
 use actix_web::body::SizedStream;
@@ -15,10 +15,10 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-/// How many there are.
+/// The number of workers.
 const WORKERS: usize = 2;
 
-/// Starts them.
+/// Starts the workers.
 pub(crate) fn start(http: &Listener, identity: &str) -> Vec<JoinHandle<io::Result<()>>> {
     let worker = |_| {
         let (http, identity) = (http.clone(), identity.into());
