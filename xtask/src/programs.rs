@@ -45,7 +45,7 @@ fn built(build: Cmd<'_>) -> anyhow::Result<Binaries> {
         let found = messages.lines().find_map(|line| executable(line, name));
         found.with_context(|| format!("{name}: expected cargo to build it"))
     };
-    Ok(Binaries { server: path("drill-server")?, seed: path("drill-seed")?, load: path("drill-load")? })
+    Ok(Binaries { server: path("drill-server")?, go: path("drill-go")?, load: path("drill-load")? })
 }
 
 /// Returns the path of the program `name`, if this message of cargo is about it.

@@ -11,7 +11,7 @@ use goagain_tests::config::StrategyKind;
 use goagain_tests::events::Event;
 use goagain_tests::load::{Load, LoadOptions};
 use goagain_tests::service::{Binaries, DEADLINE, Restart, Service, ServiceOptions};
-use goagain_tests::soak::{Held, raise_descriptor_limit};
+use goagain_tests::soak::{Usage, raise_descriptor_limit};
 use goagain_tests::summary::{Spread, Summary};
 use serde::Serialize;
 
@@ -49,8 +49,8 @@ struct Figures {
     summary: Summary,
     /// Restarts that failed or were rolled back.
     failed: usize,
-    /// What the service holds after the first restart and after the last, both without load.
-    held: (Held, Held),
+    /// After the first restart, and after the last, both without load.
+    held: (Usage, Usage),
     first: HandOver,
     last: HandOver,
 }
@@ -58,7 +58,7 @@ struct Figures {
 impl Figures {
     fn is_good(&self) -> bool {
         let (first, last) = self.held;
-        let alike = |held: Held| (held.descriptors, held.threads, held.processes);
+        let alike = |held: Usage| (held.descriptors, held.threads, held.processes);
         let grown = last.resident_kib * 100 > first.resident_kib * (100 + GROWTH);
         self.summary.lost == 0 && self.failed == 0 && alike(first) == alike(last) && !grown
     }
@@ -110,7 +110,7 @@ fn run(binaries: &Binaries, plan: &Plan) -> anyhow::Result<Figures> {
     });
     let mut service = Service::start(binaries, options)?;
     restart(&mut service)?;
-    let start = Held::by(&service)?;
+    let start = Usage::by(&service)?;
     let load = Load::start(&binaries.load, &service.address("http")?, &load_options(plan))?;
     let begin = Instant::now();
     let restarts = restart_under(&load, &mut service, plan)?;
@@ -120,7 +120,7 @@ fn run(binaries: &Binaries, plan: &Plan) -> anyhow::Result<Figures> {
     // The last restart is without load, and is not among those that are judged.
     let events = service.events();
     restart(&mut service)?;
-    let end = Held::by(&service)?;
+    let end = Usage::by(&service)?;
     service.end()?;
     let hundred = restarts.len().min(COMPARED);
     let failed = |event: &&Event| ["failed", "rolled_back"].contains(&event.name.as_str());
@@ -228,7 +228,7 @@ fn table(runs: &[Figures]) -> Table {
     table
 }
 
-fn both(run: &Figures, show: fn(Held) -> String) -> String {
+fn both(run: &Figures, show: fn(Usage) -> String) -> String {
     format!("{} → {}", show(run.held.0), show(run.held.1))
 }
 

@@ -1,4 +1,4 @@
-//! Workers with actix-web: a thread each, with a runtime and an app of its own.
+//! Workers with actix-web: each has a thread, with its own runtime and app.
 
 use crate::serve::http::{self, COUNT_LIMIT, MISSING, SIZED_LIMIT, SLOW_LIMIT};
 use actix_web::body::SizedStream;
@@ -16,10 +16,10 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-/// How many there are.
+/// The number of workers.
 pub(crate) const WORKERS: usize = 2;
 
-/// Starts them, for one term.
+/// Starts the workers for one term.
 #[allow(dead_code, reason = "the example has `goagain::actix::server` for it")]
 pub(crate) fn start(http: &Listener, identity: &str) -> Vec<JoinHandle<io::Result<()>>> {
     let worker = |_| {
