@@ -8,6 +8,8 @@ mod app;
 mod echo;
 #[path = "../../../goagain/examples/serve/health.rs"]
 mod health;
+#[path = "drill-runtimes/one_call.rs"]
+mod one_call;
 #[path = "../../../goagain/examples/serve/polling.rs"]
 mod polling;
 #[path = "drill-runtimes/proxied.rs"]
@@ -58,7 +60,7 @@ fn run() -> anyhow::Result<()> {
     let builder = if config.migrate { builder.migrate_connections() } else { builder };
     let generation = Arc::new(OnceLock::new());
     let (number, for_reports) = (Arc::clone(&generation), emitter.try_clone()?);
-    let again = builder
+    let builder = builder
         .ready_timeout(config.ready_timeout())
         .drain_timeout(config.drain_timeout())
         .idle_grace(config.idle_grace())
@@ -66,8 +68,14 @@ fn run() -> anyhow::Result<()> {
         .reexec_timeout(config.reexec_timeout())
         .on_event(move |observed| {
             for_reports.emit(&reports::event(number.get().copied().unwrap_or(0), observed));
-        })
-        .start()?;
+        });
+    if config.behaviour.starts_with("run_") {
+        let emitter = Arc::new(emitter);
+        one_call::run(builder, &config, &emitter, &generation)?;
+        emitter.emit(&Event::new(generation.get().copied().unwrap_or(0), "leaving"));
+        return Ok(());
+    }
+    let again = builder.start()?;
     generation.get_or_init(|| again.generation());
     if config.behaviour == "mio" {
         return poll(again, &config, &emitter);

@@ -6,6 +6,7 @@ mod edges;
 mod grpc;
 mod http2;
 mod migration;
+mod one_call;
 mod tls;
 mod web;
 mod websocket;
@@ -54,6 +55,7 @@ pub fn all() -> Vec<Drill> {
         }),
     ];
     all.extend(migration::all());
+    all.extend(one_call::all());
     all.extend(edges::all());
     all
 }
