@@ -293,10 +293,10 @@ impl Builder {
     /// Reads what the predecessor handed over, installs the signal handlers (`sigaction`), and unblocks their signals in this thread
     /// (`pthread_sigmask`). [`run`](crate::run) calls it.
     ///
-    /// Other threads may be running, such as those of `#[tokio::main]`. A new process starts with HUP, USR1 and USR2 blocked, and so a thread that
-    /// is older than this call keeps them blocked. No signal is lost by that. A program that such a thread starts by
-    /// [`std::process::Command`] has an empty mask; one that it starts in another way inherits the mask, unless
-    /// [`unblock_signals`](crate::signal::unblock_signals) was called in that thread.
+    /// Other threads may be running. A new process starts with HUP, USR1 and USR2 blocked, and with INT, QUIT and TERM too if it was exec'd
+    /// in place. A thread that is older than this call keeps them blocked. No signal is lost by that. But a program that such a thread
+    /// starts inherits its mask, unless [`unblock_signals`](crate::signal::unblock_signals) was called in that thread before.
+    /// `goagain::tokio::run` calls it in the worker threads of the runtime, so `#[tokio::main]` needs nothing more.
     ///
     /// # Errors
     /// [`StartError`]: this process has called it before, a variable or a descriptor of the handoff is broken, or a system call

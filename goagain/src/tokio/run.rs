@@ -6,12 +6,15 @@ use crate::life::run::{Starting, not_the_owner};
 use crate::life::{Builder, Error, Finish, Goagain};
 use crate::socket::Listener;
 use crate::threads::MAIN;
+use ::tokio::runtime::{Handle, RuntimeFlavor};
 use std::fmt::Display;
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::task::Poll;
 use std::thread;
+use std::time::Duration;
 
 /// Runs a server in the tokio runtime of the caller, from start to exit: [`goagain::run`](crate::run) as a future.
 ///
@@ -50,6 +53,9 @@ pub async fn run<S: Serve>(
     prepare: impl AsyncFnOnce(&mut Goagain) -> Result<S, BoxError>,
 ) -> Result<(), Error> {
     let mut starting = Starting(builder.into().start()?);
+    if starting.0.is_successor() {
+        unblock_workers().await;
+    }
     let prepared = caught(prepare(&mut starting.0)).await;
     let server = starting.prepared(prepared)?;
     let mut again = starting.0.into_tokio().map_err(Error::Wait)?;
@@ -76,6 +82,47 @@ pub async fn run<S: Serve>(
             Finish::Exit => return Ok(()),
             Finish::Resume => {}
         }
+    }
+}
+
+/// Unblocks the signals in the worker threads of the runtime, which are older than this call. They have inherited the mask with which
+/// the predecessor started this process, and would pass it on to each program that a task starts.
+async fn unblock_workers() {
+    let runtime = Handle::current();
+    if runtime.runtime_flavor() != RuntimeFlavor::MultiThread {
+        return;
+    }
+    let workers = runtime.metrics().num_workers();
+    let meeting = Arc::new(Meeting::default());
+    let tasks = (0..workers).map(|_| {
+        let meeting = Arc::clone(&meeting);
+        ::tokio::spawn(async move {
+            // It fails for an invalid argument only.
+            let _ = goagain_env::unblock();
+            meeting.wait_for(workers);
+        })
+    });
+    for task in tasks.collect::<Vec<_>>() {
+        let _ = task.await;
+    }
+}
+
+/// Where as many threads meet as there are workers: each holds one task there, so that no worker runs two of them.
+#[derive(Default)]
+struct Meeting {
+    present: Mutex<usize>,
+    arrived: Condvar,
+}
+
+impl Meeting {
+    /// A worker that is busy with something else for longer keeps its mask, and does not keep this process from getting ready.
+    const TIMEOUT: Duration = Duration::from_secs(1);
+
+    fn wait_for(&self, threads: usize) {
+        let mut present = self.present.lock().unwrap_or_else(PoisonError::into_inner);
+        *present += 1;
+        self.arrived.notify_all();
+        let _ = self.arrived.wait_timeout_while(present, Self::TIMEOUT, |present| *present < threads);
     }
 }
 

@@ -71,6 +71,10 @@ fn run() -> anyhow::Result<()> {
         });
     if config.behaviour.starts_with("run_") {
         let emitter = Arc::new(emitter);
+        let (number, for_hup) = (Arc::clone(&generation), Arc::clone(&emitter));
+        let builder = builder.on_hup(move || {
+            for_hup.emit(&Event::new(number.get().copied().unwrap_or(0), "callback"));
+        });
         one_call::run(builder, &config, &emitter, &generation)?;
         emitter.emit(&Event::new(generation.get().copied().unwrap_or(0), "leaving"));
         return Ok(());

@@ -53,9 +53,13 @@ async fn tokio_main(
     emitter: &Arc<Emitter>,
     prepare: impl FnOnce(&mut Goagain) -> Result<Prepared, BoxError>,
 ) -> Result<(), Error> {
+    let older = tokio::spawn(async { masks() }).await.map_err(|error| Error::Prepare(error.into()))?;
+    let older = older.map_err(Error::Prepare)?;
     goagain::tokio::run(builder, async |again| {
         let (number, connections) = (again.generation(), again.connections());
-        let masks = tokio::spawn(async { masks() }).await??;
+        let [worker, helper] = tokio::spawn(async { masks() }).await??;
+        let [thread, inheriting] = older;
+        let masks = json!({ "worker": worker, "helper": helper, "thread": thread, "inheriting": inheriting });
         emitter.emit(&Event::new(number, "masks").detail(masks));
         let Prepared { listeners, identity, owner } = prepare(again)?;
         let app = app::app(identity, connections);
@@ -103,12 +107,13 @@ fn prepare(
 }
 
 /// Returns the signals that are blocked in this thread, and in a program that it starts.
-fn masks() -> Result<Value, BoxError> {
+fn masks() -> Result<[Option<String>; 2], BoxError> {
     let blocked = |status: &str| -> Option<String> {
         Some(status.lines().find_map(|line| line.strip_prefix("SigBlk:"))?.trim().to_owned())
     };
     let helper = Command::new("cat").arg("/proc/self/status").output()?;
-    let helper = blocked(&String::from_utf8(helper.stdout)?);
-    let thread = blocked(&fs::read_to_string("/proc/thread-self/status")?);
-    Ok(json!({ "helper": helper, "thread": thread }))
+    Ok([
+        blocked(&fs::read_to_string("/proc/thread-self/status")?),
+        blocked(&String::from_utf8(helper.stdout)?),
+    ])
 }
