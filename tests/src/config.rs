@@ -99,7 +99,7 @@ pub struct ServerConfig {
     /// Whether idle connections are migrated to the successor.
     pub migrate: bool,
     /// What this image does wrong on purpose; empty for nothing.
-    pub behaviour: String,
+    pub behavior: String,
     /// The fault to arm in the library, as `point: fault`; empty for none.
     pub fault: String,
     /// The fields that have other values in one generation.
@@ -132,7 +132,7 @@ impl Default for ServerConfig {
             state_fault: String::new(),
             state_ms: 60_000,
             migrate: false,
-            behaviour: String::new(),
+            behavior: String::new(),
             fault: String::new(),
             generations: BTreeMap::new(),
         }
@@ -284,11 +284,11 @@ mod tests {
 
     #[test]
     fn a_sidecar_overrides_only_its_fields() {
-        let text = r#"{"strategy":"standby","listen":[["http","unix:/x"]],"behaviour":"panic"}"#;
-        let config = ServerConfig::parse(Some(text.into()), Some(r#"{"behaviour":""}"#), 1).unwrap();
+        let text = r#"{"strategy":"standby","listen":[["http","unix:/x"]],"behavior":"panic"}"#;
+        let config = ServerConfig::parse(Some(text.into()), Some(r#"{"behavior":""}"#), 1).unwrap();
         assert_eq!(config.strategy, StrategyKind::Standby);
         assert_eq!(config.listen, [("http".to_owned(), "unix:/x".to_owned())]);
-        assert_eq!(config.behaviour, "");
+        assert_eq!(config.behavior, "");
     }
 
     #[test]
@@ -304,7 +304,7 @@ mod tests {
 
     #[test]
     fn an_unknown_field_is_an_error() {
-        let error = ServerConfig::parse(None, Some(r#"{"behavior":"panic"}"#), 1).unwrap_err();
-        assert!(format!("{error:#}").contains("unknown field `behavior`"), "{error:#}");
+        let error = ServerConfig::parse(None, Some(r#"{"behaviors":"panic"}"#), 1).unwrap_err();
+        assert!(format!("{error:#}").contains("unknown field `behaviors`"), "{error:#}");
     }
 }

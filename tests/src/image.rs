@@ -79,8 +79,8 @@ impl Image {
 
     /// Sets a behavior that is wrong on purpose.
     #[must_use]
-    pub fn behaviour(self, behaviour: &str) -> Self {
-        self.with("behaviour", behaviour)
+    pub fn behavior(self, behavior: &str) -> Self {
+        self.with("behavior", behavior)
     }
 }
 
@@ -180,12 +180,9 @@ mod tests {
     #[test]
     fn a_deploy_replaces_image_and_sidecar() {
         let mut folder = Folder::new().unwrap();
-        folder.deploy(&Image::bytes("one").behaviour("panic")).unwrap();
+        folder.deploy(&Image::bytes("one").behavior("panic")).unwrap();
         assert_eq!(fs::read_to_string(folder.image()).unwrap(), "one");
-        assert_eq!(
-            fs::read_to_string(folder.path().join("server.json")).unwrap(),
-            r#"{"behaviour":"panic"}"#
-        );
+        assert_eq!(fs::read_to_string(folder.path().join("server.json")).unwrap(), r#"{"behavior":"panic"}"#);
         folder.deploy_by_link(&Image::bytes("two").mode(0o600)).unwrap();
         assert_eq!(fs::read_to_string(folder.image()).unwrap(), "two");
         assert!(folder.image().is_symlink());

@@ -1,4 +1,4 @@
-//! A process that the harness follows by pidfd. It can be signalled and waited for, and is never confused with another one.
+//! A process that the harness follows by pidfd. It can be signaled and waited for, and is never confused with another one.
 
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -99,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_process_is_signalled_awaited_and_reaped() {
+    fn a_process_is_signaled_awaited_and_reaped() {
         #[expect(clippy::zombie_processes, reason = "it is reaped by its pidfd")]
         let child = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
         let process = Process::open(child.id() as i32).unwrap().unwrap();

@@ -86,7 +86,7 @@ fn write(writer: &mut StateWriter, bytes: u64, count: u64, fault: &str) -> anyho
     let bytes = match fault {
         "" => bytes,
         "fail" => bail!("the cache is cold"),
-        "panic" => panic!("asked to"),
+        "panic" => panic!("on purpose"),
         "large" => LIMIT + 1,
         // Like a function that collects for a very long time and checks the deadline now and then.
         "late" => {

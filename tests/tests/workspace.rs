@@ -142,12 +142,12 @@ fn the_links_of_a_published_readme_are_absolute() {
 #[test]
 fn every_public_crate_contains_the_licenses() {
     for name in PUBLIC {
-        for licence in ["LICENSE-APACHE", "LICENSE-MIT"] {
+        for license in ["LICENSE-APACHE", "LICENSE-MIT"] {
             let text = |path: PathBuf| {
                 fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
             };
-            let carried = text(root().join(name).join(licence));
-            assert_eq!(carried, text(root().join(licence)), "{name}: {licence}");
+            let carried = text(root().join(name).join(license));
+            assert_eq!(carried, text(root().join(license)), "{name}: {license}");
         }
     }
 }

@@ -7,7 +7,7 @@
 //! - its handlers are installed before `Kill`, while an early answer to it would end the Go process;
 //! - it closes a Unix socket without unlinking the path, and signals no process group.
 
-#![deny(unsafe_code)] // but for one block in `go/listener.rs`
+#![deny(unsafe_code)] // except for one block in `go/listener.rs`
 
 #[path = "../../../goagain/examples/serve/http.rs"]
 mod http;

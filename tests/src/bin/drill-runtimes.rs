@@ -1,5 +1,5 @@
 //! The servers on a runtime that the drills restart. They serve what the examples serve, and add what the examples do not need:
-//! reports, and a choice of the strategy. The configuration's `behaviour` selects the server.
+//! reports, and a choice of the strategy. The configuration's `behavior` selects the server.
 #![allow(clippy::print_stderr, reason = "the harness shows a server's output when a drill fails")]
 
 #[path = "../../../goagain/examples/serve/app.rs"]
@@ -69,7 +69,7 @@ fn run() -> anyhow::Result<()> {
         .on_event(move |observed| {
             for_reports.emit(&reports::event(number.get().copied().unwrap_or(0), observed));
         });
-    if config.behaviour.starts_with("run_") {
+    if config.behavior.starts_with("run_") {
         let emitter = Arc::new(emitter);
         let (number, for_hup) = (Arc::clone(&generation), Arc::clone(&emitter));
         let builder = builder.on_hup(move || {
@@ -81,7 +81,7 @@ fn run() -> anyhow::Result<()> {
     }
     let again = builder.start()?;
     generation.get_or_init(|| again.generation());
-    if config.behaviour == "mio" {
+    if config.behavior == "mio" {
         return poll(again, &config, &emitter);
     }
     // The flavor alternates, so that each server is tested with both.
@@ -114,7 +114,7 @@ async fn live(again: Goagain, config: &ServerConfig, emitter: &Emitter) -> anyho
         listeners.push(again.listen(name, address)?);
     }
     let server = Server {
-        kind: config.behaviour.clone(),
+        kind: config.behavior.clone(),
         identity: serve::identity(number),
         connections: again.connections(),
     };
@@ -196,7 +196,7 @@ impl Server {
                 let accepting = serve::serve(listener.acceptor()?, listener.migrator(), &self.identity);
                 tokio::task::spawn_blocking(move || joined(accepting))
             }
-            other => return Err(io::Error::other(format!("behaviour: expected a server, found `{other}`"))),
+            other => return Err(io::Error::other(format!("behavior: expected a server, found `{other}`"))),
         })
     }
 }

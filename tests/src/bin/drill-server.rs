@@ -61,7 +61,7 @@ fn run() -> anyhow::Result<()> {
         return help(&emitter);
     }
     emitter.emit(&Event::new(0, "started"));
-    if let Some(words) = config.behaviour.strip_prefix("says ") {
+    if let Some(words) = config.behavior.strip_prefix("says ") {
         say_to_predecessor(words)?;
     }
     let heap = touched(config.heap_mib);
@@ -78,13 +78,13 @@ fn run() -> anyhow::Result<()> {
     handle.get_or_init(|| again.handle());
     let number = *generation.get_or_init(|| again.generation());
     let emit = |name: &str, detail: Value| emitter.emit(&Event::new(number, name).detail(detail));
-    if config.behaviour == "helper" {
+    if config.behavior == "helper" {
         run_helper()?;
     }
-    if config.behaviour == "environment" {
+    if config.behavior == "environment" {
         emit("environment", std::env::vars().filter(|(name, _)| name != config::VARIABLE).collect());
     }
-    if config.behaviour == "keeps" {
+    if config.behavior == "keeps" {
         let found = kept::carry_over(&mut again)?;
         emit("kept", found);
     }
@@ -102,9 +102,9 @@ fn run() -> anyhow::Result<()> {
             }
         }
     }
-    match config.behaviour.as_str() {
+    match config.behavior.as_str() {
         "exit3" => std::process::exit(3),
-        "panic" => panic!("asked to"),
+        "panic" => panic!("on purpose"),
         "hang" => {
             emit("hangs", Value::Null);
             hang();
@@ -136,12 +136,12 @@ fn run() -> anyhow::Result<()> {
                 }
                 socket => socket.serve(&identity, hold)?,
             });
-            if config.behaviour == "late" && socket.name() == "socket" {
+            if config.behavior == "late" && socket.name() == "socket" {
                 late.push(keep);
             }
         }
         emit("owner", addresses.clone());
-        match config.behaviour.as_str() {
+        match config.behavior.as_str() {
             "die_after_ready" => std::process::abort(),
             "hang_after_ready" => hang(),
             _ => {}
@@ -157,7 +157,7 @@ fn run() -> anyhow::Result<()> {
         }
     }
     drop(heap);
-    if config.behaviour == "lingers" {
+    if config.behavior == "lingers" {
         // Like a runtime that waits for its last tasks.
         drop(again);
         emit("lingers", Value::Null);
@@ -182,7 +182,7 @@ fn configure(
             emitter.emit(&Event::new(number, "callback").detail(json!({ "signal": signal })));
         }
     };
-    let aborts = config.behaviour == "aborts";
+    let aborts = config.behavior == "aborts";
     let (on_usr1, handle) = (callback(for_usr1, "USR1"), Arc::clone(handle));
     let (for_list, list_generation) = (emitter.try_clone()?, Arc::clone(generation));
     let mut builder = builder;
@@ -225,7 +225,7 @@ fn configure(
                 handle.dismiss();
             }
             if let Some(handle) = handle.get().filter(|_| aborts) {
-                handle.abort_attempt("the operator said so");
+                handle.abort_attempt("requested by the operator");
             }
         })
         .on_event(move |observed| {
@@ -254,7 +254,7 @@ fn say_to_predecessor(words: &str) -> anyhow::Result<()> {
 fn arm(config: &ServerConfig, emitter: &Emitter) -> anyhow::Result<()> {
     let emitter = emitter.try_clone()?;
     goagain::fault::announce(move |point| {
-        emitter.emit(&Event::new(0, "strike").detail(json!({ "point": point })));
+        emitter.emit(&Event::new(0, "fault").detail(json!({ "point": point })));
     });
     if !config.fault.is_empty() {
         let (point, fault) = config.fault.rsplit_once(": ").context("fault: expected `point: fault`")?;

@@ -95,7 +95,7 @@ fn hangs(context: &Context) -> anyhow::Result<()> {
 fn hangs_and_is_replaced(context: &Context) -> anyhow::Result<()> {
     let mut service = context.start_with(|config| config.ready_ms = TOO_LONG)?;
     let load = context.load(&service)?;
-    service.deploy(&service.image().behaviour("hang"))?;
+    service.deploy(&service.image().behavior("hang"))?;
     service.restart()?;
     let hung = service.await_name("hangs")?.pid;
     // A further request for the same image is noted.
@@ -118,16 +118,16 @@ fn hangs_and_is_replaced(context: &Context) -> anyhow::Result<()> {
 fn hangs_and_is_aborted(context: &Context) -> anyhow::Result<()> {
     let mut service = context.start_with(|config| {
         (config.ready_ms, config.probation_ms, config.abort_timeout_ms) = (TOO_LONG, 5_000, 200);
-        config.behaviour = "aborts".into();
+        config.behavior = "aborts".into();
     })?;
     let owner = service.owner()?;
     let load = context.load(&service)?;
-    service.deploy(&service.image().behaviour("hang"))?;
+    service.deploy(&service.image().behavior("hang"))?;
     service.restart()?;
     service.await_name("hangs")?;
     service.signal(owner, Signal::SIGUSR1)?;
     let failed = service.await_name("failed")?;
-    ensure!(failed.reason() == "the operator said so", "reason: found `{}`", failed.reason());
+    ensure!(failed.reason() == "requested by the operator", "reason: found `{}`", failed.reason());
     successor_is_gone(&service, owner)?;
     serves_as_before(&service, owner)?;
     service.mark();
@@ -149,14 +149,14 @@ fn hangs_and_is_aborted(context: &Context) -> anyhow::Result<()> {
 fn parent_hangs_and_is_aborted(context: &Context) -> anyhow::Result<()> {
     let mut service = context.start_with(|config| {
         (config.reexec_ms, config.probation_ms, config.abort_timeout_ms) = (TOO_LONG, 2_000, 200);
-        config.behaviour = "aborts".into();
+        config.behavior = "aborts".into();
     })?;
     let parent = service.owner()?;
     let load = context.load(&service)?;
     service.restart()?;
     let child = service.await_event(|event| event.name == "owner" && event.pid != parent, DEADLINE)?.pid;
     // Before probation ends, so before the parent execs itself.
-    service.deploy(&service.image().behaviour("hang"))?;
+    service.deploy(&service.image().behavior("hang"))?;
     service.await_event(|event| event.name == "hangs" && event.pid == parent, DEADLINE)?;
     service.deploy(&service.image())?;
     service.signal(child, Signal::SIGUSR2)?;
@@ -165,7 +165,7 @@ fn parent_hangs_and_is_aborted(context: &Context) -> anyhow::Result<()> {
     ensure!(service.living().contains(&parent), "{parent}: expected it to be alive");
     service.signal(child, Signal::SIGUSR1)?;
     let failed = service.await_name("failed")?;
-    ensure!(failed.reason() == "the operator said so", "reason: found `{}`", failed.reason());
+    ensure!(failed.reason() == "requested by the operator", "reason: found `{}`", failed.reason());
     service.await_name("refused")?;
     service.await_gone(parent)?;
     super::nothing_lost(load)?;
@@ -173,10 +173,10 @@ fn parent_hangs_and_is_aborted(context: &Context) -> anyhow::Result<()> {
     service.end()
 }
 
-/// Restarts into `behaviour`, which fails, and then into a good image, which works.
-fn bad_before_ready(mut service: Service, behaviour: &str) -> anyhow::Result<Event> {
+/// Restarts into `behavior`, which fails, and then into a good image, which works.
+fn bad_before_ready(mut service: Service, behavior: &str) -> anyhow::Result<Event> {
     let owner = service.owner()?;
-    service.deploy(&service.image().behaviour(behaviour))?;
+    service.deploy(&service.image().behavior(behavior))?;
     service.restart()?;
     let failed = service.await_name("failed")?;
     successor_is_gone(&service, owner)?;
@@ -209,10 +209,10 @@ fn hangs_after_commit(context: &Context) -> anyhow::Result<()> {
     bad_after_commit(context.start_with(|config| config.serving_ms = SHORT)?, "hang_after_ready")
 }
 
-/// Restarts into `behaviour`, which is rolled back, and then into a good image, which works.
-fn bad_after_commit(mut service: Service, behaviour: &str) -> anyhow::Result<()> {
+/// Restarts into `behavior`, which is rolled back, and then into a good image, which works.
+fn bad_after_commit(mut service: Service, behavior: &str) -> anyhow::Result<()> {
     let owner = service.owner()?;
-    service.deploy(&service.image().behaviour(behaviour))?;
+    service.deploy(&service.image().behavior(behavior))?;
     service.restart()?;
     rolled_back(&service, owner)?;
     service.deploy(&service.image())?;
@@ -239,7 +239,7 @@ fn parent_exits(context: &Context) -> anyhow::Result<()> {
     let load = context.load(&service)?;
     service.restart()?;
     let child = service.await_event(|event| event.name == "owner" && event.pid != parent, DEADLINE)?.pid;
-    service.deploy(&service.image().behaviour("exit3"))?;
+    service.deploy(&service.image().behavior("exit3"))?;
     request.finish()?;
     service.await_gone(parent)?;
     let answered = service.get("/")?;

@@ -110,13 +110,13 @@ fn added(context: &Context) -> anyhow::Result<()> {
 fn with_queue(context: &Context, address: &str) -> anyhow::Result<Service> {
     context.start_with(|config| {
         config.listen.push(("socket".into(), address.to_owned()));
-        config.behaviour = "late".into();
+        config.behavior = "late".into();
     })
 }
 
 /// Restarts into an image that does not ask for the socket.
 fn without(service: &mut Service) -> anyhow::Result<u64> {
-    let image = service.image().with("listen", listen(&[])).behaviour("");
+    let image = service.image().with("listen", listen(&[])).behavior("");
     service.deploy(&image)?;
     Ok(service.restart()?.generation)
 }
@@ -257,7 +257,7 @@ fn group(context: &Context) -> anyhow::Result<()> {
         let address = format!("group:{size}:127.0.0.1:0");
         service.image().with("listen", listen(&[("socket", &address)]))
     };
-    service.deploy(&image(&service, "4").behaviour("hang"))?;
+    service.deploy(&image(&service, "4").behavior("hang"))?;
     service.restart()?;
     service.await_name("failed")?;
     successor_is_gone(&service, owner)?;
@@ -285,7 +285,7 @@ fn rolled_back(context: &Context) -> anyhow::Result<()> {
     let owner = service.owner()?;
     let rebind = format!("rebind:{elsewhere}");
     let image = service.image().with("listen", listen(&[("socket", &rebind), ("new", "127.0.0.1:0")]));
-    service.deploy(&image.behaviour("die_after_ready"))?;
+    service.deploy(&image.behavior("die_after_ready"))?;
     service.restart()?;
     service.await_event(|event| event.name == "owner" && event.pid == owner, DEADLINE)?;
     successor_is_gone(&service, owner)?;
@@ -320,7 +320,7 @@ fn invalid_messages(context: &Context) -> anyhow::Result<()> {
     ] {
         // If messages are lines, this one needs a line feed.
         let line = if cfg!(goagain_portable) { "\n" } else { "" };
-        service.deploy(&service.image().behaviour(&format!("says {words}{line}")))?;
+        service.deploy(&service.image().behavior(&format!("says {words}{line}")))?;
         service.restart()?;
         let failed = service.await_name("failed")?;
         let reason = failed.detail["reason"].as_str().unwrap_or_default().to_owned();

@@ -139,7 +139,7 @@ fn runs_in(service: &Service, folder: &Path) -> anyhow::Result<()> {
 }
 
 fn release_directory(context: &Context) -> anyhow::Result<()> {
-    let mut options = context.options().config(|config| config.behaviour = "environment".into());
+    let mut options = context.options().config(|config| config.behavior = "environment".into());
     options.script = Some(IN_CURRENT);
     let mut service = context.start_options(options)?;
     let releases = Releases(service.folder().path().to_owned());

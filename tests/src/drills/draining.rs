@@ -283,7 +283,7 @@ fn side_by_side(context: &Context) -> anyhow::Result<()> {
 fn lingers(context: &Context) -> anyhow::Result<()> {
     let mut service = context.start_with(|config| {
         (config.max_draining, config.idle_ms, config.drain_ms) = (1, 200, 120_000);
-        config.behaviour = "lingers".into();
+        config.behavior = "lingers".into();
     })?;
     service.restart()?;
     let lingering = service.await_name("lingers")?.pid;
@@ -299,7 +299,7 @@ fn lingers(context: &Context) -> anyhow::Result<()> {
     ensure!(service.get("/")?.pid == owner, "owner: expected {owner} to keep serving");
     service.signal(lingering, Signal::SIGKILL)?;
     service.await_gone(lingering)?;
-    service.deploy(&service.image().behaviour(""))?;
+    service.deploy(&service.image().behavior(""))?;
     service.restart()?;
     if context.strategy == StrategyKind::Single {
         let last = service.await_name("lingers")?.pid;

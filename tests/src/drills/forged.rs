@@ -78,7 +78,7 @@ impl Stranger {
     }
 
     /// Checks that it is alive. Any signal that a program could send it by mistake would end it.
-    fn is_well(&self) -> anyhow::Result<()> {
+    fn is_alive(&self) -> anyhow::Result<()> {
         ensure!(!self.process.is_dead()?, "the stranger: expected it to be left alone, found it dead");
         Ok(())
     }
@@ -110,7 +110,7 @@ fn variables(context: &Context) -> anyhow::Result<()> {
                 format!("{variable}={shown:?} of {count} variables, expected {expected:?}")
             };
             failures.extend(trial.run(context, *expected).with_context(what).err());
-            stranger.is_well().with_context(what)?;
+            stranger.is_alive().with_context(what)?;
         }
     }
     context.note(format!("{} values", rows.len()));
@@ -155,7 +155,7 @@ fn descriptors(context: &Context) -> anyhow::Result<()> {
             .run(context, Expected::Afresh)
             .with_context(|| format!("a listener of process {parent}"))?;
     }
-    stranger.is_well()
+    stranger.is_alive()
 }
 
 fn channels(context: &Context) -> anyhow::Result<()> {
@@ -205,14 +205,14 @@ fn channels(context: &Context) -> anyhow::Result<()> {
         let trial = Trial { variables, seventh: Some(packets()?.0), by_its_parent: false };
         trial.run(context, Expected::Refused("GOAGAIN_DESCRIPTORS")).context(described)?;
     }
-    stranger.is_well()
+    stranger.is_alive()
 }
 
 fn helpers(context: &Context) -> anyhow::Result<()> {
     let stranger = Stranger::start()?;
     let of_ours = table::of_ours(stranger.pid());
     for variables in [table::of_a_go_process(stranger.pid()), of_ours, table::of_ours(1)] {
-        let mut options = context.options().config(|config| config.behaviour = "helper".into());
+        let mut options = context.options().config(|config| config.behavior = "helper".into());
         let texts = variables
             .into_iter()
             .map(|(name, value)| (name.to_owned(), value.to_string_lossy().into_owned()));
@@ -225,7 +225,7 @@ fn helpers(context: &Context) -> anyhow::Result<()> {
             no_successor(event)?;
         }
         service.end()?;
-        stranger.is_well()?;
+        stranger.is_alive()?;
     }
     Ok(())
 }

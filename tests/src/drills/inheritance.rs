@@ -25,7 +25,7 @@ pub(super) fn all() -> Vec<Drill> {
         ),
         Drill {
             name: "stale_environment",
-            about: "variables meant for another process: no process is signalled, nothing is adopted (Go defect 11)",
+            about: "variables meant for another process: no process is signaled, nothing is adopted (Go defect 11)",
             strategies: &[StrategyKind::Single],
             run: stale,
         },
@@ -38,7 +38,7 @@ pub(super) fn all() -> Vec<Drill> {
 }
 
 fn helper(context: &Context) -> anyhow::Result<()> {
-    let mut service = context.start_with(|config| config.behaviour = "helper".into())?;
+    let mut service = context.start_with(|config| config.behavior = "helper".into())?;
     inherited_nothing(context, &service, 1)?;
     let restart = service.restart_and_settle()?;
     // The image after commit has adopted the descriptors, and under Double the second image too.
@@ -123,7 +123,7 @@ const OF_THE_SAME_PID: [&str; 2] = ["WATCHDOG_PID", "SYSTEMD_EXEC_PID"];
 const OF_THE_SERVICE: [&str; 4] = ["NOTIFY_SOCKET", "INVOCATION_ID", "JOURNAL_STREAM", "WATCHDOG_USEC"];
 
 fn supervisor_variables(context: &Context) -> anyhow::Result<()> {
-    let mut options = context.options().config(|config| config.behaviour = "environment".into());
+    let mut options = context.options().config(|config| config.behavior = "environment".into());
     options.script = Some(BY_SYSTEMD);
     let mut service = context.start_options(options)?;
     let first = service.await_name("environment")?;

@@ -46,7 +46,7 @@ pub(super) fn all() -> Vec<Drill> {
         Drill::both(
             "connections_not_accepted_by_successor",
             "nothing is migrated to an image that accepts no connections: they are closed as usual, no request is lost",
-            |context| not_taken(context, ""),
+            |context| not_accepted(context, ""),
         ),
     ]
 }
@@ -101,11 +101,11 @@ impl Kept {
     }
 }
 
-/// Starts the server that `behaviour` names.
-fn start(context: &Context, behaviour: &str) -> anyhow::Result<Service> {
+/// Starts the server that `behavior` names.
+fn start(context: &Context, behavior: &str) -> anyhow::Result<Service> {
     context.start_with(|config| {
         config.migrate = true;
-        config.behaviour = behaviour.to_owned();
+        config.behavior = behavior.to_owned();
     })
 }
 
@@ -113,8 +113,8 @@ fn target(service: &Service) -> anyhow::Result<Target> {
     service.address("http")?.parse()
 }
 
-pub(crate) fn twenty(context: &Context, behaviour: &str) -> anyhow::Result<()> {
-    let mut service = start(context, behaviour)?;
+pub(crate) fn twenty(context: &Context, behavior: &str) -> anyhow::Result<()> {
+    let mut service = start(context, behavior)?;
     let target = target(&service)?;
     // Some clients ask often, so that a restart finds them during a request, and some hardly ever ask.
     let pauses = [1, 20, 100, 1_000, 60_000].into_iter().cycle().map(Duration::from_millis);
@@ -137,8 +137,8 @@ pub(crate) fn twenty(context: &Context, behaviour: &str) -> anyhow::Result<()> {
     service.end()
 }
 
-pub(crate) fn unread(context: &Context, behaviour: &str) -> anyhow::Result<()> {
-    let mut service = start(context, behaviour)?;
+pub(crate) fn unread(context: &Context, behavior: &str) -> anyhow::Result<()> {
+    let mut service = start(context, behavior)?;
     let old = service.generation()?;
     let Target::Tcp(address) = target(&service)? else { anyhow::bail!("expected TCP") };
     let mut stream = TcpStream::connect(address)?;
@@ -177,8 +177,8 @@ fn answered(stream: &mut TcpStream) -> anyhow::Result<u64> {
     }
 }
 
-pub(crate) fn after_an_answer(context: &Context, behaviour: &str) -> anyhow::Result<()> {
-    let mut service = start(context, behaviour)?;
+pub(crate) fn after_an_answer(context: &Context, behavior: &str) -> anyhow::Result<()> {
+    let mut service = start(context, behavior)?;
     let old = service.generation()?;
     let mut connection = Connection::open(&target(&service)?)?;
     connection.send("/slow?ms=1000", false)?;
@@ -231,7 +231,7 @@ fn stay(context: &Context) -> anyhow::Result<()> {
     let target = target(&service)?;
     let clients: Vec<Client> =
         (0..10).map(|_| Client::start(&target, Duration::from_millis(1))).collect::<anyhow::Result<_>>()?;
-    service.deploy(&service.image().behaviour("die_after_ready"))?;
+    service.deploy(&service.image().behavior("die_after_ready"))?;
     service.restart()?;
     service.await_name("rolled_back")?;
     for client in clients {
@@ -243,10 +243,10 @@ fn stay(context: &Context) -> anyhow::Result<()> {
     service.end()
 }
 
-pub(crate) fn not_taken(context: &Context, behaviour: &str) -> anyhow::Result<()> {
+pub(crate) fn not_accepted(context: &Context, behavior: &str) -> anyhow::Result<()> {
     let mut service = context.start_with(|config| {
         config.migrate = true;
-        config.behaviour = behaviour.to_owned();
+        config.behavior = behavior.to_owned();
         config.idle_ms = 1_000;
     })?;
     let load = context.load(&service)?;

@@ -142,7 +142,7 @@ impl Context {
     /// # Errors
     /// - it cannot be started.
     pub fn spawn_hanging(&self) -> anyhow::Result<Service> {
-        let image = Image::of(&self.binaries.server).behaviour("hang");
+        let image = Image::of(&self.binaries.server).behavior("hang");
         Service::spawn(&self.binaries, self.options().image(image))
     }
 

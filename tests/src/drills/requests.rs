@@ -47,7 +47,7 @@ fn storm(context: &Context) -> anyhow::Result<()> {
     let last = crate::events::now();
     service.signal(pid, Signal::SIGUSR2)?;
     request.finish()?;
-    // Once it has released, it reports that the owner has to be signalled.
+    // Once it has released, it reports that the owner has to be signaled.
     let answers = |event: &Event| match event.name.as_str() {
         "spawned" => event.t > last,
         "refused" => event.t > last && event.pid == pid,
@@ -80,7 +80,7 @@ fn never_two_at_once(events: &[Event]) -> anyhow::Result<()> {
 fn while_starting(context: &Context) -> anyhow::Result<()> {
     let mut service = context.start_with(|config| config.ready_ms = 60_000)?;
     let owner = service.owner()?;
-    service.deploy(&service.image().behaviour("hang"))?;
+    service.deploy(&service.image().behavior("hang"))?;
     service.restart()?;
     let hangs = service.await_event(|event| event.name == "started" && event.pid != owner, DEADLINE)?.pid;
     for _ in 0..3 {
@@ -101,7 +101,7 @@ fn while_starting(context: &Context) -> anyhow::Result<()> {
 fn after_failed(context: &Context) -> anyhow::Result<()> {
     let mut service = context.start()?;
     let owner = service.owner()?;
-    service.deploy(&service.image().behaviour("exit3"))?;
+    service.deploy(&service.image().behavior("exit3"))?;
     for _ in 0..3 {
         service.restart()?;
         service.await_name("failed")?;

@@ -126,7 +126,7 @@ fn refuses_v4(service: &Service) -> anyhow::Result<()> {
 }
 
 fn any_descriptor(context: &Context) -> anyhow::Result<()> {
-    let mut service = context.start_with(|config| config.behaviour = "keeps".into())?;
+    let mut service = context.start_with(|config| config.behavior = "keeps".into())?;
     for _ in 0..3 {
         restarts_well(&mut service)?;
     }

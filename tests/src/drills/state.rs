@@ -20,13 +20,13 @@ pub(super) fn all() -> Vec<Drill> {
         Drill::both(
             "state_that_cannot_be_saved",
             "a function that fails, panics, hangs or writes too much fails the restart, not the service",
-            not_made,
+            not_saved_state,
         ),
         Drill {
             name: "state_that_the_child_cannot_save",
             about: "the same in the image that serves while its parent execs: it keeps serving",
             strategies: &[StrategyKind::Double],
-            run: not_made_by_the_child,
+            run: not_saved_by_the_child,
         },
         Drill::both(
             "state_of_an_unknown_version",
@@ -75,10 +75,10 @@ fn handed_over(context: &Context) -> anyhow::Result<()> {
     service.end()
 }
 
-fn not_made(context: &Context) -> anyhow::Result<()> {
+fn not_saved_state(context: &Context) -> anyhow::Result<()> {
     for (fault, reason) in [
         ("fail", "the cache is cold"),
-        ("panic", "panicked: asked to"),
+        ("panic", "panicked: on purpose"),
         ("late", "expected all state items to be saved within 1s"),
         ("large", "expected at most 1073741824 bytes"),
     ] {
@@ -108,7 +108,7 @@ fn not_made(context: &Context) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn not_made_by_the_child(context: &Context) -> anyhow::Result<()> {
+fn not_saved_by_the_child(context: &Context) -> anyhow::Result<()> {
     for fault in ["fail", "panic", "late"] {
         let mut service = context.start_with(|config| {
             config.state = vec![("keys".into(), 64)];

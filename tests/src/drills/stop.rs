@@ -74,7 +74,7 @@ fn starting(context: &Context) -> anyhow::Result<()> {
     for signal in [Signal::SIGTERM, Signal::SIGQUIT] {
         let mut service = context.start()?;
         let owner = service.owner()?;
-        service.deploy(&service.image().behaviour("hang"))?;
+        service.deploy(&service.image().behavior("hang"))?;
         service.restart()?;
         service.await_event(|event| event.name == "started" && event.pid != owner, DEADLINE)?;
         service.end_by(signal)?;
@@ -85,7 +85,7 @@ fn starting(context: &Context) -> anyhow::Result<()> {
 fn successor(context: &Context) -> anyhow::Result<()> {
     let mut service = context.start()?;
     let owner = service.owner()?;
-    service.deploy(&service.image().behaviour("hang"))?;
+    service.deploy(&service.image().behavior("hang"))?;
     service.restart()?;
     let successor = service.await_event(|event| event.name == "started" && event.pid != owner, DEADLINE)?;
     service.signal(successor.pid, Signal::SIGTERM)?;

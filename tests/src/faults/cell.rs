@@ -127,22 +127,22 @@ impl Cell {
         (config.probation_ms, config.idle_ms, config.abort_timeout_ms) = (300, 1_000, 200);
 
         let Point { side, scene, .. } = self.point;
-        let struck = side.generation();
-        config.in_generation(struck, "fault", self.fault());
+        let hit = side.generation();
+        config.in_generation(hit, "fault", self.fault());
         match scene {
             Scene::Plain => {}
-            Scene::Fails => config.in_generation(2, "behaviour", "fail"),
+            Scene::Fails => config.in_generation(2, "behavior", "fail"),
             // Late for as long as the harness needs.
             Scene::Late => {
                 config.ready_ms = SHORT;
                 config.in_generation(2, "fault", LATE);
             }
-            Scene::Dies => config.in_generation(2, "behaviour", "die_after_ready"),
-            Scene::OpenRequest => config.in_generation(struck, "drain_ms", 1_000),
+            Scene::Dies => config.in_generation(2, "behavior", "die_after_ready"),
+            Scene::OpenRequest => config.in_generation(hit, "drain_ms", 1_000),
         }
         if let Some(fallback) = self.point.in_probation_of {
             if fallback == side {
-                config.in_generation(struck, "idle_ms", 300);
+                config.in_generation(hit, "idle_ms", 300);
             }
             let time = if self.kind.is_deadly() { LONG } else { SHORT };
             config.in_generation(fallback.generation(), "probation_ms", time);

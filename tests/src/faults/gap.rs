@@ -70,7 +70,7 @@ pub fn measure(binaries: &Binaries, strategy: StrategyKind, half: Half, times: u
     }
     let records = load.finish()?;
     service.end()?;
-    summarise(strategy, half, times, &kills, &records)
+    summarize(strategy, half, times, &kills, &records)
 }
 
 /// A process that was killed: when SIGKILL was sent, when it was seen dead, and which process was its fallback.
@@ -103,7 +103,7 @@ fn roll_back(service: &Service, load: &Load, half: Half, after: Duration) -> any
     Ok(Kill { sent, seen, fallback })
 }
 
-fn summarise(
+fn summarize(
     strategy: StrategyKind,
     half: Half,
     times: u32,

@@ -11,7 +11,7 @@ use crate::records::Record;
 
 /// When a process went out of service, in nanoseconds of CLOCK_MONOTONIC.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Strike {
+pub(super) struct Timing {
     /// The fault.
     pub(super) from: u64,
     /// The death that it caused directly, or the moment when all threads of the process were stopped.
@@ -22,7 +22,7 @@ pub(super) struct Strike {
     pub(super) serves: bool,
 }
 
-impl Strike {
+impl Timing {
     /// Fails if a request is lost that was not in flight in a process that was killed.
     pub(super) fn judge(&self, cell: &Cell, records: &[Record]) -> anyhow::Result<()> {
         let lost = losses(records);

@@ -43,7 +43,7 @@ pub(super) fn no_stray(service: &Service, owner: i32) -> anyhow::Result<()> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum When {
     /// After the fault, with this image as the owner, or the predecessor before the fault.
-    Struck(Image),
+    Faulted(Image),
     /// After the successful restart.
     Restarted,
 }

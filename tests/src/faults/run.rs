@@ -9,7 +9,7 @@ use serde_json::json;
 use super::cell::Cell;
 use super::ends::{Image, Owner};
 use super::kind::Kind;
-use super::losses::Strike;
+use super::losses::Timing;
 use super::point::Scene;
 use super::rest::{self, When};
 use crate::client::{self, Target};
@@ -40,41 +40,41 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// Runs `cell` and returns the owner that is left, if there has to be one.
 pub(super) fn run(cell: &Cell, service: &mut Service, binaries: &Binaries) -> anyhow::Result<Option<i32>> {
     let target: Target = service.address("http")?.parse()?;
-    rest::descriptors(service, When::Struck(Image::Old))?;
+    rest::descriptors(service, When::Faulted(Image::Old))?;
     let load = Load::start(&binaries.load, &target.to_string(), &LOAD)?;
-    let struck = strike(cell, service)?;
+    let hit = inject(cell, service)?;
     let ends = cell.ends();
-    let mut strike = Strike { from: struck.t, serves: cell.point.serves, ..Strike::default() };
+    let mut timing = Timing { from: hit.t, serves: cell.point.serves, ..Timing::default() };
     if cell.dies() {
-        service.await_gone(struck.pid).context("the image that was hit")?;
-        strike.ended = Some(now());
+        service.await_gone(hit.pid).context("the image that was hit")?;
+        timing.ended = Some(now());
     } else if cell.kind == Kind::Stop {
-        procfs::await_stopped(struck.pid, DEADLINE)?;
-        strike.ended = Some(now());
+        procfs::await_stopped(hit.pid, DEADLINE)?;
+        timing.ended = Some(now());
     }
     if ends.woken {
-        wake(cell, service, &load, struck.pid)?;
+        wake(cell, service, &load, hit.pid)?;
     }
     let since = now();
     let Owner::One(image) = ends.owner else {
         nobody_is_left(service, &target)?;
-        strike.judge(cell, &load.finish()?)?;
+        timing.judge(cell, &load.finish()?)?;
         return Ok(None);
     };
-    let owner = serves(cell, service, &struck, image)?;
-    strike.killed = Some(now());
+    let owner = serves(cell, service, &hit, image)?;
+    timing.killed = Some(now());
     let took = Duration::from_nanos(now() - since);
     ensure!(took < WITHIN, "owner: expected one within {WITHIN:?}, found it after {took:?}");
     rest::one_owner(service, owner, image.generation())?;
-    strike.judge(cell, &load.finish()?)?;
-    rest::descriptors(service, When::Struck(image))?;
+    timing.judge(cell, &load.finish()?)?;
+    rest::descriptors(service, When::Faulted(image))?;
     next_restart(cell, service, owner).context("the next restart")?;
     rest::descriptors(service, When::Restarted)?;
     Ok(Some(owner))
 }
 
 /// Restarts, and returns the event of the fault.
-fn strike(cell: &Cell, service: &mut Service) -> anyhow::Result<Event> {
+fn inject(cell: &Cell, service: &mut Service) -> anyhow::Result<Event> {
     let first = service.main_pid();
     let is_open = cell.point.scene == Scene::OpenRequest;
     // Under Double the request keeps the predecessor from exec until the successor has a request, too.
@@ -85,26 +85,26 @@ fn strike(cell: &Cell, service: &mut Service) -> anyhow::Result<Event> {
         let successor = service.await_event(owns, DEADLINE)?.pid;
         request = Some(OpenRequest::by(service, successor)?);
     }
-    let struck = await_strike(service, cell.point.name)?;
+    let hit = await_fault(service, cell.point.name)?;
     drop(request);
     if cell.point.scene == Scene::Late {
-        let late = await_strike(service, "register")?.pid;
+        let late = await_fault(service, "register")?.pid;
         procfs::await_stopped(late, DEADLINE)?;
         // This has no effect on a process that was killed meanwhile.
         let _ = service.signal(late, Signal::SIGCONT);
     }
-    Ok(struck)
+    Ok(hit)
 }
 
-fn await_strike(service: &Service, point: &str) -> anyhow::Result<Event> {
+fn await_fault(service: &Service, point: &str) -> anyhow::Result<Event> {
     service
-        .await_event(|event| event.name == "strike" && event.detail["point"] == point, DEADLINE)
+        .await_event(|event| event.name == "fault" && event.detail["point"] == point, DEADLINE)
         .with_context(|| format!("waiting for the fault at {point}"))
 }
 
 /// Does what a supervisor can do about an image that hangs and that no process may kill: resumes it, once the other processes
 /// have reacted to it.
-fn wake(cell: &Cell, service: &Service, load: &Load, struck: i32) -> anyhow::Result<()> {
+fn wake(cell: &Cell, service: &Service, load: &Load, hit: i32) -> anyhow::Result<()> {
     let first = service.main_pid();
     if cell.point.side == Image::Old && cell.ends().owner == Owner::One(Image::Old) {
         // The successor may not have sent an event yet, and has to exit.
@@ -112,20 +112,20 @@ fn wake(cell: &Cell, service: &Service, load: &Load, struck: i32) -> anyhow::Res
     }
     let owner = match cell.ends().owner {
         Owner::One(image) => pid_of(service, image),
-        _ => Some(struck),
+        _ => Some(hit),
     };
-    if owner == Some(struck) || owner.is_none() {
-        for pid in service.pids().into_iter().filter(|pid| *pid != struck) {
+    if owner == Some(hit) || owner.is_none() {
+        for pid in service.pids().into_iter().filter(|pid| *pid != hit) {
             service.await_gone(pid).context("while an image hangs")?;
         }
     } else if let Some(owner) = owner {
         service.await_event(|event| event.name == "owner" && event.pid == owner, DEADLINE)?;
-        for pid in service.pids().into_iter().filter(|pid| ![struck, owner].contains(pid)) {
+        for pid in service.pids().into_iter().filter(|pid| ![hit, owner].contains(pid)) {
             service.await_gone(pid).context("while an image hangs")?;
         }
     }
     load.run_for(PAUSE)?;
-    service.signal(struck, Signal::SIGCONT)
+    service.signal(hit, Signal::SIGCONT)
 }
 
 /// Returns the process of an image, as far as it is known.
@@ -138,7 +138,7 @@ fn pid_of(service: &Service, image: Image) -> Option<i32> {
 }
 
 /// Waits until `image` serves, has reported what it has to report, and is the only process.
-fn serves(cell: &Cell, service: &Service, struck: &Event, image: Image) -> anyhow::Result<i32> {
+fn serves(cell: &Cell, service: &Service, hit: &Event, image: Image) -> anyhow::Result<i32> {
     let generation = image.generation();
     let mut from = 0;
     if let Some((name, by)) = cell.ends().report {
@@ -150,7 +150,7 @@ fn serves(cell: &Cell, service: &Service, struck: &Event, image: Image) -> anyho
             "reason: expected one, found none in `{name}`"
         );
         if name == "rolled_back" {
-            from = struck.t;
+            from = hit.t;
         }
     }
     if image != Image::Old || from > 0 {

@@ -80,7 +80,7 @@ impl Shared {
     }
 
     /// Answers requests until the client ends the connection, or a drain does.
-    fn converse(&self, stream: &File) -> io::Result<()> {
+    fn serve(&self, stream: &File) -> io::Result<()> {
         let mut reader = Reader::new();
         loop {
             if !reader.has_buffered() && !await_either(stream, &self.closing)?.0 {
@@ -126,7 +126,7 @@ fn accept(listener: &Listener, shared: &Arc<Shared>) -> io::Result<()> {
             Ok(stream) => {
                 let open = Open::new(shared);
                 // A client that disconnects is not an error of the server.
-                thread::spawn(move || open.0.converse(&stream));
+                thread::spawn(move || open.0.serve(&stream));
             }
             // The other process was faster, or the client is gone.
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::ConnectionAborted) => {}

@@ -30,7 +30,7 @@ pub(super) fn all() -> Vec<Drill> {
         Drill::both(
             "axum_migration_not_accepted",
             "nothing is migrated to an image that accepts no connections: they are closed as usual",
-            |context| migration::not_taken(context, "axum"),
+            |context| migration::not_accepted(context, "axum"),
         ),
         Drill::both(
             "axum_migration_not_of_http2",
@@ -56,7 +56,7 @@ pub(super) fn all() -> Vec<Drill> {
 fn start(context: &Context, idle_ms: u64) -> anyhow::Result<Service> {
     context.start_with(|config| {
         config.migrate = true;
-        config.behaviour = "axum".to_owned();
+        config.behavior = "axum".to_owned();
         config.idle_ms = idle_ms;
     })
 }

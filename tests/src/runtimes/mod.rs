@@ -77,22 +77,22 @@ fn websocket(context: &Context) -> anyhow::Result<()> {
 
 fn drill(
     context: &Context,
-    behaviour: &str,
+    behavior: &str,
     clients: fn(&str) -> anyhow::Result<Clients>,
 ) -> anyhow::Result<()> {
-    let mut service = start(context, behaviour)?;
+    let mut service = start(context, behavior)?;
     restarts(context, &mut service, clients)?;
     service.end()
 }
 
-/// Starts the server that `behaviour` names, with a grace period longer than any client is idle.
-fn start(context: &Context, behaviour: &str) -> anyhow::Result<Service> {
-    start_with(context, behaviour, 10_000)
+/// Starts the server that `behavior` names, with a grace period longer than any client is idle.
+fn start(context: &Context, behavior: &str) -> anyhow::Result<Service> {
+    start_with(context, behavior, 10_000)
 }
 
-fn start_with(context: &Context, behaviour: &str, idle_ms: u64) -> anyhow::Result<Service> {
+fn start_with(context: &Context, behavior: &str, idle_ms: u64) -> anyhow::Result<Service> {
     context.start_with(|config| {
-        config.behaviour = behaviour.to_owned();
+        config.behavior = behavior.to_owned();
         config.idle_ms = idle_ms;
     })
 }

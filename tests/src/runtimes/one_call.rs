@@ -46,9 +46,9 @@ pub(super) fn all() -> Vec<Drill> {
 }
 
 /// Restarts a server with two listeners under its clients.
-fn several(context: &Context, behaviour: &str) -> anyhow::Result<Service> {
+fn several(context: &Context, behavior: &str) -> anyhow::Result<Service> {
     let mut service = context.start_with(|config| {
-        config.behaviour = behaviour.to_owned();
+        config.behavior = behavior.to_owned();
         config.idle_ms = 10_000;
         config.listen.push(("admin".into(), "127.0.0.1:0".into()));
     })?;
@@ -89,7 +89,7 @@ fn fails(context: &Context, fault: &str, expected: &str) -> anyhow::Result<()> {
     for kind in ["run_threads", "run_tokio"] {
         let mut service = start(context, kind)?;
         let (owner, load) = (service.owner()?, context.load(&service)?);
-        service.deploy(&service.image().behaviour(&format!("{kind} {fault}")))?;
+        service.deploy(&service.image().behavior(&format!("{kind} {fault}")))?;
         service.restart()?;
         let failed = service.await_name("failed")?;
         ensure!(failed.reason().contains(expected), "{kind}: expected `{expected}`, found {}", failed.detail);
@@ -109,11 +109,11 @@ fn fails(context: &Context, fault: &str, expected: &str) -> anyhow::Result<()> {
 fn rolls_back(context: &Context, fault: &str, expected: &str) -> anyhow::Result<()> {
     for kind in ["run_threads", "run_tokio"] {
         let mut service = context.start_with(|config| {
-            config.behaviour = kind.to_owned();
+            config.behavior = kind.to_owned();
             config.probation_ms = 5_000;
         })?;
         let owner = service.owner()?;
-        service.deploy(&service.image().behaviour(&format!("{kind} {fault}")))?;
+        service.deploy(&service.image().behavior(&format!("{kind} {fault}")))?;
         service.restart()?;
         service.await_event(|event| event.name == "rolled_back" && event.pid == owner, DEADLINE)?;
         service.deploy(&service.image())?;

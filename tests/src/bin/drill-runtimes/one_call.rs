@@ -1,4 +1,4 @@
-//! Servers that are one call of `run`. `behaviour` is a kind, and perhaps what goes wrong on purpose: `run_tokio prepare_fails`.
+//! Servers that are one call of `run`. `behavior` is a kind, and perhaps what goes wrong on purpose: `run_tokio prepare_fails`.
 
 use crate::{app, serve};
 use goagain::error::BoxError;
@@ -24,7 +24,7 @@ pub(crate) fn run(
     emitter: &Arc<Emitter>,
     generation: &OnceLock<u64>,
 ) -> Result<(), Error> {
-    let (kind, fault) = config.behaviour.split_once(' ').unwrap_or((&config.behaviour, ""));
+    let (kind, fault) = config.behavior.split_once(' ').unwrap_or((&config.behavior, ""));
     let prepare = |again: &mut Goagain| {
         generation.get_or_init(|| again.generation());
         prepare(again, config, emitter, fault)
@@ -42,7 +42,7 @@ pub(crate) fn run(
             Ok((servers.collect::<Vec<_>>(), owner))
         }),
         "run_tokio" => tokio_main(builder, emitter, prepare),
-        other => Err(Error::Prepare(format!("behaviour: expected a server, found `{other}`").into())),
+        other => Err(Error::Prepare(format!("behavior: expected a server, found `{other}`").into())),
     }
 }
 

@@ -61,7 +61,7 @@ pub(super) fn torn(context: &Context) -> anyhow::Result<()> {
         };
         ensure!(failed.contains(reason), "{what}: expected `{reason}`, found `{failed}`");
     }
-    stranger.is_well()
+    stranger.is_alive()
 }
 
 /// Returns the other end as a separate descriptor, which the trial can close.

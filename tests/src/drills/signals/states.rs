@@ -83,7 +83,7 @@ pub(super) fn all() -> Vec<State> {
     vec![
         state("the first process before it is ready", BOTH, everyone, first, LONG, Restart::Unheard),
         state("an owner whose successor starts", BOTH, everyone, starting, LONG, Restart::Done(1, 1)),
-        state("a successor that starts", BOTH, itself, initialising, LONG, Restart::Unheard),
+        state("a successor that starts", BOTH, itself, initializing, LONG, Restart::Unheard),
         state("a successor whose predecessor died", BOTH, everyone, orphan, LONG, Restart::Unheard),
         state("a predecessor in probation", BOTH, old, draining, LONG, Restart::Done(2, 3)),
         state(KILLING, BOTH, everyone, killing, LONG, Restart::Done(1, 1)),
@@ -112,7 +112,7 @@ fn start(context: &Context, probation_ms: u64) -> anyhow::Result<Service> {
 fn hanging(context: &Context, probation_ms: u64) -> anyhow::Result<(Service, i32, i32)> {
     let mut service = start(context, probation_ms)?;
     let owner = service.owner()?;
-    service.deploy(&service.image().behaviour("hang"))?;
+    service.deploy(&service.image().behavior("hang"))?;
     service.restart()?;
     let started = service.await_event(|event| event.name == "started" && event.pid != owner, DEADLINE)?.pid;
     service.await_event(|event| event.name == "spawned", DEADLINE)?;
@@ -130,7 +130,7 @@ fn starting(context: &Context, probation_ms: u64) -> anyhow::Result<Entered> {
     Ok(Entered { service, target, request: None, listens: true })
 }
 
-fn initialising(context: &Context, probation_ms: u64) -> anyhow::Result<Entered> {
+fn initializing(context: &Context, probation_ms: u64) -> anyhow::Result<Entered> {
     let (service, _, target) = hanging(context, probation_ms)?;
     Ok(Entered { service, target, request: None, listens: false })
 }
@@ -165,10 +165,10 @@ fn draining(context: &Context, probation_ms: u64) -> anyhow::Result<Entered> {
 fn killing(context: &Context, _: u64) -> anyhow::Result<Entered> {
     let mut service = context.start_with(|config| config.serving_ms = SHORT)?;
     let target = service.owner()?;
-    service.deploy(&service.image().behaviour("hang_after_ready").with("heap_mib", HEAP_MIB))?;
+    service.deploy(&service.image().behavior("hang_after_ready").with("heap_mib", HEAP_MIB))?;
     service.restart()?;
     let hangs = service.await_event(|event| event.name == "owner" && event.pid != target, DEADLINE)?.pid;
-    service.deploy(&service.image().behaviour("exit3"))?;
+    service.deploy(&service.image().behavior("exit3"))?;
     procfs::await_unmapped(hangs, DEADLINE)?;
     Ok(Entered { service, target, request: None, listens: true })
 }
@@ -215,7 +215,7 @@ fn handed_over_with_request(
 /// Starts Double's parent, which hangs before READY after its exec, and the child.
 fn coming_back(context: &Context, probation_ms: u64) -> anyhow::Result<(Service, i32, i32)> {
     let (mut service, parent, child, request) = handed_over_with_request(context, probation_ms)?;
-    service.deploy(&service.image().behaviour("hang"))?;
+    service.deploy(&service.image().behavior("hang"))?;
     request.finish()?;
     service.await_event(|event| event.name == "started" && event.pid == parent, DEADLINE)?;
     service.await_event(|event| event.name == "released" && event.pid == child, DEADLINE)?;

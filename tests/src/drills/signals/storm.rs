@@ -94,10 +94,10 @@ fn storm(context: &Context, send: impl Fn(&Service, Signal) -> anyhow::Result<()
     });
     options.own_group = true;
     let service = context.start_options(options)?;
-    rage(context, service, &mut random, send).with_context(|| format!("{SEED}={seed}"))
+    send_and_check(context, service, &mut random, send).with_context(|| format!("{SEED}={seed}"))
 }
 
-fn rage(
+fn send_and_check(
     context: &Context,
     service: Service,
     random: &mut Random,

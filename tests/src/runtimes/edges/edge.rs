@@ -126,7 +126,7 @@ impl Edge {
         let folder = tempfile::tempdir()?;
         let sockets = server.only.map_or(vec![Socket::Tcp, Socket::Unix], |only| vec![only]);
         let options = context.options().image(Image::link(&context.binaries.server)).config(|config| {
-            config.behaviour = server.name.to_owned();
+            config.behavior = server.name.to_owned();
             config.drain_ms = 120_000;
             let listen =
                 sockets.iter().map(|socket| (socket.name().to_owned(), socket.address(folder.path())));
