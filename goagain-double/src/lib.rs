@@ -1,29 +1,31 @@
-//! The strategy Double of goagain: exec twice, the pid never changes.
+//! The strategy `Double` of goagain: exec twice, the pid never changes.
 //!
-//! Start from the crate `goagain`, whose feature `double` brings this.
+//! Use it through the crate `goagain`, with its feature `double`. The words of the figure are defined under
+//! [Terms](goagain_env#terms).
 //!
 //! ```text
-//! P  owner ── spawn ─────────── COMMIT ─ drains, is the net ─ RELEASED ─ exec
-//!               └─ C  initialises ─ READY ┘└─ accepts ─ SERVING ─┘          │
-//!                                             (the owner, and the net) ─────┼─ COMMIT ─ drains ─ RELEASED ─ exits
-//!                                                        P' initialises ─ READY ┘└─ accepts ─ SERVING ─┘
+//! P  owner ── spawn ─────────── COMMIT ─ drains, is the fallback ─ RELEASED ─ exec
+//!               └─ C  initializes ─ READY ┘└─ accepts ─ SERVING ───────┘        │
+//!                                            (C is owner and fallback) ─────────┼─ COMMIT ─ drains ─ RELEASED ─ exits
+//!                                                        P' initializes ─ READY ┘└─ accepts ─ SERVING ─┘
 //! ```
 //!
-//! It is the same hand-over twice, the second time with the roles exchanged: the child keeps the service while the process
-//! that the supervisor watches execs the new image, and gives it back. Whoever of the two dies on the way, the other one
-//! serves. It suits supervisors that watch the pid that they started: runit, s6, supervisord, a container's init.
+//! The process that the supervisor watches (P) spawns a child (C), which runs the new image and takes the service over.
+//! Then P execs the new image in place (P'), and takes the service back. So a restart is the same handoff twice, the
+//! second time with the roles exchanged. If one of the two processes dies during the restart, the other one serves.
+//! `Double` suits supervisors that watch the pid that they started: runit, s6, supervisord, a container's init.
 //!
 //! # Limitations
-//! - A restart takes two starts of the image and two drains.
-//! - If the process dies after its exec, its child serves on, but the pid that the supervisor watched is gone.
+//! - A restart needs two starts of the image and two drains.
+//! - If the process dies after its exec, its child continues to serve, but the pid that the supervisor watched is gone.
 #![forbid(unsafe_code)]
 
 use goagain_env::{GoSignal, Launch, LaunchError, Launched, Next, Relation, Strategy, View};
 
-/// Exec twice: the pid never changes.
+/// Execs twice, so that the pid never changes.
 ///
-/// Of the seed's variables GOAGAIN_SIGNAL is its own: a seed's child tells its parent by USR2 that it serves, and the
-/// parent, after its exec, tells the child by QUIT.
+/// For an image that runs the Go package goagain, the strategy also sets GOAGAIN_SIGNAL: the child tells its parent by
+/// USR2 that it serves, and after its exec the parent tells the child by QUIT ([`GoSignal`]).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Double;
 
@@ -56,8 +58,8 @@ impl Strategy for Double {
 mod tests {
     use super::*;
 
-    /// What a loop shows a predecessor, in order, until the answer is no longer Stay.
-    fn answered(views: &[View]) -> Option<(usize, Next)> {
+    /// Shows a predecessor the views in this order, and returns the first answer that is not `Stay`.
+    fn first_answer(views: &[View]) -> Option<(usize, Next)> {
         let answers = views.iter().map(|&view| Double.next(view)).enumerate();
         answers.into_iter().find(|&(_, next)| next != Next::Stay)
     }
@@ -67,29 +69,29 @@ mod tests {
     }
 
     #[test]
-    fn over_a_child_it_execs_when_drained_and_probation_is_over() {
+    fn with_a_child_as_successor_it_execs_when_drained_and_probation_is_over() {
         let slow_drain = [
             view(Relation::Child, false, false),
             view(Relation::Child, false, true),
             view(Relation::Child, true, true),
         ];
-        assert_eq!(answered(&slow_drain), Some((2, Next::Exec)));
+        assert_eq!(first_answer(&slow_drain), Some((2, Next::Exec)));
         let quick_drain = [
             view(Relation::Child, false, false),
             view(Relation::Child, true, false),
             view(Relation::Child, true, true),
         ];
-        assert_eq!(answered(&quick_drain), Some((2, Next::Exec)));
+        assert_eq!(first_answer(&quick_drain), Some((2, Next::Exec)));
     }
 
     #[test]
-    fn over_its_parent_it_leaves_when_probation_is_over() {
+    fn with_its_parent_as_successor_it_exits_when_probation_is_over() {
         let slow_drain = [view(Relation::Parent, false, false), view(Relation::Parent, false, true)];
-        assert_eq!(answered(&slow_drain), Some((1, Next::Exit)));
+        assert_eq!(first_answer(&slow_drain), Some((1, Next::Exit)));
     }
 
     #[test]
-    fn being_dismissed_changes_nothing() {
+    fn a_dismissal_changes_nothing() {
         for successor in [Relation::Child, Relation::Parent] {
             for (drained, probation) in [(false, false), (false, true), (true, false), (true, true)] {
                 let view = view(successor, drained, probation);

@@ -1,4 +1,4 @@
-//! Where a socket is bound, as Go prints it.
+//! The address of a socket, in Go's notation.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -16,36 +16,38 @@ use nix::sys::socket::{
 use crate::handoff::shortened;
 use crate::sys;
 
-/// Where a descriptor is bound.
+/// The address to which a descriptor is bound.
 ///
-/// `Display` is as in "tcp:127.0.0.1:48879" or "unix:/run/x.sock". An abstract name of Linux begins with `@`, as in Go.
-// Exhaustive: what is of no kind here is `Other`, and the facade decides for each whether it can listen.
+/// `Display` writes it as in "tcp:127.0.0.1:48879" or "unix:/run/x.sock". An abstract name of Linux begins with `@`, as
+/// in Go.
+// Exhaustive: every other descriptor is `Other`, and the facade decides for each variant whether it can listen.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Address {
-    /// A stream socket of the internet.
+    /// A TCP socket (SOCK_STREAM over IPv4 or IPv6).
     Tcp(SocketAddr),
-    /// A datagram socket of the internet.
+    /// A UDP socket (SOCK_DGRAM over IPv4 or IPv6).
     Udp(SocketAddr),
-    /// A stream socket of this machine, by path.
+    /// A Unix stream socket (SOCK_STREAM), by path.
     Unix(PathBuf),
-    /// A datagram socket of this machine, by path.
+    /// A Unix datagram socket (SOCK_DGRAM), by path.
     UnixDatagram(PathBuf),
-    /// A socket of this machine for packets in order, by path.
+    /// A Unix socket for packets in order (SOCK_SEQPACKET), by path.
     UnixSeqpacket(PathBuf),
     /// Any other descriptor: a file, a pipe, a socket without a name.
     Other,
 }
 
 impl Address {
-    /// Where `fd` is bound: SO_TYPE by `getsockopt(2)`, and `getsockname(2)`. Whether it listens is not asked.
+    /// Returns the address of `fd`, from SO_TYPE (`getsockopt(2)`) and `getsockname(2)`. Does not check whether it
+    /// listens.
     ///
     /// # Errors
-    /// Those of the two calls, but for ENOTSOCK: what is no socket is [`Address::Other`].
+    /// The errors of the two calls, except ENOTSOCK: a descriptor that is not a socket is [`Address::Other`].
     pub fn of(fd: BorrowedFd<'_>) -> io::Result<Address> {
         Ok(socket(fd)?.map_or(Address::Other, |(network, storage)| Address::bound(network, &storage)))
     }
 
-    /// What [`socket`] has found, as an address.
+    /// Converts the result of [`socket`].
     pub(crate) fn bound(network: &str, storage: &SockaddrStorage) -> Address {
         let internet = || {
             let v4 = storage.as_sockaddr_in().map(|v4| SocketAddr::V4((*v4).into()));
@@ -69,7 +71,8 @@ impl Address {
         address.unwrap_or(Address::Other)
     }
 
-    /// The network, by Go's name: "tcp", "udp", "unix", "unixgram", "unixpacket", and "fd" for what is none of them.
+    /// Returns Go's name of the network: "tcp", "udp", "unix", "unixgram", "unixpacket", or "fd" for any other
+    /// descriptor.
     pub fn network(&self) -> &'static str {
         match self {
             Address::Tcp(_) => "tcp",
@@ -81,22 +84,23 @@ impl Address {
         }
     }
 
-    /// The seed's GOAGAIN_NAME for it: "tcp:127.0.0.1:48879->".
+    /// Returns the value of GOAGAIN_NAME that the Go package goagain uses for this address: "tcp:127.0.0.1:48879->".
     ///
-    /// A NUL in an abstract name ends it here, as it does in Go, for no variable can hold one.
+    /// A NUL in an abstract name ends the value, as in Go, because an environment variable cannot contain one.
     pub fn go_label(&self) -> OsString {
         let host = self.host();
         let host = host.as_bytes().split(|byte| *byte == 0).next().unwrap_or_default();
         OsString::from_vec([self.network().as_bytes(), b":", host, b"->"].concat())
     }
 
-    /// Reads the seed's GOAGAIN_NAME: "network:address->", where anything may follow the arrow, and the arrow may lack.
+    /// Parses a value of GOAGAIN_NAME from the Go package goagain: "network:address->". Any text may follow the arrow,
+    /// and the arrow may be missing.
     ///
-    /// `tcp4` and `tcp6` are `tcp`, and so on. The name of an interface behind a local address of IPv6 (`%eth0`) is left
-    /// out: only the socket knows its number.
+    /// `tcp4` and `tcp6` are read as `tcp`, `udp4` and `udp6` as `udp`. The interface name in a link-local IPv6 address
+    /// (`%eth0`) is left out: only the socket knows its number.
     ///
     /// # Errors
-    /// The network is unknown, or the address is not one of it.
+    /// The network is unknown, or the address is invalid for it.
     pub fn parse_go_label(label: &OsStr) -> Result<Address, LabelError> {
         let bytes = label.as_bytes();
         let end = bytes.windows(2).rposition(|window| window == b"->").unwrap_or(bytes.len());
@@ -117,7 +121,7 @@ impl Address {
         Address::from_parts(network, host).map_err(expected)
     }
 
-    /// The part behind the network's name: "127.0.0.1:48879", "/run/x.sock", nothing.
+    /// Returns the part after the network's name: "127.0.0.1:48879", "/run/x.sock", or nothing.
     pub(crate) fn host(&self) -> OsString {
         match self {
             Address::Tcp(address) | Address::Udp(address) => address.to_string().into(),
@@ -126,7 +130,7 @@ impl Address {
         }
     }
 
-    /// The other way round; the error is what was expected.
+    /// The reverse of `network` and `host`. The error is the text of what was expected.
     pub(crate) fn from_parts(network: &str, host: &[u8]) -> Result<Address, &'static str> {
         let internet = || parse_internet(host).ok_or("an address and a port");
         let path = || {
@@ -140,7 +144,7 @@ impl Address {
             "unixgram" => path().map(Address::UnixDatagram),
             "unixpacket" => path().map(Address::UnixSeqpacket),
             "fd" if host.is_empty() => Ok(Address::Other),
-            "fd" => Err("nothing behind `fd`"),
+            "fd" => Err("nothing after `fd`"),
             _ => Err("one of the networks tcp, udp, unix, unixgram, unixpacket"),
         }
     }
@@ -152,7 +156,7 @@ impl Address {
         }
     }
 
-    /// Whether the seed could take it over: the one listener of a Go program.
+    /// Returns whether the Go package goagain can take this socket over as its only listener.
     pub(crate) fn is_go_listener(&self) -> bool {
         matches!(self, Address::Tcp(_) | Address::Unix(_))
     }
@@ -164,17 +168,17 @@ impl fmt::Display for Address {
     }
 }
 
-/// The network of a socket and its address; `None` for what is no socket, or of another family.
+/// Returns the network and the address of a socket. `None`: not a socket, or a socket of another family.
 pub(crate) fn socket(fd: BorrowedFd<'_>) -> io::Result<Option<(&'static str, SockaddrStorage)>> {
     let kind = match getsockopt(&fd, sockopt::SockType) {
         Ok(kind) => kind,
-        // EINVAL is nix's answer to a type that it has no name for.
+        // nix returns EINVAL for a type that it does not know.
         Err(Errno::ENOTSOCK | Errno::EINVAL) => return Ok(None),
         Err(error) => return Err(error.into()),
     };
     let storage: SockaddrStorage = match getsockname(fd.as_raw_fd()) {
         Ok(storage) => storage,
-        // Families that have no names, and nix's answer to those that it does not know.
+        // EOPNOTSUPP: a family without names. nix returns EINVAL for a family that it does not know.
         Err(Errno::EOPNOTSUPP | Errno::EINVAL) => return Ok(None),
         Err(error) => return Err(error.into()),
     };
@@ -189,7 +193,7 @@ pub(crate) fn socket(fd: BorrowedFd<'_>) -> io::Result<Option<(&'static str, Soc
     Ok(Some((network, storage)))
 }
 
-/// "127.0.0.1:80", "[::1]:80", "[fe80::1%3]:80"; "[fe80::1%eth0]:80" without its zone.
+/// Parses "127.0.0.1:80", "[::1]:80", "[fe80::1%3]:80", and "[fe80::1%eth0]:80" without its zone.
 fn parse_internet(host: &[u8]) -> Option<SocketAddr> {
     let host = std::str::from_utf8(host).ok()?;
     host.parse().ok().or_else(|| {
@@ -199,7 +203,7 @@ fn parse_internet(host: &[u8]) -> Option<SocketAddr> {
     })
 }
 
-/// Why a label is no address: what was expected, and what was found.
+/// Why a label is not an address: what was expected and what was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LabelError(String);
 
@@ -220,7 +224,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_label_is_as_the_seed_wrote_it() {
+    fn a_label_is_as_go_writes_it() {
         let tcp = Address::Tcp("127.0.0.1:48879".parse().unwrap());
         assert_eq!(tcp.go_label(), "tcp:127.0.0.1:48879->");
         assert_eq!(tcp.to_string(), "tcp:127.0.0.1:48879");
@@ -244,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_label_says_what_was_expected() {
+    fn an_error_says_what_was_expected() {
         for (label, expected) in [
             ("", "expected `network:address->`, found ``"),
             ("sctp:1.2.3.4:5->", "expected one of the networks"),
@@ -259,14 +263,14 @@ mod tests {
     }
 
     #[test]
-    fn a_path_that_is_not_text_survives() {
+    fn a_path_that_is_not_utf_8_is_kept() {
         let path = OsStr::from_bytes(b"/run/\xff\xfe.sock");
         let address = Address::Unix(path.into());
         assert_eq!(Address::parse_go_label(&address.go_label()), Ok(address));
     }
 
     #[test]
-    fn sockets_say_where_they_are_bound() {
+    fn sockets_have_the_address_to_which_they_are_bound() {
         let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
         assert_eq!(Address::of(tcp.as_fd()).unwrap(), Address::Tcp(tcp.local_addr().unwrap()));
         let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
@@ -276,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn unix_sockets_say_their_path() {
+    fn unix_sockets_have_their_path() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x.sock");
         let stream = UnixListener::bind(&path).unwrap();
@@ -287,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_name_is_other() {
+    fn a_descriptor_without_a_name_is_other() {
         let (one, _two) = UnixStream::pair().unwrap();
         assert_eq!(Address::of(one.as_fd()).unwrap(), Address::Other);
         assert_eq!(Address::of(tempfile::tempfile().unwrap().as_fd()).unwrap(), Address::Other);

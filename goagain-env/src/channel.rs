@@ -1,4 +1,4 @@
-//! The socket between predecessor and successor.
+//! The channel: the socket between predecessor and successor.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
@@ -9,23 +9,24 @@ use nix::sys::socket::{Shutdown, shutdown};
 use crate::sys::{self, Frame, Frames};
 use crate::{Message, MessageError};
 
-/// One end of the channel: SOCK_SEQPACKET on Linux, lines over SOCK_STREAM elsewhere.
+/// One end of the channel: SOCK_SEQPACKET on Linux, lines over SOCK_STREAM on other systems.
 ///
-/// Close-on-exec in every process; only the copy that the successor gets is not, until the successor adopts it. So the end
-/// of file says that the other side's last holder is gone.
+/// It is close-on-exec in every process. Only the copy for the successor is not, until the successor adopts it. So an
+/// end of file means that the last process that held the other end has closed it or died.
 #[derive(Debug)]
 pub struct Channel {
     fd: OwnedFd,
     frames: Frames,
-    /// What came with the last message.
+    /// The descriptors that came with the last message.
     descriptors: Vec<OwnedFd>,
 }
 
 impl Channel {
-    /// A new channel, by `socketpair(2)`: both ends close-on-exec and non-blocking. Both name this process as their peer.
+    /// Creates a channel, by `socketpair(2)`. Both ends are close-on-exec and non-blocking. Both name this process as
+    /// their peer.
     ///
     /// # Errors
-    /// Those of `socketpair`: EMFILE, ENFILE, ENOMEM.
+    /// The errors of `socketpair`: EMFILE, ENFILE, ENOMEM.
     pub fn pair() -> io::Result<(Channel, Channel)> {
         #[cfg(goagain_faults)]
         crate::fault::hit("socketpair")?;
@@ -33,32 +34,32 @@ impl Channel {
         Ok((ours.into(), theirs.into()))
     }
 
-    /// The process that made the pair, by SO_PEERCRED; `None` on a system that does not say. After an own exec it is this
-    /// very process, and 0 where it is in another namespace of pids.
+    /// Returns the pid of the process that made the pair, by SO_PEERCRED; `None` on systems without it. After an exec
+    /// in place it is the pid of this process, and 0 if the maker is in another pid namespace.
     ///
     /// # Errors
-    /// Those of `getsockopt(2)`.
+    /// The errors of `getsockopt(2)`.
     pub fn peer_pid(&self) -> io::Result<Option<i32>> {
         sys::peer_pid(self.fd.as_fd())
     }
 
-    /// Sends a message, by `send(2)` with MSG_NOSIGNAL; EINTR is retried.
+    /// Sends a message, by `send(2)` with MSG_NOSIGNAL. Retries on EINTR.
     ///
     /// # Errors
-    /// - EPIPE: the other end is closed. There may still be messages of it to receive. (ECONNRESET, which Linux tells once if
-    ///   the peer died with messages of ours unread, is told as EPIPE too.)
-    /// - EAGAIN: the other side has not read for very long.
+    /// - EPIPE: the other end is closed. Messages from it may still be queued. (Linux reports ECONNRESET once if the
+    ///   peer died without reading our messages. That is returned as EPIPE too.)
+    /// - EAGAIN: the other process has not read for very long, and the buffer is full.
     pub fn send(&self, message: &Message) -> io::Result<()> {
         self.send_with(message, &[])
     }
 
-    /// Sends a message and descriptors with it, by `sendmsg(2)` with SCM_RIGHTS: at most 253, and the other side has them
-    /// whole or not at all. Close your own when they are to be the other side's alone.
+    /// Sends a message with at most 253 descriptors, by `sendmsg(2)` with SCM_RIGHTS. The other process gets all of
+    /// them or none. Close your own copies if they are meant for the other process alone.
     ///
     /// # Errors
-    /// - Those of [`send`](Channel::send).
+    /// - The errors of [`send`](Channel::send).
     /// - EINVAL: too many descriptors.
-    /// - ETOOMANYREFS: more descriptors are on their way than this user may have open.
+    /// - ETOOMANYREFS: more descriptors are in transit than this user may have open.
     pub fn send_with(&self, message: &Message, descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
         let packet = message.encode();
         #[cfg(goagain_faults)]
@@ -72,20 +73,20 @@ impl Channel {
         }
     }
 
-    /// The descriptors that came with the message received last, close-on-exec; what is not taken is closed when the next is
-    /// received. They may be fewer than were sent, where this process may not have more (EMFILE).
+    /// Takes the descriptors that came with the last received message, close-on-exec. Descriptors that are not taken
+    /// are closed by the next receive. They can be fewer than were sent, if this process may not open more (EMFILE).
     pub fn take_descriptors(&mut self) -> Vec<OwnedFd> {
         std::mem::take(&mut self.descriptors)
     }
 
-    /// Receives what is queued, by `recvmsg(2)`, and never blocks. When the descriptor is readable, call this until it gives
-    /// [`Received::Nothing`] or [`Received::End`].
+    /// Receives one queued message, by `recvmsg(2)`. Never blocks. When the channel is readable, call this until it
+    /// returns [`Received::Nothing`] or [`Received::End`].
     ///
-    /// Only a read of 0 is the end. ECONNRESET (the peer died with messages of ours unread) comes *before* the messages
-    /// that it sent us, and is passed over. An empty packet would read as 0 too; none is ever sent.
+    /// Only a read of 0 bytes is the end. ECONNRESET (the peer died without reading our messages) comes *before* the
+    /// messages that the peer sent, and is skipped. An empty packet would read as 0 bytes too, but none is ever sent.
     ///
     /// # Errors
-    /// Those of `recvmsg`, but for EINTR, EAGAIN and ECONNRESET.
+    /// The errors of `recvmsg`, except EINTR, EAGAIN and ECONNRESET.
     pub fn receive(&mut self) -> io::Result<Received> {
         self.descriptors.clear();
         Ok(match self.frames.next(self.fd.as_fd())? {
@@ -102,20 +103,20 @@ impl Channel {
         })
     }
 
-    /// The descriptor that came with the message received last, close-on-exec; each is given once, and one that is not taken
-    /// is closed. `None`: there was none, or this process has no room for it (EMFILE).
+    /// Takes the descriptor that came with the last received message, close-on-exec. Further calls return `None`. A
+    /// descriptor that is not taken is closed. `None`: no descriptor came, or this process may not open more (EMFILE).
     pub fn take_descriptor(&mut self) -> Option<OwnedFd> {
         self.take_descriptors().into_iter().next()
     }
 }
 
 impl Channel {
-    /// Refuses what is not sent yet, by `shutdown(2)` for reading: from now on the other side's sends fail with EPIPE. What
-    /// is queued is still received, and then the end.
+    /// Shuts down receiving, by `shutdown(2)` with SHUT_RD: from now on, the other process's sends fail with EPIPE.
+    /// Messages that are already queued can still be received. The end follows them.
     ///
     /// # Errors
-    /// Those of `shutdown`.
-    pub fn refuse_more(&self) -> io::Result<()> {
+    /// The errors of `shutdown`.
+    pub fn shutdown_read(&self) -> io::Result<()> {
         Ok(shutdown(self.fd.as_raw_fd(), Shutdown::Read)?)
     }
 }
@@ -132,31 +133,32 @@ impl AsRawFd for Channel {
     }
 }
 
-/// Gives up this end, without closing it.
+/// Converts the channel to its descriptor, without closing it.
 impl From<Channel> for OwnedFd {
     fn from(channel: Channel) -> OwnedFd {
         channel.fd
     }
 }
 
-/// Takes over one end of a pair. It should be non-blocking; what is read from it is read without blocking anyway.
+/// Takes ownership of one end of a pair. It should be non-blocking; reads do not block in any case.
 impl From<OwnedFd> for Channel {
     fn from(fd: OwnedFd) -> Channel {
         Channel { fd, frames: Frames::default(), descriptors: Vec::new() }
     }
 }
 
-/// What [`Channel::receive`] found.
-// Exhaustive: a loop must deal with each.
+/// The result of [`Channel::receive`].
+// Exhaustive: a loop must handle each.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Received {
     /// A message.
     Message(Message),
-    /// What is no message of this version: abort an uncommitted peer for it, ignore it from a committed one.
+    /// A packet that is not a message of this version. The caller aborts an uncommitted peer for it, and ignores it
+    /// from a committed one.
     Unknown(MessageError),
-    /// Nothing is queued now.
+    /// No message is queued now.
     Nothing,
-    /// The last holder of the other end has closed it, or died, and all that it sent is received.
+    /// The last process that held the other end has closed it or died, and all its messages have been received.
     End,
 }
 
@@ -192,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn a_closed_end_is_told_to_the_sender_and_hides_no_message() {
+    fn a_send_to_a_closed_end_fails_and_hides_no_message() {
         let (mut one, two) = Channel::pair().unwrap();
         one.send(&Message::Commit { again: false }).unwrap();
         two.send(&Message::Leaving).unwrap();
@@ -205,17 +207,17 @@ mod tests {
     }
 
     #[test]
-    fn a_handler_can_say_leaving() {
+    fn a_signal_handler_can_send_leaving() {
         let (mut one, two) = Channel::pair().unwrap();
         send(two.as_raw_fd(), Message::LEAVING, MsgFlags::empty()).unwrap();
         assert_eq!(one.receive().unwrap(), Received::Message(Message::Leaving));
     }
 
     #[test]
-    fn what_is_no_message_is_told_and_does_not_hide_the_next() {
+    fn an_unknown_packet_is_reported_and_does_not_hide_the_next() {
         let (mut one, two) = Channel::pair().unwrap();
         sys::send_frame(two.as_fd(), b"goagain/9 WHAT", &[]).unwrap();
-        sys::send_frame(two.as_fd(), &[b'x'; 3 * sys::LONGEST_FRAME], &[]).unwrap();
+        sys::send_frame(two.as_fd(), &[b'x'; 3 * sys::MAX_FRAME_BYTES], &[]).unwrap();
         two.send(&Message::Serving).unwrap();
         assert_eq!(one.receive().unwrap(), Received::Unknown(MessageError::Version("goagain/9".into())));
         assert_eq!(one.receive().unwrap(), Received::Unknown(MessageError::TooLong));
@@ -231,7 +233,8 @@ mod tests {
         two.send_with(&added("one"), &[theirs.as_fd()]).unwrap();
         two.send(&Message::Ready).unwrap();
         assert_eq!(one.receive().unwrap(), Received::Message(added("none")));
-        // Where messages are lines, several may be read at once: what came with a later one is not given out before.
+        // If messages are lines, one read may return several. The descriptor of a later one must not be returned too
+        // early.
         if cfg!(all(target_os = "linux", not(goagain_portable))) {
             assert!(one.take_descriptor().is_none());
         }
@@ -247,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn descriptors_come_with_their_message_and_nothing_is_left_of_others() {
+    fn descriptors_come_with_their_message_and_others_are_closed() {
         let (mut one, two) = Channel::pair().unwrap();
         let (ended, watched) = std::os::unix::net::UnixStream::pair().unwrap();
         let file = tempfile::tempfile().unwrap();
@@ -261,7 +264,7 @@ mod tests {
         assert!(matches!(one.receive().unwrap(), Received::Unknown(_)));
         assert_eq!(one.receive().unwrap(), Received::Message(Message::Serving));
         assert!(one.take_descriptors().is_empty());
-        // All copies were closed unasked: so the other end of the pair has ended.
+        // All copies were closed although nobody took them, so the other end of the pair has ended.
         let mut byte = [0];
         assert_eq!(std::io::Read::read(&mut &watched, &mut byte).unwrap(), 0);
         assert_eq!(one.receive().unwrap(), Received::Message(Message::State { here: 253, of: 253 }));
@@ -275,10 +278,10 @@ mod tests {
     }
 
     #[test]
-    fn what_came_before_the_refusal_is_received() {
+    fn messages_from_before_the_shutdown_are_received() {
         let (mut one, two) = Channel::pair().unwrap();
         two.send(&Message::Ready).unwrap();
-        one.refuse_more().unwrap();
+        one.shutdown_read().unwrap();
         assert_eq!(two.send(&Message::Serving).unwrap_err().raw_os_error(), Some(libc::EPIPE));
         assert_eq!(one.receive().unwrap(), Received::Message(Message::Ready));
         assert_eq!(one.receive().unwrap(), Received::End);
@@ -296,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn the_maker_is_known_where_the_system_says_it() {
+    fn the_maker_is_known_on_systems_that_report_it() {
         let (one, two) = Channel::pair().unwrap();
         for end in [&one, &two] {
             let maker = end.peer_pid().unwrap();

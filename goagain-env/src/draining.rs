@@ -1,4 +1,4 @@
-//! Which processes of a service still drain.
+//! Counts the processes of a service that are draining.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, IntoRawFd, OwnedFd};
@@ -8,44 +8,45 @@ use nix::fcntl::{FcntlArg, fcntl};
 use crate::Pid;
 use crate::sys::{self, raw};
 
-/// A file without a name that every image of a service inherits, and a record lock in it for each process that drains.
+/// An anonymous file that every process of a service inherits, with one record lock for each process that drains.
 ///
-/// The lock is on the byte of the process's number. The kernel lets it go when the process dies, however it does, so that
-/// what is counted is never more than there is. Nothing is written to the file.
+/// The lock is on the byte at the offset of the pid. The kernel removes it when the process dies, for whatever reason,
+/// so dead processes are never counted. Nothing is written to the file.
 ///
-/// Such locks are a process's, not a descriptor's, and closing any descriptor of the file ends them: so there is one
-/// descriptor a process, and this type has no `try_clone`.
+/// Record locks belong to the process, not to the descriptor, and closing any descriptor of the file removes them. So
+/// each process has one descriptor, and this type has no `try_clone`.
 #[derive(Debug)]
 pub struct Draining(OwnedFd);
 
 impl Draining {
-    /// A new file (on Linux `memfd_create(2)`, elsewhere `mkstemp(3)` and `unlink(2)`), for the first image of a service.
+    /// Creates the file for the first process of a service: `memfd_create(2)` on Linux, `mkstemp(3)` and `unlink(2)`
+    /// elsewhere.
     ///
     /// # Errors
-    /// Those of these calls.
+    /// The errors of these calls.
     pub fn new() -> io::Result<Draining> {
-        sys::nameless_file().map(Draining)
+        sys::anonymous_file().map(Draining)
     }
 
-    /// This process drains from here on (`fcntl(F_SETLK)`).
+    /// Marks this process as draining (`fcntl(F_SETLK)`).
     ///
     /// # Errors
-    /// Those of `fcntl`: most likely ENOLCK.
+    /// The errors of `fcntl`: most likely ENOLCK.
     pub fn begin(&self) -> io::Result<()> {
         self.lock(raw::WRITE_LOCK)
     }
 
-    /// It does no longer.
+    /// Marks this process as no longer draining (`fcntl(F_SETLK)`).
     ///
     /// # Errors
-    /// Those of `fcntl`.
+    /// The errors of `fcntl`.
     pub fn end(&self) -> io::Result<()> {
         self.lock(raw::NO_LOCK)
     }
 
-    /// Keeps what was begun until the process dies: the descriptor stays open for good.
+    /// Keeps the mark until the process ends: the descriptor is never closed.
     pub fn keep(self) {
-        // Not an owner any longer, so nobody closes it.
+        // The number has no owner any longer, so nothing closes it.
         let _ = self.0.into_raw_fd();
     }
 
@@ -55,10 +56,11 @@ impl Draining {
         Ok(())
     }
 
-    /// The other processes that drain, in no order (`fcntl(F_GETLK)`, at most twice for each and once more).
+    /// Returns the other processes that drain, in no particular order. Calls `fcntl(F_GETLK)` at most twice for each,
+    /// and once more.
     ///
     /// # Errors
-    /// Those of `fcntl`.
+    /// The errors of `fcntl`.
     pub fn others(&self) -> io::Result<Vec<Pid>> {
         let mut others = Vec::new();
         let mut ranges = vec![(0, libc::off_t::from(i32::MAX))];
@@ -68,7 +70,7 @@ impl Draining {
             if found.l_type == raw::NO_LOCK {
                 continue;
             }
-            // A lock is one byte, and the byte says whose it is.
+            // A lock covers one byte, whose offset is the pid of its process.
             let byte = found.l_start.clamp(from, to - 1);
             others.extend(i32::try_from(byte).ok().and_then(Pid::new_or_init));
             ranges.extend([(from, byte), (byte + 1, to)].into_iter().filter(|(from, to)| from < to));
@@ -77,7 +79,7 @@ impl Draining {
     }
 }
 
-/// An inherited one. The type of the descriptor has been checked.
+/// Wraps an inherited file, whose type has been checked.
 impl From<OwnedFd> for Draining {
     fn from(fd: OwnedFd) -> Draining {
         Draining(fd)

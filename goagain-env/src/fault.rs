@@ -1,7 +1,7 @@
-//! Faults on purpose, for the drills: compiled with `--cfg goagain_faults` alone, which no feature turns on.
+//! Injects faults, for the drills. Compiled only with `--cfg goagain_faults`, which no feature enables.
 //!
-//! A server arms one fault at one point; the first time that the point is reached, it strikes. The points are the steps of
-//! the protocol: system calls in this crate, and in the loop whatever the state machine is told or answers.
+//! A server arms one fault at one point. The fault happens the first time that the point is reached. The points are the
+//! steps of the protocol: system calls in this crate, and in the loop every input and output of the state machine.
 
 use crate::Message;
 use nix::poll::{PollTimeout, poll};
@@ -17,25 +17,25 @@ pub enum Fault {
     Exit,
     /// A panic, as if the application's code had panicked there.
     Panic,
-    /// `abort`: SIGABRT, with a core dump where the system makes one.
+    /// `abort`: SIGABRT, with a core dump if the system makes one.
     Abort,
     /// SIGKILL.
     Kill,
-    /// SIGSTOP: a hang that no handler sees.
+    /// SIGSTOP: a hang that no handler can notice.
     Stop,
-    /// A step that takes this many milliseconds.
+    /// A delay of this many milliseconds.
     Slow(u16),
     /// The system call fails with this error number.
     Error(i32),
-    /// The message goes out with its last half missing.
+    /// The message is sent without its second half.
     Torn,
-    /// In place of the message goes one that nobody knows.
+    /// A message with an unknown word is sent instead.
     Unknown,
-    /// The message goes out under another version of the protocol.
+    /// The message is sent with another version of the protocol.
     OtherVersion,
 }
 
-/// "kill", "slow=200", "error=12": the name of a fault, with its number where it has one.
+/// Parses the name of a fault, with a number if it has one: "kill", "slow=200", "error=12".
 impl FromStr for Fault {
     type Err = String;
 
@@ -64,12 +64,13 @@ type Announce = Box<dyn Fn(&str) + Send>;
 
 static ANNOUNCE: Mutex<Option<Announce>> = Mutex::new(None);
 
-/// Lets `fault` strike when `point` is reached next; what was armed before is not any longer.
+/// Arms `fault` at `point`, for the next time that the point is reached. Replaces the fault that was armed before.
 pub fn arm(point: impl Into<String>, fault: Fault) {
     *ARMED.lock().unwrap_or_else(PoisonError::into_inner) = Some((point.into(), fault));
 }
 
-/// Lets `announce` be told of the point at which a fault is about to strike: what strikes may leave no other trace.
+/// Sets a function that gets the name of the point just before a fault happens there. The fault itself may leave no
+/// other trace.
 pub fn announce(announce: impl Fn(&str) + Send + 'static) {
     *ANNOUNCE.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(announce));
 }
@@ -83,13 +84,13 @@ fn take(point: &str, fits: impl Fn(&Fault) -> bool) -> Option<Fault> {
     Some(fault)
 }
 
-/// A point is reached.
+/// Marks a point, and performs the fault that is armed there.
 ///
 /// # Errors
-/// The one that is armed, where the fault is a failing system call.
+/// The armed error, if the fault is a failing system call.
 ///
 /// # Panics
-/// Where the fault is a panic.
+/// If the fault is a panic.
 pub fn hit(point: &str) -> io::Result<()> {
     match take(point, |fault| !matches!(fault, Fault::Torn | Fault::Unknown | Fault::OtherVersion)) {
         Some(Fault::Exit) => std::process::exit(1),
@@ -98,7 +99,7 @@ pub fn hit(point: &str) -> io::Result<()> {
         Some(Fault::Kill) => Ok(raise(Signal::SIGKILL)?),
         Some(Fault::Stop) => Ok(raise(Signal::SIGSTOP)?),
         Some(Fault::Slow(milliseconds)) => {
-            // A step that is slow by itself: what it waits for is time.
+            // The step itself is slow, so it waits for time and not for an event.
             let _ = poll(&mut [], PollTimeout::from(milliseconds));
             Ok(())
         }
@@ -107,7 +108,7 @@ pub fn hit(point: &str) -> io::Result<()> {
     }
 }
 
-/// A message goes out: the packet in its place, if one is armed.
+/// Returns the packet to send instead of `message`, if such a fault is armed.
 pub(crate) fn packet(message: &Message) -> Option<Vec<u8>> {
     let whole = message.encode();
     let text = String::from_utf8_lossy(&whole).into_owned();

@@ -1,6 +1,7 @@
-//! What a new image is told: the variables, as text and back. Pure, total, and exact in both directions.
+//! The handoff: the variables for a new process, encoded as text and decoded. Pure, total, and exact in both
+//! directions.
 
-pub(crate) mod described;
+pub(crate) mod descriptors;
 mod link;
 
 use std::collections::HashSet;
@@ -10,7 +11,7 @@ use std::os::fd::RawFd;
 use std::str::FromStr;
 use std::time::Duration;
 
-pub(crate) use self::described::{escape, unescape};
+pub(crate) use self::descriptors::{escape, unescape};
 use self::link::Pids;
 use crate::{Address, Pid};
 
@@ -22,86 +23,100 @@ const SIGNAL: &str = "GOAGAIN_SIGNAL";
 pub(crate) const CHANNEL: &str = "GOAGAIN_CHANNEL";
 pub(crate) const DESCRIPTORS: &str = "GOAGAIN_DESCRIPTORS";
 
-/// Every variable of the handoff: the seed's five, then ours. None of them should reach a helper that a server runs.
+/// All variables of the handoff: the five of the Go package goagain, then those of this library. A helper that a server
+/// runs should get none of them.
 pub const VARIABLES: &[&str] = &[FD, NAME, PID, PPID, SIGNAL, CHANNEL, DESCRIPTORS];
 
-/// One string of the environment, "NAME=value", holds at most this many bytes (MAX_ARG_STRLEN of execve(2), less its NUL).
-const LONGEST_STRING: usize = 131_071;
+/// The maximum size of one string of the environment, "NAME=value", in bytes: MAX_ARG_STRLEN of execve(2), less its
+/// NUL.
+const MAX_STRING_BYTES: usize = 131_071;
 
-/// All that is handed to a new image by its environment.
-// Exhaustive, as `Described` and `Link`: whoever hands over has to say each of them, and the compiler that one was forgotten.
+/// All that a new process gets through its environment.
+// Exhaustive, as `NamedDescriptor` and `Link`: the caller has to set each field, and the compiler finds a forgotten
+// one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Handoff {
-    /// Each descriptor with its name. The seed's GOAGAIN_FD and GOAGAIN_NAME describe the first TCP or Unix listener of them,
-    /// if there is one. From a seed: that one, under its label ("tcp:127.0.0.1:48879") for a name.
-    pub descriptors: Vec<Described>,
-    /// GOAGAIN_PID. `None` in an image that was spawned; the child that serves meanwhile across an own exec.
+    /// All descriptors with their names. The variables GOAGAIN_FD and GOAGAIN_NAME, which the Go package goagain reads,
+    /// describe the first TCP or Unix listener among them, if there is one. From a Go process: only that listener, with
+    /// its label ("tcp:127.0.0.1:48879") as its name.
+    pub descriptors: Vec<NamedDescriptor>,
+    /// GOAGAIN_PID. `None` in a process that was spawned. Across an exec in place: the child that serves meanwhile.
     pub successor: Option<Pid>,
-    /// GOAGAIN_PPID: the process that spawned.
+    /// GOAGAIN_PPID: the process that spawned the other.
     pub predecessor: Pid,
-    /// GOAGAIN_SIGNAL: what a seed sends its predecessor when it serves.
+    /// GOAGAIN_SIGNAL: the signal by which a Go process tells its predecessor that it serves.
     pub signal: GoSignal,
-    /// GOAGAIN_CHANNEL; `None` when the predecessor is a seed, whatever that passed on from a predecessor of its own.
+    /// GOAGAIN_CHANNEL. `None` if the predecessor is a Go process, even if that has passed on a value from its own
+    /// predecessor.
     pub channel: Option<Link>,
-    /// What GOAGAIN_FD and GOAGAIN_NAME said. Set by [`decode`](Handoff::decode), ignored by [`encode`](Handoff::encode), which
-    /// derives it from `descriptors`.
+    /// The listener from GOAGAIN_FD and GOAGAIN_NAME. [`decode`](Handoff::decode) sets it. [`encode`](Handoff::encode)
+    /// ignores it and uses `descriptors`.
     ///
-    /// A seed between two of ours passes on the channel and descriptors of its own predecessor, stale, beside five fresh
-    /// variables of its own. So these must not be lost.
-    pub go_listener: Option<Described>,
+    /// A Go process between two processes of this library passes on the outdated channel and descriptors of its
+    /// predecessor, next to the five current variables of its own. So these must be kept.
+    pub go_listener: Option<NamedDescriptor>,
 }
 
-/// A descriptor that is handed over.
+/// A descriptor that is handed over, with its name and its address.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Described {
-    /// Its number, in both images.
+pub struct NamedDescriptor {
+    /// Its number, the same in both processes.
     pub fd: RawFd,
-    /// The name that the program knows it by; unique.
+    /// The unique name by which the program finds it.
     pub name: String,
-    /// Where it is bound. A Unix path as clients know it, even where the socket was bound to another and renamed.
+    /// The address to which it is bound. A Unix path is the one that clients use, even if the socket was bound to
+    /// another path and renamed.
     pub address: Address,
 }
 
-/// GOAGAIN_CHANNEL: the channel, and what the two sides of this attempt must agree on.
+/// GOAGAIN_CHANNEL: the channel, and the settings of this attempt on which both processes must agree.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Link {
     /// The channel's descriptor.
     pub fd: RawFd,
-    /// Across an own exec: a descriptor with signals that came before it and are not served yet.
+    /// Across an exec in place: a descriptor with the signals that came before it and are not handled yet.
     pub signals: Option<RawFd>,
     /// The number of the attempt.
     pub attempt: u64,
-    /// The generation of the image that reads this.
+    /// The generation of the process that reads this.
     pub generation: u64,
-    /// How long it may take to be ready. Carried in whole milliseconds, rounded up.
+    /// How long the new process may take to become ready. Stored in milliseconds, rounded up.
     pub ready_timeout: Duration,
-    /// After how long the predecessor is sure to have released, if it is bound to. Likewise.
+    /// The time after which the predecessor must have released the successor, if it has such a limit. Stored in
+    /// milliseconds, rounded up.
     pub release_timeout: Option<Duration>,
-    /// Across an own exec: the other side is a seed, and speaks by signals only.
+    /// Across an exec in place: the other process runs the Go package goagain, and uses only signals.
     pub go: bool,
-    /// The other side has sent its state over the channel, or will, for this image to await before it is ready.
+    /// The predecessor sends its saved state over the channel. The new process has to wait for it before it is ready.
     pub state: bool,
-    /// Across an own exec: children that are on their way out, to be reaped.
+    /// Across an exec in place: children that are about to exit and must be reaped.
     pub leaving: Vec<Pid>,
-    /// The file with the locks of those that drain: see [`Draining`](crate::Draining).
+    /// The file with the locks of the processes that drain: see [`Draining`](crate::Draining).
     pub draining: Option<RawFd>,
-    /// A file with the value of GOAGAIN_DESCRIPTORS, which is empty then: thousands of descriptors do not fit a variable.
-    /// [`Launch`](crate::Launch) makes it where one is needed, and [`inherit`](crate::inherit) reads it.
+    /// A file with the value of GOAGAIN_DESCRIPTORS, which is empty then: a variable is too small for thousands of
+    /// descriptors. [`Launch`](crate::Launch) creates the file if it is needed, and [`inherit`](crate::inherit) reads
+    /// it.
     pub list: Option<RawFd>,
 }
 
-/// What a seed sends to its predecessor when it serves.
-// Exhaustive: the seed will send no other.
+/// The signal by which a process that runs the Go package goagain tells its predecessor that it serves.
+///
+/// The Go package goagain, from which this library descends, has no channel between the two processes of a restart: it
+/// uses signals only. The predecessor puts the number of the signal into the variable GOAGAIN_SIGNAL of the new process.
+/// The new process sends that signal to its predecessor once it serves, and the signal says what the predecessor does
+/// next. A process of this library does the same if a Go process has started it. Between two processes of this library the
+/// variable has no effect, because they use the channel.
+// Exhaustive: the Go package sends no other signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum GoSignal {
-    /// SIGQUIT: drain and exit (Single, and Double's second half).
+    /// SIGQUIT: the predecessor drains and exits. Used by `Single`, and by `Double` for its second half.
     Quit,
-    /// SIGUSR2: drain and exec (Double's first half).
+    /// SIGUSR2: the predecessor drains and execs the new image. Used by `Double` for its first half.
     Usr2,
 }
 
 impl GoSignal {
-    /// The signal's number on this system.
+    /// Returns the signal's number on this system.
     pub fn number(self) -> i32 {
         match self {
             GoSignal::Quit => libc::SIGQUIT,
@@ -111,13 +126,15 @@ impl GoSignal {
 }
 
 impl Handoff {
-    /// Reads a handoff through a look-up of variables, such as [`std::env::var_os`]. `None`: there is none.
+    /// Decodes a handoff. `lookup` returns the value of a variable, as [`std::env::var_os`] does. Returns `None` if
+    /// there is no handoff.
     ///
-    /// Believes nothing yet: [`inherit`](crate::inherit) asks the system whether it is meant for this process.
+    /// The values are not verified yet: [`inherit`](crate::inherit) checks with the operating system whether the
+    /// handoff is meant for this process.
     ///
     /// # Errors
-    /// A variable is missing beside another, or does not say what it should: the error names it. Where there is neither
-    /// GOAGAIN_FD nor a variable of ours, nothing was handed over, whatever the others say.
+    /// A variable is missing or has an invalid value. The error names it. Without GOAGAIN_FD and without a variable of
+    /// this library, there is no handoff, whatever the other variables say.
     pub fn decode(lookup: impl Fn(&str) -> Option<OsString>) -> Result<Option<Handoff>, HandoffError> {
         let (fd, channel, descriptors) = (lookup(FD), lookup(CHANNEL), lookup(DESCRIPTORS));
         let present = match (&fd, &channel, &descriptors) {
@@ -150,14 +167,15 @@ impl Handoff {
         };
         let go_listener = fd.map(|fd| go_listener(&fd, lookup(NAME))).transpose()?;
         let link = channel.map(|value| link::decode(text(&value))).transpose()?;
-        let described = descriptors.map(|value| described::decode(&value)).transpose()?;
+        let described = descriptors.map(|value| descriptors::decode(&value)).transpose()?;
         if let (Some(list), Some(false)) =
             (link.as_ref().and_then(|(link, _)| link.list), described.as_ref().map(Vec::is_empty))
         {
-            let reason = format!("expected nothing beside list={list} in {CHANNEL}, found descriptors");
+            let reason = format!("expected no descriptors, because {CHANNEL} has list={list}, found some");
             return Err(HandoffError::new(DESCRIPTORS, reason));
         }
-        // A link that names other processes is stale: a seed was in between, and only the five are its own.
+        // A link that names other processes is outdated: a Go process was in between, and only the five variables are
+        // its own.
         let pids = Pids { predecessor, successor };
         let (channel, descriptors) = match (link, described) {
             (Some((link, named)), Some(described)) if named == pids => (Some(link), described),
@@ -168,27 +186,26 @@ impl Handoff {
         Ok(Some(handoff))
     }
 
-    /// The variables, each with its value, that make an image of these. To be set in the environment of the new image
-    /// alone, after all of [`VARIABLES`] were removed from it. With [`Link::list`] they say that the descriptors are in
-    /// that file.
+    /// Encodes the handoff as variables with their values. Set them only in the environment of the new process, after
+    /// all of [`VARIABLES`] were removed from it. With [`Link::list`], they say that the descriptors are in that file.
     ///
     /// # Errors
-    /// - A variable would not fit into one string of the environment, 131,071 bytes with its name.
-    /// - Two descriptors have one number or one name, a name is empty, or a number is negative.
-    /// - There is no channel, and more to hand over than a seed can take.
+    /// - A variable is larger than one string of the environment may be: 131,071 bytes, with its name.
+    /// - Two descriptors have the same number or the same name, a name is empty, or a number is negative.
+    /// - There is no channel, and the handoff contains more than the Go package goagain can take over.
     pub fn encode(&self) -> Result<Vec<(&'static str, OsString)>, HandoffError> {
         self.encode_with(self.channel.as_ref().and_then(|link| link.list))
     }
 
-    /// The value of GOAGAIN_DESCRIPTORS, where that is too long for a variable and has to go into a file.
+    /// Returns the value of GOAGAIN_DESCRIPTORS if it is too long for a variable and must go into a file.
     pub(crate) fn long_list(&self) -> Option<String> {
-        let text = self.channel.as_ref().map(|_| described::encode(&self.descriptors))?;
-        (DESCRIPTORS.len() + 1 + text.len() > LONGEST_STRING).then_some(text)
+        let text = self.channel.as_ref().map(|_| descriptors::encode(&self.descriptors))?;
+        (DESCRIPTORS.len() + 1 + text.len() > MAX_STRING_BYTES).then_some(text)
     }
 
-    /// Reads the list of descriptors that was in a file.
+    /// Decodes the list of descriptors from the contents of a file.
     pub(crate) fn read_list(&mut self, list: &OsStr) -> Result<(), HandoffError> {
-        self.descriptors = described::decode(list)?;
+        self.descriptors = descriptors::decode(list)?;
         self.check()
     }
 
@@ -210,20 +227,20 @@ impl Handoff {
         if let Some(link) = &self.channel {
             let pids = Pids { predecessor: self.predecessor, successor: self.successor };
             variables.push((CHANNEL, link::encode(&Link { list, ..link.clone() }, pids).into()));
-            let described = list.is_none().then(|| described::encode(&self.descriptors));
+            let described = list.is_none().then(|| descriptors::encode(&self.descriptors));
             variables.push((DESCRIPTORS, described.unwrap_or_default().into()));
         } else if listener.is_none() || self.descriptors.len() > 1 {
             let count = self.descriptors.len();
             let reason = format!(
-                "expected a channel, or one TCP or Unix listener; found {count} descriptors without one"
+                "expected a channel, or only one TCP or Unix listener, found {count} descriptors and no channel"
             );
             return Err(HandoffError::new(CHANNEL, reason));
         }
         for (variable, value) in &variables {
             let size = variable.len() + 1 + value.len();
-            if size > LONGEST_STRING {
+            if size > MAX_STRING_BYTES {
                 let reason = format!(
-                    "expected at most {LONGEST_STRING} bytes with its name, found {size}: \
+                    "expected at most {MAX_STRING_BYTES} bytes with its name, found {size}: \
                      hand over fewer descriptors, or give them shorter names"
                 );
                 return Err(HandoffError::new(variable, reason));
@@ -232,7 +249,7 @@ impl Handoff {
         Ok(variables)
     }
 
-    /// All numbers that must be open in the new image: descriptors, channel, signals, locks, list.
+    /// Returns all numbers that must be open in the new process: descriptors, channel, signals, locks, list.
     pub(crate) fn numbers(&self) -> impl Iterator<Item = RawFd> {
         let link =
             self.channel.iter().flat_map(|link| [Some(link.fd), link.signals, link.draining, link.list]);
@@ -256,7 +273,7 @@ impl Handoff {
                 return Err(HandoffError::new(variable, reason));
             }
         }
-        for Described { fd, name, .. } in &self.descriptors {
+        for NamedDescriptor { fd, name, .. } in &self.descriptors {
             if name.is_empty() {
                 let reason = format!("expected a name, found none for descriptor {fd}: give it one");
                 return Err(HandoffError::new(variable, reason));
@@ -272,29 +289,30 @@ impl Handoff {
     }
 }
 
-/// GOAGAIN_FD and GOAGAIN_NAME, under the label for a name.
-fn go_listener(fd: &OsStr, name: Option<OsString>) -> Result<Described, HandoffError> {
+/// Decodes GOAGAIN_FD and GOAGAIN_NAME. The label becomes the name.
+fn go_listener(fd: &OsStr, name: Option<OsString>) -> Result<NamedDescriptor, HandoffError> {
     let number = number(text(fd)).ok_or_else(|| expected(FD, "a descriptor number", Some(fd.to_owned())))?;
     let label = name.ok_or_else(|| missing(NAME, FD))?;
     let address = Address::parse_go_label(&label);
     let address = address.map_err(|error| HandoffError::new(NAME, error.to_string()))?;
-    Ok(Described { fd: number, name: address.to_string(), address })
+    Ok(NamedDescriptor { fd: number, name: address.to_string(), address })
 }
 
-/// Decimal digits and nothing else: no sign, no space, no prefix, and not more than fit.
+/// Parses decimal digits only: no sign, no space, no prefix, and no overflow.
 pub(crate) fn number<T: FromStr>(text: &str) -> Option<T> {
     let is_decimal = text.bytes().all(|byte| byte.is_ascii_digit());
     if is_decimal { text.parse().ok() } else { None }
 }
 
-/// What is not text is none of the things that are looked for in text: the empty one is neither.
+/// Returns the text of a value. A value that is not UTF-8 becomes the empty text, which is as invalid in every place.
 fn text(value: &OsStr) -> &str {
     value.to_str().unwrap_or_default()
 }
 
-fn missing(variable: &'static str, beside: &str) -> HandoffError {
-    let reason =
-        format!("expected it beside {beside}, found it missing: set both, or unset {beside} to start afresh");
+fn missing(variable: &'static str, other: &str) -> HandoffError {
+    let reason = format!(
+        "expected a value, because {other} is set, found none: set both, or unset {other} to start without a handoff"
+    );
     HandoffError::new(variable, reason)
 }
 
@@ -303,7 +321,7 @@ fn expected(variable: &'static str, what: &str, found: Option<OsString>) -> Hand
     HandoffError::new(variable, format!("expected {what}, found `{}`", shortened(&found.to_string_lossy())))
 }
 
-/// A value may be as long as a variable; an error is read by people.
+/// Shortens a value for an error message, since it may be as long as a variable.
 pub(crate) fn shortened(text: &str) -> String {
     let mut chars = text.chars().map(|each| if each.is_control() { ' ' } else { each });
     let mut short: String = chars.by_ref().take(80).collect();
@@ -313,7 +331,8 @@ pub(crate) fn shortened(text: &str) -> String {
     short
 }
 
-/// Why variables are no handoff, or a handoff makes no variables: "GOAGAIN_FD: expected a descriptor number, found `x`".
+/// Why variables are not a valid handoff, or why a handoff cannot be encoded: "GOAGAIN_FD: expected a descriptor
+/// number, found `x`".
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HandoffError {
     variable: &'static str,
@@ -325,12 +344,12 @@ impl HandoffError {
         HandoffError { variable, reason: reason.into() }
     }
 
-    /// The variable that is wrong, or missing.
+    /// Returns the variable that is invalid or missing.
     pub fn variable(&self) -> &'static str {
         self.variable
     }
 
-    /// What was expected, and what was found.
+    /// Returns what was expected and what was found.
     pub fn reason(&self) -> &str {
         &self.reason
     }

@@ -1,4 +1,4 @@
-//! Which file is run: found anew, so that a deploy is picked up.
+//! The image: the executable file to run. Its path is resolved again at each start, so that a deployment is noticed.
 
 use std::env;
 use std::ffi::{OsStr, OsString};
@@ -9,49 +9,50 @@ use std::path::{Path, PathBuf};
 
 use crate::{WorkingDirectory, directory};
 
-/// The path of the image to run, absolute.
+/// The absolute path of the image (the executable file) to run.
 ///
-/// Symbolic links in it are left as they are: each exec follows them anew, so that a deploy which turns `current` to another
-/// release is picked up.
+/// Symbolic links in the path are kept, and each exec follows them again. So a deployment can point `current` to
+/// another release.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Image {
     path: PathBuf,
 }
 
 impl Image {
-    /// The file that this process was started by: `argv[0]`, through PATH if it has no slash, from the directory of now, by
-    /// its name in `$PWD` if that names it ([`WorkingDirectory::current`](crate::WorkingDirectory::current)). To be asked early,
-    /// before the program changes its directory.
+    /// Returns the file from which this process was started: `argv[0]`, looked up in PATH if it has no slash, relative
+    /// to the current directory as [`WorkingDirectory::current`](crate::WorkingDirectory::current) names it. Call this
+    /// early, before the program changes its directory.
     ///
-    /// Where `argv[0]` names no executable file (it is free to say anything), the file that the system knows
+    /// If `argv[0]` does not name an executable file (it can be any text), returns the file that the system reports
     /// ([`std::env::current_exe`]).
     ///
     /// # Errors
-    /// Those of `getcwd(3)` and of `current_exe`, where these are needed.
+    /// The errors of `getcwd(3)` and of `current_exe`, if these are needed.
     pub fn current() -> io::Result<Image> {
-        Image::started(directory::current().ok())
+        Image::find_current(directory::current().ok())
     }
 
-    /// As [`Image::current`], but that where this process is in `directory`, that is the name it goes by.
+    /// As [`Image::current`], but uses the path of `directory` for the current directory if this process is in it.
     ///
     /// # Errors
-    /// As with [`Image::current`].
+    /// The errors of [`Image::current`].
     pub fn current_in(directory: &WorkingDirectory) -> io::Result<Image> {
         let here = directory.path().filter(|_| directory.is_here()).map(Path::to_owned);
-        Image::started(here.or_else(|| directory::current().ok()))
+        Image::find_current(here.or_else(|| directory::current().ok()))
     }
 
-    fn started(here: Option<PathBuf>) -> io::Result<Image> {
+    fn find_current(here: Option<PathBuf>) -> io::Result<Image> {
         let argv0 = env::args_os().next().unwrap_or_default();
         let path = env::var_os("PATH").unwrap_or_default();
         let found = here.and_then(|here| find(&argv0, &path, &here, is_executable));
         match found {
             Some(path) => Ok(Image { path }),
-            None => Ok(Image { path: undeleted(env::current_exe()?, Path::exists) }),
+            None => Ok(Image { path: without_deleted_suffix(env::current_exe()?, Path::exists) }),
         }
     }
 
-    /// The file at a path, made absolute as [`Image::current`] is. Whether it is there is not asked before it is run.
+    /// Returns the file at `path`, made absolute as in [`Image::current`]. Its existence is checked only when it is
+    /// run.
     ///
     /// # Errors
     /// The path is empty, or `getcwd(3)` fails.
@@ -59,20 +60,20 @@ impl Image {
         Ok(Image { path: directory::absolute(path.as_ref())? })
     }
 
-    /// The path.
+    /// Returns the path.
     pub fn path(&self) -> &Path {
         &self.path
     }
 }
 
-/// Which file was at a path at one moment, so that a later look tells whether a deploy has replaced it.
+/// The file that was at a path at one moment. A later check tells whether a deployment has replaced it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ImageFile {
     path: PathBuf,
     identity: Identity,
 }
 
-/// What changes when a file is renamed over another, or written to in place.
+/// What changes when another file is renamed over a file, or the file is written in place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Identity {
     device: u64,
@@ -96,23 +97,23 @@ impl Identity {
 }
 
 impl ImageFile {
-    /// The file that is at `path` now (`stat(2)`, which follows symbolic links).
+    /// Returns the file that is at `path` now (`stat(2)`, which follows symbolic links).
     ///
     /// # Errors
-    /// Those of `stat`.
+    /// The errors of `stat`.
     pub fn at(path: impl Into<PathBuf>) -> io::Result<ImageFile> {
         let path = path.into();
         Ok(ImageFile { identity: Identity::at(&path)?, path })
     }
 
-    /// Whether the path leads to another file by now, or to the same one with another size, mtime or ctime (`stat(2)`).
-    /// Returns false where there is none: a deploy may be halfway, and there is nothing to start.
+    /// Returns whether the path now leads to another file, or to the same file with another size, mtime or ctime
+    /// (`stat(2)`). Returns false if there is no file: a deployment may be halfway, and there is nothing to start.
     pub fn is_replaced(&self) -> bool {
         Identity::at(&self.path).is_ok_and(|now| now != self.identity)
     }
 }
 
-/// As `execvp(3)` finds a file: a name with a slash is a path, another is looked for along PATH.
+/// Finds a file as `execvp(3)` does: a name with a slash is a path, any other name is looked up in PATH.
 fn find(argv0: &OsStr, path: &OsStr, cwd: &Path, is_executable: impl Fn(&Path) -> bool) -> Option<PathBuf> {
     if argv0.is_empty() {
         return None;
@@ -120,7 +121,7 @@ fn find(argv0: &OsStr, path: &OsStr, cwd: &Path, is_executable: impl Fn(&Path) -
     if argv0.as_bytes().contains(&b'/') {
         return Some(cwd.join(argv0)).filter(|file| is_executable(file));
     }
-    // An empty folder in PATH is the directory of now; `join` of an empty path gives that.
+    // An empty folder in PATH means the current directory, and so does `join` with an empty path.
     env::split_paths(path).map(|folder| cwd.join(folder).join(argv0)).find(|file| is_executable(file))
 }
 
@@ -128,8 +129,8 @@ fn is_executable(file: &Path) -> bool {
     file.metadata().is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
 }
 
-/// Linux calls the running file "x (deleted)" once a deploy has put another in its place, which is the one to run.
-fn undeleted(path: PathBuf, exists: impl Fn(&Path) -> bool) -> PathBuf {
+/// Linux reports the running file as "x (deleted)" once a deployment has replaced it. The new file is the one to run.
+fn without_deleted_suffix(path: PathBuf, exists: impl Fn(&Path) -> bool) -> PathBuf {
     match path.as_os_str().as_bytes().strip_suffix(b" (deleted)") {
         Some(before) if !exists(&path) => PathBuf::from(OsString::from_vec(before.to_vec())),
         _ => path,
@@ -161,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn another_name_is_looked_for_along_path() {
+    fn a_name_without_a_slash_is_looked_up_in_path() {
         assert_eq!(found("server", "/a:/b:/c", &["/b/server", "/c/server"]).as_deref(), Some("/b/server"));
         assert_eq!(found("server", "rel:/b", &["/cwd/rel/server"]).as_deref(), Some("/cwd/rel/server"));
         assert_eq!(found("server", "/a::/b", &["/cwd/server"]).as_deref(), Some("/cwd/server"));
@@ -171,10 +172,10 @@ mod tests {
     }
 
     #[test]
-    fn the_file_that_took_the_place_of_a_deleted_one_is_meant() {
-        assert_eq!(undeleted("/a/x (deleted)".into(), |_| false), Path::new("/a/x"));
-        assert_eq!(undeleted("/a/x (deleted)".into(), |_| true), Path::new("/a/x (deleted)"));
-        assert_eq!(undeleted("/a/x".into(), |_| true), Path::new("/a/x"));
+    fn a_deleted_file_is_replaced_by_the_new_one_at_its_path() {
+        assert_eq!(without_deleted_suffix("/a/x (deleted)".into(), |_| false), Path::new("/a/x"));
+        assert_eq!(without_deleted_suffix("/a/x (deleted)".into(), |_| true), Path::new("/a/x (deleted)"));
+        assert_eq!(without_deleted_suffix("/a/x".into(), |_| true), Path::new("/a/x"));
     }
 
     #[test]
@@ -186,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_replaced_by_a_rename_by_a_write_and_by_a_link_that_turns() {
+    fn a_rename_a_write_and_a_changed_link_replace_a_file() {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
         std::fs::write(path("one"), "1").unwrap();

@@ -1,4 +1,4 @@
-//! Whether a handoff is meant for this process, and if so, what it brings.
+//! Checks whether a handoff is meant for this process, and takes over its descriptors.
 
 mod check;
 mod inherited;
@@ -19,61 +19,69 @@ pub use self::inherited::{Inherited, InheritedDescriptor};
 pub use self::outcome::{AdoptError, Inherit, InheritError, Inheritance, NotOurs, Predecessor};
 use crate::handoff::{CHANNEL, DESCRIPTORS, FD, PID, PPID};
 use crate::sys::raw::Unowned;
-use crate::{Address, Channel, Described, Draining, GoSignal, Handoff, Link, Pid, Process, Relation, sys};
+use crate::{
+    Address, Channel, Draining, GoSignal, Handoff, Link, NamedDescriptor, Pid, Process, Relation, sys,
+};
 
-/// A seed has no generations: one that hands over counts as the first.
-const AFTER_A_SEED: u64 = 2;
+/// The Go package has no generations. Its process that hands over counts as the first.
+const GENERATION_AFTER_GO: u64 = 2;
 
-/// Between the look at a number and its adoption no other call may adopt it.
-static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+/// Held from the check of a descriptor number to its adoption: no other call may adopt the number in between.
+static ADOPTION_LOCK: Mutex<()> = Mutex::new(());
 
-/// Owns a descriptor that this process was started with, by its number, if `check` has nothing against it. It is made
+/// Takes ownership of a descriptor that this process was started with, by its number, if `check` accepts it. Makes it
 /// close-on-exec (`fcntl(F_SETFD)`).
 ///
-/// A number that is close-on-exec already belongs to this process, and is not taken from it.
+/// A number that is already close-on-exec belongs to this process, and is not taken from it.
 ///
 /// # Errors
-/// [`AdoptError`]: then the descriptor is as it was.
+/// [`AdoptError`]: the descriptor stays as it was.
 pub fn adopt<T, E>(
     number: RawFd,
     check: impl FnOnce(BorrowedFd<'_>) -> Result<T, E>,
 ) -> Result<(OwnedFd, T), AdoptError<E>> {
-    let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let _guard = ADOPTION_LOCK.lock().unwrap_or_else(PoisonError::into_inner);
     let descriptor = Unowned::probe(number).map_err(|why| AdoptError::NotInherited(why.to_string()))?;
     let checked = check(descriptor.as_fd()).map_err(AdoptError::Refused)?;
     Ok((descriptor.adopt(), checked))
 }
 
-/// Asks the system whether a handoff is meant for this process, and takes it over.
+/// Checks with the operating system whether a handoff is meant for this process, and takes it over.
 ///
-/// Nothing in the environment is believed. With a channel: its descriptor is open, came across exec, is a socket of the
-/// channel's kind, and SO_PEERCRED says that GOAGAIN_PPID made it (where the system says). GOAGAIN_PID empty: we were spawned,
-/// and our parent is the predecessor if it is that process. GOAGAIN_PID a number: we were exec'd in place, GOAGAIN_PPID is this
-/// process, and that number its child. Where the channel is not ours, the seed's five variables are asked, for a seed
-/// passes on what it does not know: there the parent, or the child, must be verified, or else it is not ours. A seed with
-/// pid 1 is not believed in: to be an orphan's parent is no proof.
+/// No variable is trusted. With a channel, these must hold: its descriptor is open, came across exec and is a socket of
+/// the channel's kind, and SO_PEERCRED says that process GOAGAIN_PPID made it (on systems that have it). Then
+/// GOAGAIN_PID decides:
 ///
-/// Then each descriptor is looked at: a socket, of the type, family and port that it should have, listening if it is of a
-/// stream. Only when all are as they should be are they owned, and made close-on-exec. A number that is close-on-exec
-/// already belongs to this process, and is not taken from it: so nothing can be inherited twice.
+/// - Empty: this process was spawned. Its parent is the predecessor, if it is process GOAGAIN_PPID.
+/// - A number: this process was exec'd in place. GOAGAIN_PPID must be this process, and the number must be its child.
+///
+/// If the channel is not for this process, the five variables of the Go package goagain are checked, since a Go process
+/// passes on variables that it does not know. In that case the parent, or the child, must be verified; otherwise the
+/// handoff is not for this process. A parent with pid 1 does not count: every orphan has it, so it proves nothing.
+///
+/// Then each descriptor is checked: a socket of the expected type, family and port, which listens if it is a stream
+/// socket. Only if all are as expected are they owned and made close-on-exec. A number that is already close-on-exec
+/// belongs to this process, and is not taken from it: so nothing can be inherited twice.
 ///
 /// # Errors
-/// It is meant for us, but a descriptor is not what it should be, or the system fails (EMFILE, a Linux without pidfds). Then
-/// no descriptor is owned, and all are as they were.
+/// - The handoff is meant for this process, but a descriptor is not what it should be.
+/// - A system call fails (EMFILE, or a Linux without pidfds).
+///
+/// No descriptor is owned then, and all stay as they were.
 pub fn inherit(mut handoff: Handoff) -> Result<Inherit, InheritError> {
-    let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let _guard = ADOPTION_LOCK.lock().unwrap_or_else(PoisonError::into_inner);
 
     let mut warnings = Vec::new();
     if let Some(link) = &handoff.channel {
-        match peer(&handoff, link)? {
+        match verify_peer(&handoff, link)? {
             Ok(peer) => {
-                let (link, list) = (link.clone(), link.list.map(list).transpose()?);
+                let (link, list) = (link.clone(), link.list.map(read_list_file).transpose()?);
                 if let Some((_, text)) = &list {
                     let read = handoff.read_list(OsStr::from_bytes(text));
                     read.map_err(|error| InheritError::new(error.variable(), error.reason()))?;
                 }
                 let inheritance = adopt_from_peer(&handoff.descriptors, &link, peer)?;
-                // It has been read, and is closed.
+                // The list has been read. Its file is closed here.
                 drop(list.map(|(file, _)| file.adopt()));
                 return Ok(Inherit::Ours(inheritance));
             }
@@ -85,14 +93,14 @@ pub fn inherit(mut handoff: Handoff) -> Result<Inherit, InheritError> {
         None => handoff.go_listener.as_ref().or(handoff.descriptors.first()),
     };
     let not_ours = match listener {
-        None => NotOurs::new(FD, "there is no listener of a Go process"),
-        Some(listener) => match go(&handoff, listener)? {
+        None => NotOurs::new(FD, "no listener of a Go process"),
+        Some(listener) => match verify_go(&handoff, listener)? {
             Ok((process, descriptor)) => {
                 let descriptors = adopt_from_go(listener, descriptor)?;
                 return Ok(Inherit::Ours(Inheritance {
                     descriptors,
-                    predecessor: Predecessor::Seed { process, signal: handoff.signal },
-                    generation: AFTER_A_SEED,
+                    predecessor: Predecessor::Go { process, signal: handoff.signal },
+                    generation: GENERATION_AFTER_GO,
                     attempt: 0,
                     ready_timeout: None,
                     release_timeout: None,
@@ -106,12 +114,12 @@ pub fn inherit(mut handoff: Handoff) -> Result<Inherit, InheritError> {
             Err(not_ours) => not_ours,
         },
     };
-    // The channel says more than the five that any process down the line may see.
+    // A failed check of the channel explains more than that of the five variables, which any descendant may see.
     Ok(Inherit::NotOurs(warnings.pop().unwrap_or(not_ours)))
 }
 
-/// The channel and who is behind it, if they are what they say.
-fn peer(handoff: &Handoff, link: &Link) -> Result<Result<Peer, NotOurs>, InheritError> {
+/// Checks the channel and the process behind it. Returns both if the handoff describes them correctly.
+fn verify_peer(handoff: &Handoff, link: &Link) -> Result<Result<Peer, NotOurs>, InheritError> {
     let channel = match Unowned::probe(link.fd) {
         Ok(channel) => channel,
         Err(why) => return Ok(Err(NotOurs::descriptor(CHANNEL, link.fd, &why))),
@@ -119,7 +127,10 @@ fn peer(handoff: &Handoff, link: &Link) -> Result<Result<Peer, NotOurs>, Inherit
     let not_ours = |variable, reason: String| Ok(Err(NotOurs::new(variable, reason)));
     let network = crate::address::socket(channel.as_fd()).ok().flatten().map(|(network, _)| network);
     if network != Some(sys::CHANNEL_NETWORK) || getsockopt(&channel, sockopt::AcceptConn) != Ok(false) {
-        return not_ours(CHANNEL, format!("descriptor {} is no channel, so it is not ours", link.fd));
+        return not_ours(
+            CHANNEL,
+            format!("descriptor {} is not a channel, so the handoff is not for this process", link.fd),
+        );
     }
     let (own, predecessor) = (Pid::current(), handoff.predecessor);
     match sys::peer_pid(channel.as_fd())
@@ -134,16 +145,20 @@ fn peer(handoff: &Handoff, link: &Link) -> Result<Result<Peer, NotOurs>, Inherit
         _ => {}
     }
     let (relation, process) = match handoff.successor {
-        None if predecessor == own => return not_ours(PPID, itself_without_successor()),
-        None => (Relation::Parent, parent(predecessor)?),
-        Some(_) if predecessor != own => return not_ours(PPID, not_itself(predecessor)),
-        Some(successor) => (Relation::Child, child(PID, successor)?),
+        None if predecessor == own => return not_ours(PPID, this_process_without_successor()),
+        None => (Relation::Parent, open_parent(predecessor)?),
+        Some(_) if predecessor != own => return not_ours(PPID, not_this_process(predecessor)),
+        Some(successor) => (Relation::Child, open_child(PID, successor)?),
     };
     Ok(Ok(Peer { channel, relation, process, signal: handoff.signal }))
 }
 
-/// The listener of a seed and who hands it over, if they are what they say.
-fn go(handoff: &Handoff, listener: &Described) -> Result<Result<(Process, Unowned), NotOurs>, InheritError> {
+/// Checks the listener of a Go process and the process that hands it over. Returns both if the handoff describes them
+/// correctly.
+fn verify_go(
+    handoff: &Handoff,
+    listener: &NamedDescriptor,
+) -> Result<Result<(Process, Unowned), NotOurs>, InheritError> {
     let descriptor = match Unowned::probe(listener.fd) {
         Ok(descriptor) => descriptor,
         Err(why) => return Ok(Err(NotOurs::descriptor(FD, listener.fd, &why))),
@@ -151,25 +166,31 @@ fn go(handoff: &Handoff, listener: &Described) -> Result<Result<(Process, Unowne
     let predecessor = handoff.predecessor;
     let (process, variable, reason) = match handoff.successor {
         None if predecessor.is_init() => {
-            (None, PPID, "init is every orphan's parent, so it proves nothing".to_owned())
+            (None, PPID, "it is init, the parent of every orphan, so it proves nothing".to_owned())
         }
-        None => (parent(predecessor)?, PPID, format!("process {predecessor} is not our parent")),
-        Some(_) if predecessor != Pid::current() => (None, PPID, not_itself(predecessor)),
-        Some(successor) => (child(PID, successor)?, PID, format!("process {successor} is not our child")),
+        None => (
+            open_parent(predecessor)?,
+            PPID,
+            format!("process {predecessor} is not the parent of this process"),
+        ),
+        Some(_) if predecessor != Pid::current() => (None, PPID, not_this_process(predecessor)),
+        Some(successor) => {
+            (open_child(PID, successor)?, PID, format!("process {successor} is not a child of this process"))
+        }
     };
     Ok(process.map(|process| (process, descriptor)).ok_or_else(|| NotOurs::new(variable, reason)))
 }
 
-fn itself_without_successor() -> String {
-    "it is this process itself, and GOAGAIN_PID is empty".to_owned()
+fn this_process_without_successor() -> String {
+    "it is this process, but GOAGAIN_PID is empty".to_owned()
 }
 
-fn not_itself(predecessor: Pid) -> String {
-    format!("GOAGAIN_PID is set, so it should be this process ({}), found {predecessor}", Pid::current())
+fn not_this_process(predecessor: Pid) -> String {
+    format!("expected this process ({}), since GOAGAIN_PID is set, found {predecessor}", Pid::current())
 }
 
-/// Our parent, if it is this process; `None` if another is.
-fn parent(pid: Pid) -> Result<Option<Process>, InheritError> {
+/// Opens this process's parent; `None` if its parent is another process.
+fn open_parent(pid: Pid) -> Result<Option<Process>, InheritError> {
     if getppid().as_raw() != pid.as_raw() {
         return Ok(None);
     }
@@ -180,8 +201,8 @@ fn parent(pid: Pid) -> Result<Option<Process>, InheritError> {
     }
 }
 
-/// That child of ours; `None` if it is none, or reaped.
-fn child(variable: &'static str, pid: Pid) -> Result<Option<Process>, InheritError> {
+/// Opens a child of this process; `None` if it is not a child, or is already reaped.
+fn open_child(variable: &'static str, pid: Pid) -> Result<Option<Process>, InheritError> {
     match Process::child(pid) {
         Ok(process) => Ok(Some(process)),
         Err(error) if error.raw_os_error() == Some(libc::ECHILD) => Ok(None),
@@ -196,8 +217,12 @@ struct Peer {
     signal: GoSignal,
 }
 
-/// Everything is looked at first; below `Predecessor` nothing fails any more.
-fn adopt_from_peer(descriptors: &[Described], link: &Link, peer: Peer) -> Result<Inheritance, InheritError> {
+/// Checks everything first: below the construction of `Predecessor`, nothing can fail.
+fn adopt_from_peer(
+    descriptors: &[NamedDescriptor],
+    link: &Link,
+    peer: Peer,
+) -> Result<Inheritance, InheritError> {
     let mut checked = Vec::with_capacity(descriptors.len());
     for described in descriptors {
         let descriptor = probe(DESCRIPTORS, described)?;
@@ -209,9 +234,11 @@ fn adopt_from_peer(descriptors: &[Described], link: &Link, peer: Peer) -> Result
             .map_err(|why| InheritError::new(CHANNEL, format!("signals={signals}: the descriptor {why}")))
     });
     let signals = signals.transpose()?;
-    let draining = link.draining.map(draining).transpose()?;
-    let leaving: Vec<_> = link.leaving.iter().map(|pid| child(CHANNEL, *pid)).collect::<Result<_, _>>()?;
-    // A seed that is gone has no channel whose end would tell, and its end may have leaked: one that has ended stands in.
+    let draining = link.draining.map(check_draining_file).transpose()?;
+    let leaving: Vec<_> =
+        link.leaving.iter().map(|pid| open_child(CHANNEL, *pid)).collect::<Result<_, _>>()?;
+    // A Go process that has ended has no channel whose end could be read, and its end may have leaked. So a channel
+    // that has already ended stands in for it.
     let ended = match (link.go && peer.relation == Relation::Child, &peer.process) {
         (true, None) => {
             let (end, _) =
@@ -224,10 +251,10 @@ fn adopt_from_peer(descriptors: &[Described], link: &Link, peer: Peer) -> Result
     let Peer { channel, relation, process, signal } = peer;
     let channel = Channel::from(channel.adopt());
     let predecessor = match (link.go && relation == Relation::Child, process) {
-        (true, Some(process)) => Predecessor::Seed { process, signal },
+        (true, Some(process)) => Predecessor::Go { process, signal },
         (_, process) => Predecessor::Peer { channel: ended.unwrap_or(channel), process, relation },
     };
-    let adopted = checked.into_iter().map(|(Described { name, address, .. }, descriptor)| {
+    let adopted = checked.into_iter().map(|(NamedDescriptor { name, address, .. }, descriptor)| {
         InheritedDescriptor { name, address, fd: descriptor.adopt() }
     });
     Ok(Inheritance {
@@ -245,17 +272,17 @@ fn adopt_from_peer(descriptors: &[Described], link: &Link, peer: Peer) -> Result
     })
 }
 
-/// The file of locks is one: a lock on anything else would be somebody else's.
-fn draining(number: RawFd) -> Result<Unowned, InheritError> {
-    nameless("draining", number)
+/// Checks the file of locks. A lock on any other file would have another meaning.
+fn check_draining_file(number: RawFd) -> Result<Unowned, InheritError> {
+    check_anonymous_file("draining", number)
 }
 
-/// The list of descriptors that is too long for a variable, and the file that it is in.
-fn list(number: RawFd) -> Result<(Unowned, Vec<u8>), InheritError> {
-    let file = nameless("list", number)?;
+/// Reads the list of descriptors from its file, because it was too long for a variable.
+fn read_list_file(number: RawFd) -> Result<(Unowned, Vec<u8>), InheritError> {
+    let file = check_anonymous_file("list", number)?;
     let (mut text, mut part) = (Vec::new(), [0; 65_536]);
     loop {
-        // The other side reads by the same open file, so its position is nobody's.
+        // The other process reads through the same open file description, so neither may move the position.
         match pread(&file, &mut part, text.len() as libc::off_t) {
             Ok(0) => return Ok((file, text)),
             Ok(length) => text.extend_from_slice(&part[..length]),
@@ -267,30 +294,34 @@ fn list(number: RawFd) -> Result<(Unowned, Vec<u8>), InheritError> {
     }
 }
 
-fn nameless(key: &str, number: RawFd) -> Result<Unowned, InheritError> {
-    let named = |reason: String| InheritError::new(CHANNEL, format!("{key}={number}: {reason}"));
-    let file = Unowned::probe(number).map_err(|why| named(format!("the descriptor {why}")))?;
-    let stat = fstat(&file).map_err(|error| named(error.to_string()))?;
-    // Nobody can have opened it by a name.
+fn check_anonymous_file(key: &str, number: RawFd) -> Result<Unowned, InheritError> {
+    let error = |reason: String| InheritError::new(CHANNEL, format!("{key}={number}: {reason}"));
+    let file = Unowned::probe(number).map_err(|why| error(format!("the descriptor {why}")))?;
+    let stat = fstat(&file).map_err(|errno| error(errno.to_string()))?;
+    // A file without a link cannot have been opened by a path.
     match SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFREG && stat.st_nlink == 0 {
         true => Ok(file),
-        false => Err(named("expected a file without a name".into())),
+        false => Err(error("expected an anonymous file".into())),
     }
 }
 
-/// A seed says where its socket was bound once; the socket knows where it is. But a path may have been renamed since.
-fn adopt_from_go(listener: &Described, descriptor: Unowned) -> Result<Inherited, InheritError> {
+/// The Go package reports the address to which its socket was bound at first. For TCP, the socket knows the current
+/// address. A Unix path may have been renamed since, so the label counts.
+fn adopt_from_go(listener: &NamedDescriptor, descriptor: Unowned) -> Result<Inherited, InheritError> {
     check::check(FD, listener, descriptor.as_fd())?;
     let address = match &listener.address {
         Address::Tcp(_) => Address::of(descriptor.as_fd())
             .map_err(|error| InheritError::system(FD, "the listener", &error))?,
-        as_labelled => as_labelled.clone(),
+        from_label => from_label.clone(),
     };
     let adopted = InheritedDescriptor { name: listener.name.clone(), address, fd: descriptor.adopt() };
     Ok(Inherited::new(vec![adopted], true))
 }
 
-fn probe(variable: &'static str, Described { fd, name, .. }: &Described) -> Result<Unowned, InheritError> {
+fn probe(
+    variable: &'static str,
+    NamedDescriptor { fd, name, .. }: &NamedDescriptor,
+) -> Result<Unowned, InheritError> {
     Unowned::probe(*fd)
         .map_err(|why| InheritError::new(variable, format!("descriptor {fd} (`{name}`) {why}")))
 }

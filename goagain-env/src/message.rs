@@ -1,70 +1,73 @@
-//! What is said over the channel: one small text a packet, its version first.
+//! The messages of the channel: each is one small text packet that begins with the version.
 
 use std::fmt;
 
-use crate::handoff::described::{decode_name, decode_named, encode_name, encode_named};
+use crate::handoff::descriptors::{decode_name, decode_named, encode_name, encode_named};
 use crate::{Address, sys};
 
 const VERSION: &str = "goagain/1";
 
 /// A reason is cut to this many bytes.
-const LONGEST_REASON: usize = 1000;
+const MAX_REASON_BYTES: usize = 1000;
 
 /// One message between predecessor and successor, as in "goagain/1 COMMIT again".
-// Exhaustive: the loop must deal with each. What a later version sends is a `MessageError` here, not a variant.
+///
+/// The words of the variants are defined under [Terms](crate#terms).
+// Exhaustive: the loop must handle each. A message of a later version is a `MessageError` here, not a variant.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Message {
-    /// From the successor: I can serve.
+    /// READY, from the successor: it can serve.
     Ready,
-    /// From the successor: I cannot, for this reason, and leave.
+    /// FAILED, from the successor: it cannot serve, for this reason, and exits.
     Failed(String),
-    /// From the owner, and final: you own.
+    /// COMMIT, from the owner: the successor is the owner from now on. This is final.
     Commit {
-        /// A restart was asked for meanwhile; it is yours to start.
+        /// A restart was requested meanwhile. The new owner has to start it.
         again: bool,
     },
-    /// From the owner: I go on, for this reason; leave.
+    /// ABORT, from the owner: it stays the owner, for this reason. The successor has to exit.
     Abort(String),
-    /// From the successor: I accept.
+    /// SERVING, from the successor: it accepts connections.
     Serving,
-    /// From the predecessor: I will never roll back.
+    /// RELEASED, from the predecessor: it will never take over again.
     Released {
-        /// I exec now; to give me up is yours to decide from here on.
+        /// The predecessor execs the new image now. From now on, the successor decides when to give up waiting for it.
         exec: bool,
-        /// A restart was asked for meanwhile; it is yours to start.
+        /// A restart was requested meanwhile. The owner has to start it.
         again: bool,
     },
-    /// From either: a stop reached me. This is no crash, do not take over.
+    /// LEAVING, from either: it was asked to stop. This is not a crash, so the other must not take over.
     Leaving,
-    /// From the owner: I need my net no longer.
+    /// DISMISS, from the owner: it no longer needs its fallback.
     Dismiss,
-    /// From the successor, before READY: I have bound this myself, and its descriptor comes with the packet. A predecessor
-    /// that execs passes it on to itself.
+    /// ADDED, from the successor, before READY: it has bound this socket itself, and the descriptor comes with the
+    /// packet. A predecessor that execs passes the socket on to its new image.
     Added {
-        /// The name.
+        /// The name of the socket.
         name: String,
-        /// Where it is bound.
+        /// The address to which it is bound.
         address: Address,
     },
-    /// From the successor, before READY: I have not kept the descriptor of this name, and nobody will after you.
+    /// DROPPED, from the successor, before READY: it has not kept the descriptor with this name, so no later process
+    /// gets it.
     Dropped(String),
-    /// To a new image: so many descriptors of the state come with this packet, of so many in all. No word of the protocol of
-    /// owners: it carries [`State`](crate::State).
+    /// STATE, to a new process: this packet brings descriptors of the saved state. It has no part in the protocol of
+    /// ownership, and carries [`State`](crate::State).
     State {
-        /// With this packet.
+        /// The number of descriptors in this packet.
         here: u32,
-        /// In all packets.
+        /// The number of descriptors in all packets.
         of: u32,
     },
-    /// To a new image: the state could not be made, for this reason.
+    /// NOSTATE, to a new process: the state could not be saved, for this reason.
     NoState(String),
-    /// Over a socket of its own, to the successor: with this packet comes a connection that the listener of this name had
-    /// accepted, then a file of the bytes that were read of it and not served, if there are some, and one of the bytes that its
-    /// server has it carry, if there are some.
+    /// MOVED, to the successor over a socket of its own: this packet brings a connection that the listener of this name
+    /// had accepted. After it come up to two files: the bytes that were read from the connection and not processed, and
+    /// the bytes that the server attached to it.
     Migrated {
         /// The listener's name.
         listener: String,
-        /// Whether there is a file of unread bytes.
+        /// Whether there is a file of unprocessed bytes.
         unread: bool,
         /// Whether there is a file of attached bytes.
         attached: bool,
@@ -72,11 +75,11 @@ pub enum Message {
 }
 
 impl Message {
-    /// [`Message::Leaving`] with its frame, for a signal handler to `send(2)` as it is.
+    /// [`Message::Leaving`] with its frame, which a signal handler can `send(2)` unchanged.
     pub const LEAVING: &[u8] = sys::LEAVING;
 
-    /// The text of the message, without a frame. A reason has its control characters replaced by spaces, and is cut to
-    /// 1,000 bytes at the bound of a character.
+    /// Returns the text of the message, without a frame. In a reason, control characters become spaces, and the text is
+    /// cut to 1,000 bytes at a character boundary.
     pub fn encode(&self) -> Vec<u8> {
         let flag = |is_set: bool, flag: &'static str| if is_set { flag } else { "" };
         let text = match self {
@@ -111,13 +114,13 @@ impl Message {
         text.into_bytes()
     }
 
-    /// Reads a message. Total: any bytes are a message or an error.
+    /// Decodes a message. Total: any bytes are a message or an error.
     ///
     /// # Errors
     /// - [`MessageError::NotText`]: it is not UTF-8.
-    /// - [`MessageError::Version`]: it is of another version of the protocol, or of another protocol.
+    /// - [`MessageError::Version`]: it belongs to another version of the protocol, or to another protocol.
     /// - [`MessageError::Word`]: this version has no such message.
-    /// - [`MessageError::Argument`]: what follows the word does not belong to it.
+    /// - [`MessageError::Argument`]: the text after the word is invalid for it.
     pub fn decode(packet: &[u8]) -> Result<Message, MessageError> {
         let text = std::str::from_utf8(packet).map_err(|_| MessageError::NotText)?;
         let text = text.strip_suffix('\n').unwrap_or(text);
@@ -186,7 +189,7 @@ fn wrong(word: &'static str, rest: Option<&str>) -> MessageError {
     MessageError::Argument { word, argument: clean(rest.unwrap_or_default()) }
 }
 
-/// Digits and nothing else, where `parse` would take a sign too.
+/// Parses digits only, while `parse` would accept a sign too.
 fn count(text: &str) -> Option<u32> {
     let is_decimal = text.bytes().all(|byte| byte.is_ascii_digit());
     if is_decimal { text.parse().ok() } else { None }
@@ -197,11 +200,11 @@ fn with_reason(word: &str, reason: &str) -> String {
     if reason.is_empty() { format!("{VERSION} {word}") } else { format!("{VERSION} {word} {reason}") }
 }
 
-/// Short, and of one line: it ends up in logs. What the peer sent is cleaned too.
+/// Makes a text short, and one line, because it is written to logs. The text from the peer is cleaned too.
 fn clean(text: &str) -> String {
     let mut clean = String::new();
     for each in text.chars() {
-        if clean.len() + each.len_utf8() > LONGEST_REASON {
+        if clean.len() + each.len_utf8() > MAX_REASON_BYTES {
             break;
         }
         clean.push(if each.is_control() { ' ' } else { each });
@@ -209,7 +212,7 @@ fn clean(text: &str) -> String {
     clean
 }
 
-/// Why bytes are no message.
+/// Why bytes are not a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum MessageError {
@@ -217,11 +220,11 @@ pub enum MessageError {
     Version(String),
     /// No message of this version.
     Word(String),
-    /// A message of this version with something that does not belong to it.
+    /// A message of this version with an invalid argument.
     Argument {
         /// The message.
         word: &'static str,
-        /// What followed it.
+        /// The text after it.
         argument: String,
     },
     /// Not UTF-8.
@@ -239,11 +242,11 @@ impl fmt::Display for MessageError {
                 write!(f, "expected a message of {VERSION}, found the word `{found}`")
             }
             MessageError::Argument { word, argument } => {
-                write!(f, "expected {word}, found `{argument}` behind it")
+                write!(f, "expected {word}, found `{argument}` after it")
             }
             MessageError::NotText => f.write_str("expected text, found other bytes"),
             MessageError::TooLong => {
-                write!(f, "expected at most {} bytes, found more", sys::LONGEST_FRAME)
+                write!(f, "expected at most {} bytes, found more", sys::MAX_FRAME_BYTES)
             }
         }
     }
@@ -287,16 +290,16 @@ mod tests {
         }
 
         #[test]
-        fn any_bytes_have_an_answer(bytes in proptest::collection::vec(any::<u8>(), 0..3000)) {
+        fn any_bytes_are_a_message_or_an_error(bytes in proptest::collection::vec(any::<u8>(), 0..3000)) {
             let _ = Message::decode(&bytes);
         }
 
         #[test]
         fn any_reason_fits_a_frame(reason in any::<String>(), times in 1..50usize) {
             let packet = Message::Failed(reason.repeat(times)).encode();
-            prop_assert!(packet.len() < sys::LONGEST_FRAME);
+            prop_assert!(packet.len() < sys::MAX_FRAME_BYTES);
             let Ok(Message::Failed(read)) = Message::decode(&packet) else { panic!("no FAILED") };
-            prop_assert!(read.len() <= LONGEST_REASON && !read.chars().any(char::is_control));
+            prop_assert!(read.len() <= MAX_REASON_BYTES && !read.chars().any(char::is_control));
         }
     }
 
@@ -341,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn version_word_and_argument_are_told_apart() {
+    fn errors_of_version_word_and_argument_differ() {
         let error = |text: &str| Message::decode(text.as_bytes()).unwrap_err();
         assert_eq!(error("goagain/2 READY"), MessageError::Version("goagain/2".into()));
         assert_eq!(error(""), MessageError::Version(String::new()));

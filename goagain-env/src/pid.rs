@@ -1,4 +1,4 @@
-//! A process id that can be meant.
+//! A process id that names exactly one process.
 
 use std::fmt;
 
@@ -6,40 +6,41 @@ use nix::unistd::{getpid, getppid};
 
 /// The id of one process.
 ///
-/// Never 0 and never negative, which `kill(2)` takes for whole groups, and never 1 where it came from outside: every
-/// orphan has 1 for its parent, so there it says nothing. The one process that may be 1 is our own, in a container.
+/// It is never 0 or negative, which `kill(2)` takes for a process group. An id from outside is never 1: every orphan
+/// has the parent 1, so that id proves nothing. Only this process itself can be 1, in a container.
 ///
-/// An id alone is not enough to signal a process: its number may be another's by now. See [`Process`](crate::Process).
+/// An id alone is not enough to signal a process, because the number may belong to another process by now. See
+/// [`Process`](crate::Process).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Pid(i32);
 
 impl Pid {
-    /// The id of a foreign process, or `None` for 1, 0 and below.
+    /// Returns the id of another process. `None` for 1, 0 and negative numbers.
     pub fn new(raw: i32) -> Option<Pid> {
         (raw > 1).then_some(Pid(raw))
     }
 
-    /// This process, by `getpid(2)`. It may be 1.
+    /// Returns the id of this process, by `getpid(2)`. It can be 1.
     pub fn current() -> Pid {
         Pid(getpid().as_raw())
     }
 
-    /// The parent of this process, by `getppid(2)`; `None` where that is init, or in another namespace of pids.
+    /// Returns the parent of this process, by `getppid(2)`. `None` if the parent is init or in another pid namespace.
     pub fn parent() -> Option<Pid> {
         Pid::new(getppid().as_raw())
     }
 
-    /// The number.
+    /// Returns the number.
     pub fn as_raw(self) -> i32 {
         self.0
     }
 
-    /// The predecessor that a handoff names: a server that has pid 1 in its container may be one.
+    /// Returns the predecessor that a handoff names. A server can have pid 1 in its container.
     pub(crate) fn new_or_init(raw: i32) -> Option<Pid> {
         (raw > 0).then_some(Pid(raw))
     }
 
-    /// Whether it is 1: the init of this namespace of pids, whose end is everybody's.
+    /// Returns whether the id is 1: the init of this pid namespace. When it ends, all processes of the namespace end.
     pub fn is_init(self) -> bool {
         self.0 == 1
     }
@@ -56,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_single_foreign_process_can_be_meant() {
+    fn a_pid_names_one_other_process() {
         for raw in [i32::MIN, -1, 0, 1] {
             assert_eq!(Pid::new(raw), None);
         }

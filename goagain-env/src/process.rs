@@ -1,4 +1,4 @@
-//! One process, held so that no other is ever meant.
+//! A process, held so that no other process is signaled by mistake.
 
 use std::fmt;
 use std::io;
@@ -11,8 +11,9 @@ use crate::{Pid, Relation, sys};
 
 /// A child or the parent of this process, verified, and on Linux held by a pidfd.
 ///
-/// Processes come and go and their numbers are used again. So no number from the environment is signalled; this type
-/// first makes sure whose process it is, and after it is reaped it says ESRCH, whoever has the number then.
+/// The system reuses the numbers of ended processes, so a number from the environment must not be signaled directly.
+/// This type first verifies that the process is the child or the parent. Once the process is reaped, the methods return
+/// ESRCH, even if another process has the number by then.
 #[derive(Debug)]
 pub struct Process {
     pid: Pid,
@@ -22,44 +23,46 @@ pub struct Process {
 }
 
 impl Process {
-    /// A child of this process, running or ended but not reaped. On Linux: `pidfd_open(2)`, then `waitid(2)` with
-    /// P_PIDFD, WNOHANG and WNOWAIT, which reaps nothing. Elsewhere: `waitid` alone.
+    /// Opens a child of this process, which runs or has ended but is not reaped. On Linux: `pidfd_open(2)`, then
+    /// `waitid(2)` with P_PIDFD, WNOHANG and WNOWAIT, which does not reap. Elsewhere: only `waitid`.
     ///
     /// # Errors
-    /// - ECHILD: there is no such process, it is not our child, or it is reaped.
-    /// - ENOSYS, EINVAL: a Linux before 5.4. EMFILE: no descriptor is left.
+    /// - ECHILD: there is no such process, it is not a child, or it is reaped.
+    /// - ENOSYS, EINVAL: a Linux before 5.4.
+    /// - EMFILE: no descriptor is left.
     pub fn child(pid: Pid) -> io::Result<Process> {
         #[cfg(goagain_faults)]
         crate::fault::hit("pidfd_open")?;
         Ok(Process { pid, relation: Relation::Child, handle: sys::Handle::child(pid)?, exit: None })
     }
 
-    /// The parent of this process: `getppid(2)` before and after `pidfd_open(2)`.
+    /// Opens the parent of this process: `getppid(2)` before and after `pidfd_open(2)`.
     ///
     /// # Errors
-    /// - ESRCH: it is not our parent, or not any longer.
-    /// - ENOSYS: a Linux before 5.3. EMFILE: no descriptor is left.
+    /// - ESRCH: it is not the parent, or no longer.
+    /// - ENOSYS: a Linux before 5.3.
+    /// - EMFILE: no descriptor is left.
     pub fn parent(pid: Pid) -> io::Result<Process> {
         Ok(Process { pid, relation: Relation::Parent, handle: sys::Handle::parent(pid)?, exit: None })
     }
 
-    /// Its id.
+    /// Returns the process id.
     pub fn pid(&self) -> Pid {
         self.pid
     }
 
-    /// Whether it is our child or our parent.
+    /// Returns whether it is the child or the parent of this process.
     pub fn relation(&self) -> Relation {
         self.relation
     }
 
-    /// How it ended, or `None` as long as it runs. Never blocks, and remembers the answer.
+    /// Returns how the process ended, or `None` while it runs. Never blocks, and remembers the result.
     ///
-    /// A child is reaped, by `waitid(2)`. One that somebody else has reaped (or nobody had to, as SIGCHLD is ignored) has
-    /// ended in a way that is unknown, and so has a parent, whose pidfd `poll(2)` finds readable.
+    /// A child is reaped, by `waitid(2)`. The result is unknown if another caller has reaped it, or if SIGCHLD is
+    /// ignored. It is also unknown for a parent, whose end shows as a readable pidfd (`poll(2)`).
     ///
     /// # Errors
-    /// Those of `waitid` and `poll`, but for ECHILD and EINTR.
+    /// The errors of `waitid` and `poll`, except ECHILD and EINTR.
     pub fn try_wait(&mut self) -> io::Result<Option<Exit>> {
         if self.exit.is_none() {
             self.exit = match self.relation {
@@ -73,11 +76,13 @@ impl Process {
         Ok(self.exit.clone())
     }
 
-    /// Sends a signal, by its number: `pidfd_send_signal(2)`, elsewhere `kill(2)` after a look that it is still relation.
+    /// Sends a signal, by its number: `pidfd_send_signal(2)`; elsewhere `kill(2)`, after checking that the process is
+    /// still the child or the parent.
     ///
     /// # Errors
     /// - ESRCH: it has ended and is reaped.
-    /// - EINVAL: there is no such signal. EPERM: it is another user's.
+    /// - EINVAL: there is no such signal.
+    /// - EPERM: it belongs to another user.
     pub fn signal(&self, signal: i32) -> io::Result<()> {
         if self.exit.is_some() {
             return Err(Errno::ESRCH.into());
@@ -88,64 +93,64 @@ impl Process {
     /// Sends SIGKILL.
     ///
     /// # Errors
-    /// Those of [`signal`](Process::signal).
+    /// The errors of [`signal`](Process::signal).
     pub fn kill(&self) -> io::Result<()> {
         self.signal(libc::SIGKILL)
     }
 
-    /// A descriptor that is readable once the process has ended: the pidfd. `None` on a system without.
+    /// Returns a descriptor that becomes readable when the process ends: the pidfd. `None` on systems without pidfds.
     pub fn as_fd(&self) -> Option<BorrowedFd<'_>> {
         self.handle.as_fd()
     }
 }
 
-/// How a process ended. Its `Display` follows a subject: "exited with status 3".
+/// How a process ended. `Display` completes a sentence: "exited with status 3".
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Exit(How);
+pub struct Exit(ExitKind);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum How {
+enum ExitKind {
     Exited(i32),
-    SignalReceived(i32),
+    Killed(i32),
     Unknown,
 }
 
 impl Exit {
-    /// It exited with this status.
+    /// Creates the value for a process that exited with this status.
     pub fn exited(status: i32) -> Exit {
-        Exit(How::Exited(status))
+        Exit(ExitKind::Exited(status))
     }
 
-    /// A signal of this number killed it.
+    /// Creates the value for a process that this signal killed.
     pub fn signalled(signal: i32) -> Exit {
-        Exit(How::SignalReceived(signal))
+        Exit(ExitKind::Killed(signal))
     }
 
-    /// It ended, and nobody told us how: it was our parent, or somebody else reaped it.
+    /// Creates the value for a process that ended in an unknown way: it was the parent, or another caller reaped it.
     pub fn unknown() -> Exit {
-        Exit(How::Unknown)
+        Exit(ExitKind::Unknown)
     }
 
-    /// The status, if it exited.
+    /// Returns the status, if the process exited.
     pub fn code(&self) -> Option<i32> {
-        if let How::Exited(status) = self.0 { Some(status) } else { None }
+        if let ExitKind::Exited(status) = self.0 { Some(status) } else { None }
     }
 
-    /// The signal's number, if one killed it.
+    /// Returns the number of the signal that killed the process, if one did.
     pub fn signal(&self) -> Option<i32> {
-        if let How::SignalReceived(signal) = self.0 { Some(signal) } else { None }
+        if let ExitKind::Killed(signal) = self.0 { Some(signal) } else { None }
     }
 }
 
 impl fmt::Display for Exit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            How::Exited(status) => write!(f, "exited with status {status}"),
-            How::SignalReceived(number) => match Signal::try_from(number) {
+            ExitKind::Exited(status) => write!(f, "exited with status {status}"),
+            ExitKind::Killed(number) => match Signal::try_from(number) {
                 Ok(signal) => write!(f, "was killed by signal {number} ({signal})"),
                 Err(_) => write!(f, "was killed by signal {number}"),
             },
-            How::Unknown => f.write_str("ended"),
+            ExitKind::Unknown => f.write_str("ended"),
         }
     }
 }
@@ -157,7 +162,7 @@ mod tests {
 
     use super::*;
 
-    /// `cat` with its ends in our hands: it ends when stdin does.
+    /// Starts `cat`, which ends when its stdin is closed.
     fn cat() -> (Child, Pid) {
         let child = Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let pid = Pid::new(child.id().try_into().unwrap()).unwrap();
@@ -169,17 +174,17 @@ mod tests {
         let mut rest = String::new();
         child.stdout.take().unwrap().read_to_string(&mut rest).unwrap();
         let id = child.id() as libc::id_t;
-        while raw_state(id).is_none() {
+        while child_exit(id).is_none() {
             std::thread::yield_now();
         }
     }
 
-    fn raw_state(id: libc::id_t) -> Option<Exit> {
+    fn child_exit(id: libc::id_t) -> Option<Exit> {
         sys::raw::wait(libc::P_PID, id, false).unwrap()
     }
 
     #[test]
-    fn a_child_is_seen_signalled_and_reaped() {
+    fn a_child_is_opened_signaled_and_reaped() {
         let (mut cat, pid) = cat();
         let mut process = Process::child(pid).unwrap();
         assert_eq!((process.pid(), process.relation()), (pid, Relation::Child));
@@ -192,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn a_zombie_is_still_a_child_and_not_reaped_by_the_look() {
+    fn a_zombie_is_still_a_child_and_opening_does_not_reap_it() {
         let (mut cat, pid) = cat();
         drop(cat.stdin.take());
         wait_for_end(&mut cat);
@@ -202,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn a_child_that_somebody_else_reaped_ended_somehow_and_is_never_signalled() {
+    fn a_child_that_was_reaped_elsewhere_has_an_unknown_end_and_is_not_signaled() {
         let (mut cat, pid) = cat();
         let mut process = Process::child(pid).unwrap();
         cat.stdin.take().unwrap().write_all(b"x").unwrap();
@@ -212,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stranger_is_neither_child_nor_parent() {
+    fn an_unrelated_process_is_neither_child_nor_parent() {
         let own = Pid::current();
         assert_eq!(Process::child(own).unwrap_err().raw_os_error(), Some(libc::ECHILD));
         assert_eq!(Process::parent(own).unwrap_err().raw_os_error(), Some(libc::ESRCH));
@@ -223,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn the_parent_is_held_and_lives() {
+    fn the_parent_is_opened_and_runs() {
         let parent = Pid::new_or_init(nix::unistd::getppid().as_raw()).unwrap();
         let mut process = Process::parent(parent).unwrap();
         assert_eq!(process.relation(), Relation::Parent);
@@ -232,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn an_end_reads_well() {
+    fn an_exit_is_displayed_as_part_of_a_sentence() {
         assert_eq!(Exit::exited(3).to_string(), "exited with status 3");
         assert_eq!(Exit::signalled(9).to_string(), "was killed by signal 9 (SIGKILL)");
         assert_eq!(Exit::signalled(40).to_string(), "was killed by signal 40");

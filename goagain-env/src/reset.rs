@@ -1,13 +1,14 @@
-//! Ending a connection so that its client knows that it was cut off.
+//! Resets a connection, so that its client knows that it was closed early.
 
 use std::io;
 use std::os::fd::BorrowedFd;
 
-/// Resets a TCP connection at once, whoever else holds it (on Linux `connect(2)` to AF_UNSPEC): the client reads ECONNRESET
-/// and what was not sent yet is discarded. Threads that wait on the connection wake.
+/// Resets a TCP connection at once, even if other descriptors hold it (on Linux by `connect(2)` to AF_UNSPEC). The
+/// client reads ECONNRESET, and unsent data is discarded. Threads that wait for the connection wake up.
 ///
 /// # Errors
-/// It is no TCP connection, or the system has no such way ([`io::ErrorKind::Unsupported`]): shut it down instead.
+/// - The descriptor is not a TCP connection.
+/// - [`io::ErrorKind::Unsupported`]: the system is not Linux. Shut the connection down instead.
 pub fn reset(connection: BorrowedFd<'_>) -> io::Result<()> {
     cfg_if::cfg_if! {
         if #[cfg(target_os = "linux")] {
@@ -28,7 +29,7 @@ mod tests {
     use std::os::unix::net::UnixStream;
 
     #[test]
-    fn the_client_reads_a_reset_and_another_holder_an_end() {
+    fn the_client_reads_a_reset_and_other_descriptors_read_an_end() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (mut server, _) = listener.accept().unwrap();
@@ -43,7 +44,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_tcp_connection_has_no_reset() {
+    fn only_a_tcp_connection_can_be_reset() {
         let (one, _other) = UnixStream::pair().unwrap();
         reset(one.as_fd()).unwrap_err();
     }

@@ -1,22 +1,26 @@
-//! The contract: what a strategy decides, and when it is asked.
+//! The trait `Strategy`: what a strategy decides, and when it is asked.
 
 use std::fmt;
 
 use crate::{Launch, LaunchError, Launched};
 
-/// How a service gets from one generation to the next.
+/// Decides how a service gets from one generation to the next.
 ///
-/// A strategy decides, it does not act: the signal loop has the channel, the children, the deadlines, and the one state
-/// machine. A strategy says how the new image is started, and what becomes of the old process. The two processes of a
-/// restart need not run the same strategy.
+/// A strategy decides how the new process is started, and what the old process does next. It does not act: the signal
+/// loop of `goagain` holds the channel, the children, the deadlines and the state machine, and carries the decisions
+/// out. The two processes of a restart can run different strategies.
 ///
-/// It is called in this order, each time by one thread, and never two calls at once:
+/// The words used here (predecessor, successor, owner, attempt, commit, probation period, fallback, released) are
+/// defined under [Terms](crate#terms).
 ///
-/// 1. [`next`](Strategy::next), when the process starts: once for each of the 16 views there can be.
-/// 2. [`launch`](Strategy::launch), in the owner, once an attempt.
-/// 3. [`exec`](Strategy::exec), in a predecessor whose `next` said [`Next::Exec`], once it has nothing left to lose.
+/// The loop calls the methods in this order. Each call comes from one thread, and two calls never overlap.
 ///
-/// A strategy that starts the new image in a namespace of its own, or checks it first, overrides `launch` and hands the
+/// 1. [`next`](Strategy::next): when the process starts, once for each of the 16 possible views.
+/// 2. [`launch`](Strategy::launch): in the owner, once for each attempt.
+/// 3. [`exec`](Strategy::exec): in a predecessor whose `next` returned [`Next::Exec`], once it has nothing left to
+///    lose.
+///
+/// Override `launch` to start the new process in a namespace of its own, or to check the image first. Then pass the
 /// [`Launch`] on to [`Launch::spawn`]:
 ///
 /// ```
@@ -50,75 +54,88 @@ use crate::{Launch, LaunchError, Launched};
     note = "or implement `Strategy` for `{Self}`: `name` and `next` are enough"
 )]
 pub trait Strategy: fmt::Debug + Send {
-    /// A short name in lower case, for logs and reports.
+    /// Returns a short name in lower case, for logs and events.
     fn name(&self) -> &str;
 
-    /// Starts the new image. Called in the owner, once an attempt, and again after a short wait if the error was that the
-    /// image is busy ([`LaunchError::is_busy`]: a deploy is still writing it).
+    /// Starts the new process.
     ///
-    /// The owner serves on meanwhile, and answers no signal until this returns: so it should not wait for long. Image,
-    /// arguments, environment and the seed's signal may be changed; the handoff is not.
+    /// The loop calls this in the owner, once for each attempt. It calls it again after a short wait if the error is
+    /// [`LaunchError::is_busy`]: a deployment is still writing the image.
     ///
-    /// `Ok` makes the process the successor of this attempt: it has to say READY within its time. By default
-    /// [`Launch::spawn`], in Double too: the roles are exchanged later.
+    /// The owner keeps serving during the call, but handles no signal until the call returns. So the call should not
+    /// wait for long. A strategy can change the image, the arguments, the environment and the signal for the Go package
+    /// ([`Launch::signal`]). It cannot change the handoff.
+    ///
+    /// `Ok` makes the process the successor of this attempt. The successor must send READY before its ready timeout.
+    /// Defaults to [`Launch::spawn`], which `Double` uses too: its roles are exchanged later.
     ///
     /// # Errors
-    /// Any, its own ones by [`LaunchError::refused`]. An error, or a panic, ends the attempt and leaves the owner as it was.
+    /// Any error, also one of the strategy's own ([`LaunchError::refused`]). An error or a panic ends the attempt and
+    /// leaves the owner as it was.
     fn launch(&mut self, launch: Launch<'_>) -> Result<Launched, LaunchError> {
         launch.spawn()
     }
 
-    /// Becomes the new image. Called in a predecessor whose [`next`](Strategy::next) said [`Next::Exec`], when it is
-    /// drained, has released its net duty, and has no child left to reap but the successor.
+    /// Replaces this process by the new image.
     ///
-    /// Returns on failure only. The process is then still the old image, and asks its successor for the service back: it
-    /// becomes the owner again, under the pid that it had all along, the successor leaves, and the restart is reported as
-    /// failed with this error. By default [`Launch::exec`].
+    /// The loop calls this in a predecessor whose [`next`](Strategy::next) returned [`Next::Exec`], once three things
+    /// hold: the process is drained, it has released the successor, and it has no child left to reap except the
+    /// successor.
+    ///
+    /// Returns only on failure. The process then still runs the old image, and asks its successor to hand the service
+    /// back: this process becomes the owner again under the pid that it always had, the successor exits, and the
+    /// restart is reported as failed with this error. Defaults to [`Launch::exec`].
     fn exec(&mut self, launch: Launch<'_>) -> LaunchError {
         launch.exec()
     }
 
-    /// What a predecessor does in this view of things.
+    /// Returns what a predecessor does in the situation that `view` describes.
     ///
-    /// Must be pure and total: it is asked once for each of the 16 views when the process starts, and the table of its
-    /// answers is what the state machine runs by. So it cannot change its mind, a panic here is an error of the start,
-    /// and a model can explore every strategy that can be written.
+    /// The function must be pure and total. The loop calls it once for each of the 16 views when the process starts,
+    /// and the state machine uses the table of the answers. So a strategy cannot change its mind, a panic here is an
+    /// error of the start, and a model checker can explore every possible strategy.
     ///
-    /// The answer for the view that holds is acted on in a predecessor after commit, and only when the successor has said
-    /// SERVING and probation is over (before that, every predecessor is the net):
+    /// The loop acts on the answer only in a predecessor after commit, once the successor has sent SERVING and the
+    /// probation period is over. Until then, every predecessor is the fallback.
     ///
-    /// - [`Next::Stay`]: goes on to be the net. It holds the listeners, and takes over if the successor dies.
-    /// - [`Next::Exit`]: releases now, closes the listeners, drains on, and leaves when drained.
-    /// - [`Next::Exec`]: when drained, releases, and calls [`exec`](Strategy::exec).
+    /// - [`Next::Stay`]: the predecessor stays the fallback. It keeps the listening sockets open, and takes over if the
+    ///   successor dies.
+    /// - [`Next::Exit`]: the predecessor releases the successor now, closes its listening sockets, continues to drain,
+    ///   and exits when it is drained.
+    /// - [`Next::Exec`]: once it is drained, the predecessor releases the successor and calls [`exec`](Strategy::exec).
     fn next(&self, view: View) -> Next;
 }
 
-/// Whose process the successor is, seen from its predecessor.
+/// How another process of the service is related to this one.
+///
+/// In a [`View`] it says whether the predecessor's successor is its child or its parent.
 // Exhaustive: there is no third kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Relation {
-    /// We spawned it.
+    /// This process spawned the other one.
     Child,
-    /// It spawned us: our own image is the older one, and it has exec'd itself anew (Double's second half).
+    /// The other process spawned this one. As a successor it has replaced itself by the new image (`Double`'s second
+    /// half), and this process runs an older image.
     Parent,
 }
 
-/// What a predecessor knows when it is asked for its next step.
-// Exhaustive: the tests of a strategy make views, and a strategy is a table of all sixteen.
+/// The situation of a predecessor when its next step is decided.
+// Exhaustive: tests of a strategy construct views, and a strategy is a table of all sixteen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct View {
-    /// Whose process the successor is.
+    /// Whether the successor is the child or the parent of this process.
     pub successor: Relation,
-    /// Nothing is in flight any longer, or the time to drain is over.
+    /// `true` once no connection is in flight any longer, or the drain timeout is over.
     pub drained: bool,
-    /// Probation is over: the least time for which a predecessor stays the net has passed.
+    /// `true` once the probation period is over: the minimum time for which a predecessor stays the fallback has passed
+    /// since commit.
     pub probation: bool,
-    /// The successor, or an operator, said that it needs no net any longer.
+    /// `true` once the successor, or an operator, has said that a fallback is no longer needed.
     pub dismissed: bool,
 }
 
 impl View {
-    /// Each view there can be, all 16.
+    /// Returns all 16 possible views.
     pub fn all() -> impl Iterator<Item = View> {
         (0..16).map(|bits: u8| View {
             successor: if bits & 8 == 0 { Relation::Child } else { Relation::Parent },
@@ -130,14 +147,14 @@ impl View {
 }
 
 /// What a predecessor does next.
-// Exhaustive: a new answer is a new protocol, and the model explores these three.
+// Exhaustive: a new answer would be a new protocol, and the model checker explores these three.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Next {
-    /// Stay the net.
+    /// Stay the fallback: keep the listening sockets open, and take over if the successor dies.
     Stay,
-    /// Release, and leave when drained.
+    /// Release the successor (never take over again), and exit when drained.
     Exit,
-    /// When drained, release, and exec the new image in this very process.
+    /// When drained, release the successor and exec the new image in this process.
     Exec,
 }
 
@@ -168,11 +185,11 @@ mod tests {
     use super::*;
 
     #[derive(Debug)]
-    struct Leaves;
+    struct ExitsWhenDrained;
 
-    impl Strategy for Leaves {
+    impl Strategy for ExitsWhenDrained {
         fn name(&self) -> &str {
-            "leaves"
+            "exits"
         }
 
         fn next(&self, view: View) -> Next {
@@ -186,11 +203,11 @@ mod tests {
     }
 
     #[test]
-    fn a_box_is_the_strategy_in_it() {
-        let boxed: Box<dyn Strategy> = Box::new(Leaves);
-        assert_eq!(Strategy::name(&boxed), "leaves");
+    fn a_box_behaves_as_its_strategy() {
+        let boxed: Box<dyn Strategy> = Box::new(ExitsWhenDrained);
+        assert_eq!(Strategy::name(&boxed), "exits");
         for view in View::all() {
-            assert_eq!(Strategy::next(&boxed, view), Leaves.next(view));
+            assert_eq!(Strategy::next(&boxed, view), ExitsWhenDrained.next(view));
         }
     }
 }

@@ -1,13 +1,15 @@
-//! How much of what was written to a connection is still on its way.
+//! The number of written bytes of a connection that have not arrived yet.
 
 use std::io;
 use std::os::fd::BorrowedFd;
 
-/// Returns how many bytes written to a connection its peer's kernel has not acknowledged (TCP), or its peer has not read (Unix),
-/// by `ioctl(SIOCOUTQ)`, tcp(7) and unix(7). The end of the stream (`shutdown`) counts as a byte until it is acknowledged.
+/// Returns the number of written bytes that the peer's kernel has not acknowledged (TCP) or the peer has not read
+/// (Unix), by `ioctl(SIOCOUTQ)`: see tcp(7) and unix(7). The end of the stream (`shutdown`) counts as one byte until it
+/// is acknowledged.
 ///
 /// # Errors
-/// It is not a socket, or the system is not Linux ([`io::ErrorKind::Unsupported`]).
+/// - The descriptor is not a socket.
+/// - [`io::ErrorKind::Unsupported`]: the system is not Linux.
 pub fn unsent(connection: BorrowedFd<'_>) -> io::Result<usize> {
     cfg_if::cfg_if! {
         if #[cfg(any(target_os = "android", target_os = "linux"))] {
@@ -27,7 +29,7 @@ mod tests {
     use std::os::unix::net::UnixStream;
 
     #[test]
-    fn what_the_peer_has_not_read_is_unsent() {
+    fn bytes_that_the_peer_has_not_read_are_unsent() {
         let (mut one, mut other) = UnixStream::pair().unwrap();
         assert_eq!(unsent(one.as_fd()).unwrap(), 0);
         one.write_all(b"word").unwrap();

@@ -1,7 +1,7 @@
 //! What the loop asks of the process that it runs in.
 
 use crate::{ConnectionInfo, Event, InFlight};
-use goagain_env::{Address, Described, SaveError, StateItem};
+use goagain_env::{Address, NamedDescriptor, SaveError, StateItem};
 use std::os::fd::{BorrowedFd, OwnedFd};
 
 /// The server that a loop restarts. The facade implements it; nothing here may block.
@@ -28,7 +28,7 @@ pub trait Server {
     /// Whether the application is done and nothing is in flight.
     fn is_drained(&self) -> bool;
     /// What goes to a new image, listeners first.
-    fn descriptors(&self) -> Vec<(BorrowedFd<'_>, Described)>;
+    fn descriptors(&self) -> Vec<(BorrowedFd<'_>, NamedDescriptor)>;
     /// The successor, not committed yet, has bound this itself; what goes to an image that is exec'd in place has to have
     /// it, in place of what has its name.
     fn successor_added(&mut self, name: String, address: Address, fd: OwnedFd) {

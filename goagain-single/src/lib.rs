@@ -1,25 +1,28 @@
-//! The strategy Single of goagain: exec once, the child becomes the owner.
+//! The strategy `Single` of goagain: exec once, the child becomes the owner.
 //!
-//! Start from the crate `goagain`, whose feature `single` brings this.
+//! Use it through the crate `goagain`, with its feature `single`. The words of the figure are defined under
+//! [Terms](goagain_env#terms).
 //!
 //! ```text
-//! P  owner ── spawn ─────────── COMMIT ─ stops accepting, is the net ─ RELEASED ─ drains on ─ exits
-//!               └─ C  initialises ─ READY ┘└─ accepts ─ SERVING ─────────┘└─ may restart in its turn
+//! P  owner ── spawn ─────────── COMMIT ─ stops accepting, is the fallback ─ RELEASED ─ drains on ─ exits
+//!               └─ C  initializes ─ READY ┘└─ accepts ─ SERVING ──────────────┘└─ can restart in its turn
 //! ```
 //!
-//! The new process is the service from COMMIT on, and its pid is a new one, as with nginx: it suits servers without a
-//! supervisor, and those that tell theirs the new pid (a pid file, systemd's MAINPID). Where a supervisor watches the pid
-//! that it started, take `goagain-double`.
+//! The old process (P) spawns a new one (C), which is the service from COMMIT on. So the pid changes, as with nginx.
+//! `Single` suits servers without a supervisor, and servers that report the new pid to their supervisor (a pid file,
+//! systemd's MAINPID). If a supervisor watches the pid that it started, use `goagain-double`.
 //!
-//! The net is kept for the probation and no longer: then the old process closes its listeners, finishes what is in flight
-//! for as long as its drain may take, and leaves; meanwhile the new one can restart again.
+//! The old process stays the fallback for the probation period, and no longer. Then it closes its listening sockets,
+//! finishes the connections in flight until the drain timeout, and exits. The new process can already restart again
+//! meanwhile.
 #![forbid(unsafe_code)]
 
 use goagain_env::{GoSignal, Launch, LaunchError, Launched, Next, Strategy, View};
 
-/// Exec once: the child becomes the owner.
+/// Execs once: the child becomes the owner.
 ///
-/// Of the seed's variables GOAGAIN_SIGNAL is its own: a seed's child tells its parent by QUIT that it serves.
+/// For an image that runs the Go package goagain, the strategy also sets GOAGAIN_SIGNAL: the child tells its parent by
+/// QUIT that it serves ([`GoSignal`]).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Single;
 
@@ -43,8 +46,8 @@ mod tests {
     use super::*;
     use goagain_env::Relation;
 
-    /// What a loop shows a predecessor, in order, until the answer is no longer Stay.
-    fn answered(views: &[View]) -> Option<(usize, Next)> {
+    /// Shows a predecessor the views in this order, and returns the first answer that is not `Stay`.
+    fn first_answer(views: &[View]) -> Option<(usize, Next)> {
         let answers = views.iter().map(|&view| Single.next(view)).enumerate();
         answers.into_iter().find(|&(_, next)| next != Next::Stay)
     }
@@ -54,19 +57,19 @@ mod tests {
     }
 
     #[test]
-    fn leaves_when_probation_is_over_however_long_the_drain() {
+    fn exits_after_probation_even_if_the_drain_is_slow() {
         let slow_drain = [view(false, false), view(false, true), view(true, true)];
-        assert_eq!(answered(&slow_drain), Some((1, Next::Exit)));
+        assert_eq!(first_answer(&slow_drain), Some((1, Next::Exit)));
     }
 
     #[test]
-    fn stays_the_net_through_probation_though_drained() {
+    fn stays_the_fallback_through_probation_even_if_drained() {
         let quick_drain = [view(false, false), view(true, false), view(true, true)];
-        assert_eq!(answered(&quick_drain), Some((2, Next::Exit)));
+        assert_eq!(first_answer(&quick_drain), Some((2, Next::Exit)));
     }
 
     #[test]
-    fn never_execs_and_never_cuts_probation_short() {
+    fn never_execs_and_never_shortens_probation() {
         for bits in 0..16 {
             let view = View {
                 successor: if bits & 8 == 0 { Relation::Child } else { Relation::Parent },

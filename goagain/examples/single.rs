@@ -1,44 +1,20 @@
 //! A server under the strategy Single: `cargo run --release --example single -- [ADDR]`.
 //!
 //! ADDR is `127.0.0.1:48879`, any other `ip:port`, or `unix:PATH`. `kill -USR2` restarts it, `kill -QUIT` stops it
-//! gracefully. `GET /` says which process answers; `GET /slow?ms=N` says it after N milliseconds;
-//! `GET /sized?kib=N` is N KiB long; `POST /count` says how many bytes came.
+//! gracefully. `GET /` returns the process that answers; `GET /slow?ms=N` returns it after N milliseconds;
+//! `GET /sized?kib=N` returns N KiB; `POST /count` returns how many bytes came.
 
 mod serve;
 
-use goagain::{Finish, Goagain, Single};
+use goagain::{Goagain, Single, threads};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    match run() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            serve::say(format_args!("single: {error:#}"));
-            ExitCode::from(2)
-        }
-    }
-}
-
-fn run() -> anyhow::Result<()> {
-    let address = serve::address_from_args("A server with a thread a connection, under the strategy Single.");
-    let mut again = Goagain::builder(Single).on_event(|observed| serve::say(observed)).start()?;
-    let http = match again.listen("http", &address) {
-        Ok(http) => http,
-        Err(error) => {
-            again.fail(error.to_string());
-            return Err(error.into());
-        }
-    };
-    let identity = serve::identity(again.generation());
-    again.ready()?;
-    serve::say(format_args!("pid {} serves {}", std::process::id(), http.local_addr()));
-    loop {
-        let accepting = serve::serve(http.acceptor()?, http.migrator(), &identity);
-        again.wait()?;
-        accepting.join().expect("accepting does not panic")?;
-        match again.finish()? {
-            Finish::Exit => return Ok(()),
-            Finish::Resume => continue,
-        }
-    }
+    let address =
+        serve::address_from_args("A server with a thread for each connection, under the strategy Single.");
+    goagain::exit(goagain::run(Goagain::builder(Single).log_to_stderr(), |again| {
+        let http = again.listen("http", &address)?;
+        let (migrator, identity) = (http.migrator(), serve::identity(again.generation()));
+        Ok(threads::server(http, move |stream, guard| serve::connection(stream, guard, &migrator, &identity)))
+    }))
 }

@@ -1,4 +1,4 @@
-//! actix-web, drained in two phases.
+//! Servers with actix-web, drained in two phases.
 //!
 //! ```no_run
 //! use actix_web::{App, web};
@@ -35,14 +35,15 @@ use std::fmt::Debug;
 use std::io;
 use std::rc::Rc;
 
-/// Accepts until the term ends, serves each connection by HTTP/1.1 in a task of this thread, and is done when the last is
-/// gone. While this process drains each answer says `Connection: close`, and who waits for a request is still served; in the
-/// second phase the idle are closed. An upgraded connection is [long-lived](crate::drain::ConnectionKind::LongLived). What accepts counts too,
-/// as one of [`Connections`](crate::Connections).
+/// Accepts until the term ends, serves each connection by HTTP/1.1 in a task of this thread, and returns when the last one has closed.
+///
+/// While this process drains, each answer says `Connection: close`, and idle connections are still served. In the second phase idle
+/// connections are closed. An upgraded connection is [long-lived](crate::drain::ConnectionKind::LongLived). The accepting itself counts as
+/// one of the [`Connections`](crate::Connections) until it has ended.
 ///
 /// # Errors
-/// - The application cannot be made; actix-web logs why.
-/// - What accepting again would not mend.
+/// - The application cannot be made. actix-web logs why.
+/// - An error of `accept` that another call would return again.
 ///
 /// # Panics
 /// Outside of a `System` or a `LocalSet`.
@@ -67,7 +68,7 @@ where
         async move {
             let mut response: Response<B> = answer.await?.into();
             if let Some(work) = work.as_ref().filter(|work| work.is_draining()) {
-                // actix-http asks for more before it looks at an answer again, and so tells whether there is more.
+                // actix-http reads again before it looks at the answer, and so shows whether the client has sent more.
                 work.look_again();
                 yield_now().await;
             }
@@ -94,7 +95,7 @@ where
         let peer = stream.peer();
         let connection = Tracked::that_ends(stream, Activity::new(guard));
         let service = Rc::clone(&service);
-        // What goes wrong with one connection is its client's affair.
+        // An error of one connection concerns nobody but its client.
         connections.spawn_local(async move { service.call((connection, Protocol::Http1, peer)).await.ok() });
         while connections.try_join_next().is_some() {}
     }
@@ -102,7 +103,7 @@ where
     Ok(())
 }
 
-/// How long the body of a request is. actix-http has refused a length that is none.
+/// Returns the length of the body of a request. actix-http has refused an invalid one.
 fn length_of(request: &Request) -> Length {
     let headers = &request.head().headers;
     if headers.contains_key(TRANSFER_ENCODING) {

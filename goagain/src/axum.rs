@@ -1,4 +1,4 @@
-//! axum, drained in two phases.
+//! Servers with axum, drained in two phases.
 //!
 //! ```no_run
 //! use axum::{Router, routing::get};
@@ -11,13 +11,13 @@
 //! }
 //! ```
 //!
-//! [`serve`] does what the module [`hyper`] says. A tonic server is an axum router too:
-//! `tonic::service::Routes::into_axum_router`.
+//! Connections are served and drained as the module [`hyper`] says. The extractor `ConnectInfo<SocketAddr>` is there.
 //!
 //! # With axum's own serve
-//! `axum::serve` takes the listener of [`Listener::to_axum`](crate::Listener::to_axum), which stops accepting by itself and
-//! counts its connections. What `axum::serve` does not do, its users add: [`drain`] makes the answers of a drain close
-//! their connections, [`Connection`] lets it know them, and `with_graceful_shutdown` ends the idle ones when [`closing`] says so.
+//! `axum::serve` takes the listener of [`Listener::to_axum`](crate::Listener::to_axum). That listener stops accepting by itself, and its
+//! connections are counted. Three things have to be added: the middleware [`drain`] makes the answers of a drain close their
+//! connections, [`Connection`] lets the middleware know them, and `with_graceful_shutdown` with [`closing`] ends idle connections in the
+//! second phase.
 //!
 //! ```no_run
 //! # use axum::{Router, middleware::from_fn_with_state};
@@ -30,14 +30,15 @@
 //! # }
 //! ```
 //!
-//! Spawn it beside [`wait`](crate::tokio::Goagain::wait) and [`finish`](crate::tokio::Goagain::finish), and abort it after
-//! them: where all connections have gone by themselves, there is no second phase to end it.
+//! Put it into [`goagain::tokio::serve_fn`](crate::tokio::serve_fn). By hand, spawn it beside [`wait`](crate::tokio::Goagain::wait) and
+//! [`finish`](crate::tokio::Goagain::finish), and abort it after them: where all connections have closed by themselves, the second
+//! phase does not come, and `axum::serve` does not end.
 //!
 //! # WebSockets
-//! An upgraded connection is waited for, under the deadline of the drain. Its handler is told by
-//! [`Connections::reached`](crate::Connections::reached), with `DrainPhase::ClosingLongLived` or one that comes sooner: a
-//! `Connections` is a handle for the router's state. A stream within HTTP, a long answer, is a request: tell its handler by
-//! `DrainPhase::ClosingIdle`.
+//! The drain waits for an upgraded connection until its timeout. Its handler has to end it: it awaits
+//! [`Connections::shutdown_signal`](crate::Connections::shutdown_signal) with `DrainPhase::ClosingLongLived`, or with an earlier phase. A
+//! [`Connections`] can be put into the router's state. A stream within HTTP, such as a long answer or server-sent events, is a
+//! request: end it at `DrainPhase::ClosingIdle`.
 
 pub use crate::http::Tracked;
 
@@ -101,11 +102,10 @@ impl Serve for Server {
     }
 }
 
-/// Accepts until the term ends, and serves each connection in a task of its own: [`hyper::serve`] for a router. Over TCP
-/// the extractor `ConnectInfo<SocketAddr>` is there.
+/// Accepts until the term ends, and serves each connection in a task of its own: [`hyper::serve`] for a router.
 ///
 /// # Errors
-/// What accepting again would not mend.
+/// An error of `accept` that another call would return again.
 pub async fn serve(mut acceptor: Acceptor, app: Router) -> io::Result<()> {
     let app = TowerToHyperService::new(app);
     let migrator = acceptor.migrator();
@@ -119,17 +119,17 @@ pub async fn serve(mut acceptor: Acceptor, app: Router) -> io::Result<()> {
             }
             app.call(request)
         });
-        // What goes wrong with one connection is its client's affair.
+        // An error of one connection concerns nobody but its client.
         ::tokio::spawn(hyper::serve_accepted(stream, guard, migrator.clone(), service));
     }
     Ok(())
 }
 
-/// A middleware for axum's own serve: while this process drains, each answer over HTTP/1.1 closes its connection, unless its
-/// client has sent more. For that it has to know the [`Connection`]; where it does not, every answer closes.
+/// A middleware for axum's own serve. While this process drains, each answer over HTTP/1.1 closes its connection, unless its client has
+/// sent another request. To see that, it has to know the [`Connection`]; without it, every answer closes.
 ///
-/// Layer it last, over all routes and the fallback: a connection counts as in a request for as long as it does not see one that
-/// has come.
+/// Add it as the last layer, over all routes and the fallback: a request that the middleware does not see counts as in progress until
+/// the next one that it does see.
 pub async fn drain(State(connections): State<Connections>, request: Request, next: Next) -> Response {
     let http2 = request.version() >= Version::HTTP_2;
     let connects = request.method() == Method::CONNECT;
@@ -154,9 +154,9 @@ pub async fn drain(State(connections): State<Connections>, request: Request, nex
     }
 }
 
-/// Is done when `axum::serve` should end what is idle: at [`DrainPhase::ClosingIdle`], and later by
-/// [`idle_grace`](crate::Builder::idle_grace) if something is in a request then, since that may be one of which only a part has
-/// come.
+/// Waits until `axum::serve` should close its idle connections: [`DrainPhase::ClosingIdle`], or
+/// [`idle_grace`](crate::Builder::idle_grace) later if a request is in progress then, because that may be one whose head has
+/// arrived only in part.
 ///
 /// # Panics
 /// If the runtime was built without `enable_time`.
@@ -167,7 +167,7 @@ pub async fn closing(connections: Connections) {
     }
 }
 
-/// A connection of [`Accepting`], for [`drain`] to know it by: `app.into_make_service_with_connect_info::<Connection>()`.
+/// A connection of [`Accepting`], by which [`drain`] knows it: `app.into_make_service_with_connect_info::<Connection>()`.
 #[derive(Clone, Debug)]
 pub struct Connection {
     work: Activity,
@@ -175,7 +175,7 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Returns the address of its client, over TCP.
+    /// Returns the address of the client, if the connection is over TCP.
     pub fn peer(&self) -> Option<SocketAddr> {
         match self.peer {
             Address::Tcp(peer) => Some(peer),
@@ -192,8 +192,8 @@ impl Connected<IncomingStream<'_, Accepting>> for Connection {
     }
 }
 
-/// A listener for `axum::serve`, made by [`Listener::to_axum`](crate::Listener::to_axum). At the end of the term it goes
-/// quiet: axum's listeners have no end.
+/// A listener for `axum::serve`, made by [`Listener::to_axum`](crate::Listener::to_axum). After the end of the term its `accept` is pending
+/// forever, because a listener of axum cannot say that it has ended.
 #[derive(Debug)]
 pub struct Accepting {
     acceptor: Acceptor,
@@ -201,11 +201,11 @@ pub struct Accepting {
 }
 
 impl Listener {
-    /// A listener for `axum::serve`, for the present term; each connection counts for as long as axum has it, and so does the
-    /// listener until it has ended.
+    /// Returns a listener for `axum::serve`, for this term. Each connection counts for as long as axum has it, and so does the listener
+    /// until it has ended.
     ///
     /// # Errors
-    /// As [`Listener::to_tokio`].
+    /// Those of [`Listener::to_tokio`].
     pub fn to_axum(&self) -> io::Result<Accepting> {
         Ok(Accepting { acceptor: self.to_tokio()?.counted(), address: self.local_addr().clone() })
     }
@@ -222,7 +222,7 @@ impl ::axum::serve::Listener for Accepting {
                     let peer = stream.peer().map_or(Address::Other, Address::Tcp);
                     return (Tracked::that_ends(stream, Activity::unfollowed(guard)), peer);
                 }
-                // It has ended: there is no other way to say so.
+                // The listener has failed, and the trait has no way to say so.
                 Some(Err(_)) => {}
                 None => pending().await,
             }

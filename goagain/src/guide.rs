@@ -1,4 +1,7 @@
-//! Pages to read.
+//! Pages to read. [`restart`] defines the words that the others use.
+
+#[doc = include_str!("../docs/restart.md")]
+pub mod restart {}
 
 #[doc = include_str!("../docs/servers.md")]
 pub mod servers {}

@@ -1,19 +1,20 @@
-//! HTTP/1.1 and HTTP/2 by hyper, drained in two phases.
+//! Servers with hyper 1: HTTP/1.1 and HTTP/2, drained in two phases.
 //!
-//! A server that is told to go in one step loses what its clients send in that moment. Here:
+//! A server that closes its idle connections in one step loses the requests that arrive in that moment. This one closes them in two:
 //!
 //! | [phase](crate::drain::DrainPhase) | HTTP/1.1 | HTTP/2 | upgraded |
 //! |---|---|---|---|
-//! | `Draining` | the last answer says `Connection: close`: the one behind which nothing more has come; who waits for a request is still served | with the next answer GOAWAY, as RFC 9113 has it for a server that goes: what was sent by then is answered | |
-//! | `Closing` | the idle are closed; every answer closes | GOAWAY; who has sent nothing yet is closed | |
-//! | `Parting` | | | the word for its handler, by [`Connections::reached`](crate::Connections::reached) |
+//! | `Draining` | An answer says `Connection: close` if the client has not sent another request. An idle connection is still served | GOAWAY goes with the next answer (RFC 9113, section 6.8). What was sent before it is answered | |
+//! | `ClosingIdle` | Idle connections are closed. Every answer closes its connection | GOAWAY. A connection without a request yet is closed | |
+//! | `ClosingLongLived` | | | The handler is asked to end, by [`Connections::shutdown_signal`](crate::Connections::shutdown_signal) |
 //!
-//! A connection that is closed here [lingers](crate::drain::Linger), so that its last answer arrives. One that is told to go, and is silent for another
-//! [`idle_grace`](crate::Builder::idle_grace) with no request under way, is dropped. A client that shuts down its writing side after its
-//! request gets its answer. [`guide::drain`](crate::guide::drain) has the details.
+//! A connection that is closed here [lingers](crate::drain::Linger), so that its last answer arrives. One that was asked to close, has no
+//! request in progress, and is silent for another [`idle_grace`](crate::Builder::idle_grace), is dropped. A client that shuts down its
+//! writing side after its request gets its answer. [`guide::drain`](crate::guide::drain) has the details.
 //!
-//! A connection counts until its last byte: the drain waits for it, under its deadline, also when it was upgraded. Then it
-//! is [long-lived](crate::drain::ConnectionKind::LongLived), and so is a connection of HTTP/2 one of whose streams is a tunnel (CONNECT, RFC 8441).
+//! The drain waits for each connection until its last byte, or until the drain times out; for an upgraded one too. That one counts as
+//! [long-lived](crate::drain::ConnectionKind::LongLived), and so does a connection of HTTP/2 with a stream that is a tunnel (CONNECT, RFC
+//! 8441).
 //!
 //! ```no_run
 //! use goagain::Single;
@@ -29,12 +30,11 @@
 //! }
 //! ```
 //!
-//! Where [connections move](crate::Builder::migrate_connections), those of HTTP/1.1 do, by [`serve`] and [`serve_or_migrate`]: an
-//! answer keeps its connection then, and who waits for a request goes to the successor. Not HTTP/2, and not a connection
-//! that was upgraded or is anything but a socket.
+//! With [`Builder::migrate_connections`](crate::Builder::migrate_connections) connections of HTTP/1.1 move to the new process, by [`serve`]
+//! and [`serve_or_migrate`]. An answer keeps its connection open then, and an idle connection goes to the successor. Not
+//! migrated are connections of HTTP/2, upgraded ones, and anything but a socket.
 //!
-//! For TLS, or whatever else stands between the socket and HTTP, accept on your own and hand each connection to
-//! [`serve_connection`].
+//! With TLS, or something else between the socket and HTTP, accept connections yourself and pass each to [`serve_connection`].
 
 mod body;
 mod connection;
@@ -102,15 +102,15 @@ impl<S: HttpService> Serve for Server<S> {
 }
 
 /// Accepts until the term ends, and serves each connection in a task of its own, by HTTP/1.1 or HTTP/2 as the client
-/// wants it. The tasks live on; [`finish`](crate::tokio::Goagain::finish) waits for them.
+/// chooses. The tasks continue after this returns. The drain waits for them.
 ///
 /// # Errors
-/// What accepting again would not mend.
+/// An error of `accept` that another call would return again.
 pub async fn serve<S: HttpService>(mut acceptor: Acceptor, service: S) -> io::Result<()> {
     let migrator = acceptor.migrator();
     while let Some(accepted) = acceptor.accept().await {
         let (stream, guard) = accepted?;
-        // What goes wrong with one connection is its client's affair.
+        // An error of one connection concerns nobody but its client.
         ::tokio::spawn(serve_accepted(stream, guard, migrator.clone(), service.clone()));
     }
     Ok(())

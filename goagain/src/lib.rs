@@ -1,138 +1,115 @@
 //! Restarts a network server without losing a request.
 //!
-//! The running process starts the new image with its listening sockets, the new image says when it is ready, the old one
-//! stops accepting, drains and leaves. If the new image fails at any moment, the old one serves on, or again.
+//! The running process starts the new version of your program and hands over its listening sockets. The new process says when it is
+//! ready. Then the old process stops accepting, finishes what it is doing, and exits. If the new process fails before or shortly
+//! after it takes over, the old one keeps serving, or serves again.
 //!
-//! ```no_run
-//! use goagain::{Finish, Goagain, Guard, Single, Stream};
-//! use std::io::{Read, Write};
+//! An axum server becomes restartable by one call, where `axum::serve` was:
 //!
-//! fn main() -> Result<(), Box<dyn std::error::Error>> {
-//!     // Reads the handoff and installs the signal handlers: first of all, before there is another thread.
-//!     let mut again = Goagain::builder(Single)
-//!         .on_hup(|| println!("would reload the configuration"))
-//!         .on_event(|observed| eprintln!("{observed}"))
-//!         .start()?;
-//!     // Inherited by name, or bound.
-//!     let http = again.listen("http", "127.0.0.1:48879")?;
-//!     // Says READY; back once this process is the owner.
-//!     again.ready()?;
-//!     loop {
-//!         // Ends by itself when the successor owns, or at a stop.
-//!         let acceptor = http.acceptor()?;
-//!         let accepting = std::thread::spawn(move || {
-//!             for accepted in acceptor {
-//!                 let (stream, guard) = accepted?;
-//!                 std::thread::spawn(move || serve(stream, guard));
-//!             }
-//!             Ok::<(), std::io::Error>(())
-//!         });
-//!         // Signals and restarts.
-//!         again.wait()?;
-//!         accepting.join().expect("the accepting thread does not panic")?;
-//!         // The drain; under `Double`, exec.
-//!         match again.finish()? {
-//!             Finish::Exit => return Ok(()),
-//!             // Rolled back: this process is the owner again.
-//!             Finish::Resume => continue,
-//!         }
-//!     }
-//! }
+#![cfg_attr(
+    all(feature = "axum", feature = "single", target_os = "linux", not(goagain_portable)),
+    doc = "```no_run"
+)]
+#![cfg_attr(
+    not(all(feature = "axum", feature = "single", target_os = "linux", not(goagain_portable))),
+    doc = "```ignore"
+)]
+//! use axum::{Router, routing::get};
+//! use goagain::Single;
 //!
-//! fn serve(mut stream: Stream, mut guard: Guard) -> std::io::Result<()> {
-//!     // One word, one answer, until the client goes or a drain tells the idle to.
-//!     let mut word = [0; 64];
-//!     while guard.wait_readable(&stream)? {
-//!         match stream.read(&mut word)? {
-//!             0 => break,
-//!             read => stream.write_all(&word[..read])?,
-//!         }
-//!         // A drain ends the connection after its last answer: when its client has sent nothing more.
-//!         if guard.should_close(&stream, b"") {
-//!             break;
-//!         }
-//!     }
-//!     stream.close(guard);
-//!     Ok(())
+//! #[tokio::main]
+//! async fn main() -> Result<(), goagain::Error> {
+//!     let app = Router::new().route("/", get(|| async { "hello\n" }));
+//!     goagain::axum::run(Single, "127.0.0.1:3000", app).await
 //! }
 //! ```
 //!
-//! Then `kill -USR2` restarts it; HUP and USR1 run callbacks, INT and TERM stop it now, QUIT gracefully. What a drain waits
-//! for, in which order, and how it ends: [`guide::drain`].
+//! Then deploy the new program over the old file, by rename, and send USR2 to the process. QUIT stops it gracefully, INT and TERM at
+//! once. HUP and USR1 call [`Builder::on_hup`] and [`Builder::on_usr1`].
 //!
-//! # Which server
-//! The one above has threads. [`guide::servers`] leads from the server that you have to what to write:
+//! # Which server do you have?
+//! | your server | feature | one call | several listeners, or with something to prepare |
+//! |---|---|---|---|
+//! | axum | `axum` | `goagain::axum::run` | `goagain::axum::server` in `goagain::tokio::run` |
+//! | hyper | `hyper` | `goagain::hyper::run` | `goagain::hyper::server`, likewise |
+//! | tonic | `tonic` | `goagain::tonic::run` | `goagain::tonic::server`, likewise |
+//! | actix-web | `actix` | `goagain::actix::run` | `goagain::actix::server`, likewise |
+//! | tokio, your own protocol | `tokio` | | `goagain::tokio::server`, likewise |
+//! | threads, std | | [`threads::run`] | [`threads::server`] in [`run`] |
+//! | a loop over epoll, mio, polling | | | [`Goagain::step`] |
 //!
-//! | you have | feature | who accepts | the drain | whole server |
-//! |---|---|---|---|---|
-//! | threads, std | | [`Listener::acceptor`] | [`Guard::wait_readable`] | `single`, `double`; a bounded pool: `pool` |
-//! | tokio | `tokio` | `Listener::to_tokio` | `Guard::readable` | `tokio` |
-//! | axum | `axum` | `goagain::axum::serve` | by itself | `axum` |
-//! | axum behind TLS | `axum` | `Listener::to_tokio`, then rustls | by `goagain::hyper::serve_connection` | `axum_tls` |
-//! | hyper | `hyper` | `goagain::hyper::serve` | by itself | |
-//! | tonic | `axum` | `goagain::axum::serve` | by itself | `tonic` |
-//! | actix-web | `actix` | `goagain::actix::serve` | by itself | `actix` |
-//! | a loop over epoll, mio, polling | | [`Acceptor::try_accept`] | [`Goagain::step`] | `mio` |
-//! | UDP | | [`Receiver::recv_from`] | a guard with each datagram | `udp` |
+//! [`guide::servers`] shows each server before and after. Where `run` does not fit, [`Goagain`] has the calls of which it is made.
 //!
-//! # Which strategy
+//! # Which strategy?
 #![cfg_attr(
     feature = "single",
-    doc = "- [`Single`] execs once: the child takes over and the old process leaves, so the pid changes."
+    doc = "- [`Single`] starts the new program once. The new process takes over, so the pid changes."
 )]
 #![cfg_attr(
     not(feature = "single"),
-    doc = "- `Single` execs once: the child takes over and the old process leaves, so the pid changes."
+    doc = "- `Single` starts the new program once. The new process takes over, so the pid changes."
 )]
-//!   For no supervisor, or for one that your service tells the new pid (a pid file, systemd's MAINPID).
-#![cfg_attr(feature = "double", doc = "- [`Double`] execs twice: the pid never changes.")]
-#![cfg_attr(not(feature = "double"), doc = "- `Double` execs twice: the pid never changes.")]
-//!   For supervisors that watch the pid that they started: runit, s6, supervisord, a container's init.
-//! - Your own: implement [`Strategy`]; [`guide::strategy`] leads through it.
+//!   It is for a service without a supervisor, or with one that your service tells the new pid.
+#![cfg_attr(
+    feature = "double",
+    doc = "- [`Double`] starts it twice, the second time by `execve` in the old process. The pid never changes."
+)]
+#![cfg_attr(
+    not(feature = "double"),
+    doc = "- `Double` starts it twice, the second time by `execve` in the old process. The pid never changes."
+)]
+//!   It is for supervisors that watch the pid that they started: systemd, runit, s6, supervisord, the init of a container.
+//! - Your own implements [`Strategy`]. [`guide::strategy`] explains how.
 //!
-//! # Which sockets
-//! TCP, UDP, Unix sockets of every type, and any other descriptor, each by a name; [`guide::sockets`] has the kinds, what a
-//! restart may change, what holds for datagrams, and what to do for QUIC.
-//!
-//! # What crosses a restart
-//! Sockets and other descriptors, by name; bytes, by [`Goagain::offer`] and [`Goagain::take`]; idle connections, by
-//! [`Builder::migrate_connections`]. [`guide::state`] has the details.
-//!
-//! The file, the directory and the variables that a new image starts with, pid 1 of a container, and shells: [`guide::environment`].
+//! # What to read next
+//! | page | answers |
+//! |---|---|
+//! | [`guide::restart`] | What happens in a restart, in order? What do the words mean? |
+//! | [`guide::servers`] | How do I make my server restartable? |
+//! | [`guide::drain`] | How do requests, kept connections, WebSockets and HTTP/2 end in the old process? |
+//! | [`guide::failures`] | What can fail, what serves then, and what do I do? |
+//! | [`guide::sockets`] | Which sockets cross a restart, and how are they bound? |
+//! | [`guide::state`] | How do state, files and connections get to the new process? |
+//! | [`guide::environment`] | Which file, directory and variables does the new process start with? |
+//! | [`guide::strategy`] | How do I write a strategy? |
 //!
 //! # Features
 //! | feature | adds |
 //! |---|---|
 //! | `single` (default) | the strategy `Single` |
 //! | `double` | the strategy `Double` |
-//! | `tracing` | every report as an event of the crate `tracing` |
-//! | `tokio` | the module `tokio`: the same life as futures, and listeners as tokio's; on Linux |
-//! | `hyper` | the module `hyper`: HTTP/1.1 and HTTP/2, drained in two phases |
-//! | `axum` | the module `axum`: the same for a `Router`, and a listener for `axum::serve` |
-//! | `actix` | the module `actix`: the same for actix-web |
+//! | `tracing` | each [`Event`] as an event of the crate `tracing`, with fields |
+//! | `tokio` | the module `tokio`: `run` as a future, tokio's listeners and streams. Linux |
+//! | `hyper` | the module `hyper`: servers with hyper 1, HTTP/1.1 and HTTP/2 |
+//! | `axum` | the module `axum`: servers with axum |
+//! | `tonic` | the module `tonic`: servers with tonic |
+//! | `actix` | the module `actix`: servers with actix-web |
 //!
 //! # What it promises
-//! In short: as long as one image that holds the
-//! listeners lives and was not told to stop, it accepts or is bound by a deadline to; an image accepts only after its
-//! predecessor has committed or died; a failure up to SERVING leaves one owner, the old one or the new one; no thread is
-//! started, nothing is printed, the process is never exited.
+//! - As long as a process lives that holds the listeners and was not asked to stop, connections are accepted. Where nobody accepts for a
+//!   moment, a timeout ends that, and connections wait in the kernel's queue.
+//! - A process accepts only after its predecessor has handed over to it or has died.
+//! - When something fails before the new process serves, exactly one process accepts afterwards: the old one or the new one.
+//! - The library itself starts no thread, prints nothing, and never exits the process. [`run`] starts the threads that serve, and
+//!   [`Builder::log_to_stderr`] and [`exit`] print.
 //!
 //! # Limitations
-//! - Unix only. Linux is what it is built for and tested on. On other Unixes deaths are told by SIGCHLD and the loop has no
-//!   descriptor to poll (so no `tokio::Goagain`). That way is drilled on Linux (`--cfg goagain_portable`), and compiles for macOS,
-//!   FreeBSD and Android; nobody has run it there.
-//! - macOS has no Unix sockets of packets, so no `Bind::unix_seqpacket`. There a descriptor, in the moment between its making and
-//!   the call that makes it close-on-exec, goes to what another thread starts. Abstract names are Linux's.
-//! - Android's `posix_spawn` forks: starting the new image takes time by the old one's memory.
-//! - Call [`Builder::start`] before there are other threads.
-//! - The net ends with RELEASED: a successor that dies later is the supervisor's affair.
-//! - A dying process holds its end of the channel until the kernel has taken it apart: with a big heap, or while it dumps
-//!   core, a roll back waits that long.
-//! - With a seed's process (the Go package) on the other side there is no channel: no abort, no roll back.
-//! - A client that sends a request on an idle keep-alive connection in the moment in which that is closed loses it, as
-//!   with any server. [`Builder::idle_grace`] says how long a drain waits before it closes such connections.
-//! - Some HTTP/2 clients give up, at GOAWAY, a request that they have taken and not yet written: see [`guide::drain`].
-//! - An answer is made to its end where its client has shut down its side or gone away: a server cannot tell the two apart.
+//! - Unix only. Linux is what it is built for and tested on. On other Unixes the loop learns of a death by SIGCHLD and has no descriptor
+//!   to poll, so there is no `goagain::tokio::run`. That code is drilled on Linux (`--cfg goagain_portable`), and compiles for macOS,
+//!   FreeBSD and Android. Nobody has run it there.
+//! - macOS has no Unix sockets of type SEQPACKET, so `Bind::unix_seqpacket` is missing there. Between the call that makes a descriptor
+//!   and the call that makes it close-on-exec, another thread that starts a program passes the descriptor on. Abstract names
+//!   exist on Linux only.
+//! - Android's `posix_spawn` forks, so starting the new process takes time in proportion to the old one's memory.
+//! - The old process stays the fallback until the probation period is over and the new process serves. When the new process dies later,
+//!   the supervisor has to start the service.
+//! - A dying process holds its end of the channel until the kernel has taken it apart. With a big heap, or while it dumps core, a roll
+//!   back waits that long.
+//! - With a process of the Go package goagain on the other side there is no channel: no abort, and no roll back.
+//! - A client that sends a request on an idle kept connection in the moment in which the server closes it loses the request, as with any
+//!   server. [`Builder::idle_grace`] sets how long a drain waits before it closes such connections.
+//! - Some HTTP/2 clients give up, at GOAWAY, a request that they have accepted and not yet written: see [`guide::drain`].
+//! - An answer is made to its end where its client has shut down its writing side or gone away, because a server cannot tell the two apart.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 
@@ -183,6 +160,6 @@ pub use socket::listener::Listener;
 pub use socket::stream::Stream;
 
 /// The README's code compiles.
-#[cfg(all(doctest, feature = "single"))]
+#[cfg(all(doctest, feature = "axum", feature = "single"))]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -149,7 +149,7 @@ impl Migrations {
     pub(crate) fn refuse_more(&mut self) -> Vec<String> {
         let Some(channel) = &self.from_predecessor else { return Vec::new() };
         // If this fails, the sender learns it from the end of the channel.
-        let _ = channel.refuse_more();
+        let _ = channel.shutdown_read();
         let warnings = self.take();
         self.from_predecessor = None;
         warnings

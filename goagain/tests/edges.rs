@@ -343,8 +343,7 @@ fn a_client_that_has_shut_down_its_side_gets_its_response() {
 fn a_tunnel_is_long_lived_and_each_direction_ends_by_itself() {
     let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
-        let builder =
-            builder().idle_grace(Duration::ZERO).drain_timeout(FOREVER).long_lived_timeout(FOREVER);
+        let builder = builder().idle_grace(Duration::ZERO).drain_timeout(FOREVER).long_lived_timeout(FOREVER);
         let mut again = builder.isolated().unwrap().into_tokio().unwrap();
         let http = again.listen("http", "127.0.0.1:0").unwrap();
         again.ready().await.unwrap();

@@ -1,4 +1,5 @@
-//! The examples as a reader would try them: start, ask, restart, ask again, stop; and what they say of bad arguments.
+//! The examples as a reader would try them: start, send a request, restart, send another one, stop; and their errors for wrong
+//! arguments.
 
 #![allow(clippy::unwrap_used, reason = "a test ends where it cannot go on")]
 
@@ -13,7 +14,7 @@ use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// The examples that the features of this build allow.
+/// The examples that the features of this build include.
 const EXAMPLES: &[&str] = &[
     #[cfg(all(feature = "actix", feature = "single"))]
     "actix",
@@ -34,20 +35,20 @@ const EXAMPLES: &[&str] = &[
     "tonic",
 ];
 
-/// Those that speak another language than HTTP/1.1 in the clear; their drills have clients for it.
+/// The examples that speak another protocol than plain HTTP/1.1. Their drills have clients for it.
 const OTHERS: &[&str] = &[
     #[cfg(all(feature = "axum", feature = "single"))]
     "axum_tls",
 ];
 
-/// Cargo builds the examples with the tests, into a folder beside theirs.
+/// Cargo builds the examples with the tests, into a folder next to theirs.
 fn program(example: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
     test.ancestors().nth(2).unwrap().join("examples").join(example)
 }
 
-/// A running example. Its image may change hands: every one that it becomes writes into the same pipe, and is in the
-/// process group of the first.
+/// A running example. Its process may change: every process and image of it writes into the same pipe, and is in the
+/// process group of the first one.
 struct Running {
     child: Child,
     stderr: BufReader<ChildStderr>,
@@ -55,7 +56,7 @@ struct Running {
 }
 
 impl Drop for Running {
-    /// A test that fails leaves no server behind: it would hold the test's output open.
+    /// A failing test leaves no server behind, which would keep the test's output open.
     fn drop(&mut self) {
         if !self.ended {
             let group = Pid::from_raw(i32::try_from(self.child.id()).unwrap());
@@ -74,7 +75,7 @@ impl Running {
         Running { child, stderr, ended: false }
     }
 
-    /// Reads until an image says that it serves: its pid and its address.
+    /// Reads until an image reports that it serves. Returns its pid and its address.
     fn serves(&mut self) -> (i32, String) {
         loop {
             let mut line = String::new();
@@ -87,7 +88,7 @@ impl Running {
         }
     }
 
-    /// Tells the owner to stop, and waits until no image is left: then the pipe has no writer.
+    /// Stops the owner, and waits until no image is left: then the pipe has no writer.
     fn stop(mut self, owner: i32) {
         kill(Pid::from_raw(owner), Signal::SIGQUIT).unwrap();
         self.stderr.read_to_string(&mut String::new()).unwrap();
@@ -99,7 +100,7 @@ impl Running {
 trait Connection: Read + Write {}
 impl<T: Read + Write> Connection for T {}
 
-/// One request on a connection of its own: the body.
+/// Sends one request on a connection of its own. Returns the body.
 fn get(address: &str, path: &str) -> String {
     let mut stream: Box<dyn Connection> = match address.split_once(':').unwrap() {
         ("tcp", address) => {
@@ -133,7 +134,7 @@ fn restarts(example: &str, address: &str) {
         owner = server.serves().0;
         assert_eq!(owner, first, "the pid has not changed");
     }
-    // At commit both accept for a moment, so that the old image may still answer a few.
+    // At commit both accept for a moment, so that the old image may still answer a few requests.
     let old = body.split_once(" boot=").unwrap().1;
     let is_new = |answer: &String| {
         let (pid, boot) = answer.split_once(" boot=").unwrap();
@@ -151,8 +152,8 @@ fn each_restarts_over_tcp() {
     }
 }
 
-/// A client that keeps its connection for as long as the server does, until it is told to end: how many were answered, and
-/// whether as it should be.
+/// A client that keeps its connection for as long as the server does, until it is stopped. Returns how many requests were
+/// answered, or an error if an answer was wrong.
 fn keep_asking(address: &str, on: &AtomicBool) -> Result<usize, String> {
     let mut answered = 0;
     while on.load(Ordering::SeqCst) {
@@ -161,7 +162,7 @@ fn keep_asking(address: &str, on: &AtomicBool) -> Result<usize, String> {
         let mut reader = BufReader::new(&stream);
         let mut kept = true;
         while kept && on.load(Ordering::SeqCst) {
-            // One of three takes its time, so that some span a restart.
+            // One request of three is slow, so that some are in flight during a restart.
             let path = if answered % 3 == 0 { "/slow?ms=20" } else { "/" };
             write!(&stream, "GET {path} HTTP/1.1\r\nHost: example\r\n\r\n")
                 .map_err(|error| format!("write after {answered}: {error}"))?;
@@ -187,7 +188,7 @@ fn keep_asking(address: &str, on: &AtomicBool) -> Result<usize, String> {
     Ok(answered)
 }
 
-/// Ends the clients, when a test fails too.
+/// Stops the clients, also when a test fails.
 struct Ends<'a>(&'a AtomicBool);
 
 impl Drop for Ends<'_> {
@@ -233,7 +234,7 @@ fn each_restarts_over_a_unix_socket() {
     }
 }
 
-/// One datagram, and its answer: the body.
+/// Sends one datagram. Returns the body of its answer.
 fn ask(address: &str, client: &Path) -> String {
     let mut answer = [0; 1500];
     let length = match address.split_once(':').unwrap() {

@@ -1,4 +1,4 @@
-//! Where a service is reached, and one blocking request to it.
+//! The address of a service, and one blocking request to it.
 
 use std::fmt;
 use std::io::{ErrorKind, Read, Write};
@@ -54,7 +54,7 @@ impl fmt::Display for Target {
 trait Stream: Read + Write + AsFd + Send {}
 impl<T: Read + Write + AsFd + Send> Stream for T {}
 
-/// A connection on which one request at a time is sent, blocking.
+/// A connection that sends one request at a time, blocking.
 pub struct Connection {
     stream: Box<dyn Stream>,
     buffer: Vec<u8>,
@@ -104,10 +104,10 @@ impl Connection {
         self.stream.write_all(bytes).context("write")
     }
 
-    /// Reads the answer to the last request, under a deadline of 20 seconds.
+    /// Reads the answer to the last request. The deadline is 20 seconds.
     ///
     /// # Errors
-    /// - the connection ended, or no whole answer came in time.
+    /// - the connection ended, or no complete answer came in time.
     pub fn answer(&mut self) -> anyhow::Result<Answer> {
         loop {
             if let Some(answer) = http::parse(&self.buffer).map_err(anyhow::Error::msg)? {
@@ -120,21 +120,21 @@ impl Connection {
         }
     }
 
-    /// Whether the answer to the last request, or a part of it, is there already.
+    /// Returns whether the answer to the last request, or a part of it, has arrived.
     ///
     /// # Errors
-    /// - those of `poll`.
+    /// - `poll` fails.
     pub fn has_answer(&self) -> anyhow::Result<bool> {
         let mut fds = [PollFd::new(self.stream.as_fd(), PollFlags::POLLIN)];
         Ok(!self.buffer.is_empty() || poll(&mut fds, PollTimeout::ZERO).context("poll")? == 1)
     }
 
-    /// The bytes that come, raw.
+    /// Returns the raw stream.
     pub fn stream(&mut self) -> &mut dyn Read {
         &mut self.stream
     }
 
-    /// Reads on until the server closes, which says that it has given its descriptor up.
+    /// Reads until the server closes. That shows that the server has closed its descriptor.
     ///
     /// # Errors
     /// - the server sends something, or does not close within 20 seconds.
@@ -161,10 +161,10 @@ impl Connection {
     }
 }
 
-/// Sends one request on a connection of its own and reads the answer and the end.
+/// Sends one request on a connection of its own, and reads the answer and the end.
 ///
 /// # Errors
-/// - the connection is refused or ends without a whole answer.
+/// - the connection is refused or ends without a complete answer.
 pub fn get(target: &Target, path: &str) -> anyhow::Result<Answer> {
     let mut connection = Connection::open(target)?;
     connection.send(path, true)?;

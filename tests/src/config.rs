@@ -1,8 +1,8 @@
-//! What a drill server is told: one variable of JSON, and a sidecar file beside the image that overrides it.
+//! The configuration of a drill server: one variable of JSON, and a sidecar file next to the image that overrides it.
 //!
-//! The variable is inherited from generation to generation. The sidecar belongs to the image, so a deploy can
-//! change what the next generation does without touching the running one. Either can say what one generation does: then
-//! nothing has to be deployed in time.
+//! Every generation inherits the variable. The sidecar belongs to the image, so that a deployment can
+//! change what the next generation does without affecting the running one. Either can configure a single generation. Then
+//! no image has to be deployed at the right moment.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -33,7 +33,7 @@ pub enum StrategyKind {
 }
 
 impl StrategyKind {
-    /// The name as it stands in the configuration and in the names of drills.
+    /// Returns the name used in the configuration and in the names of drills.
     pub fn name(self) -> &'static str {
         match self {
             Self::Single => "single",
@@ -49,64 +49,64 @@ impl std::fmt::Display for StrategyKind {
     }
 }
 
-/// Everything that a drill server is told. Times are in milliseconds.
+/// The configuration of a drill server. Times are in milliseconds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ServerConfig {
     /// The strategy to restart with.
     pub strategy: StrategyKind,
-    /// The sockets, each a name and an address: `127.0.0.1:0`, `[::1]:0`, `unix:/path`, or of another kind, as the server
-    /// says in `bin/drill-server/sockets.rs`.
+    /// The sockets, each a name and an address: `127.0.0.1:0`, `[::1]:0`, `unix:/path`, or another kind, as listed
+    /// in `bin/drill-server/sockets.rs`.
     pub listen: Vec<(String, String)>,
-    /// So many listeners more, at abstract names, that are there to be carried over.
+    /// The number of additional listeners, at abstract names, which are only carried over.
     pub extra: usize,
     /// The directory that a new image starts in; empty for the default.
     pub directory: PathBuf,
     /// The path of the harness's datagram socket; empty for none.
     pub events: PathBuf,
-    /// The time that a successor has to say READY.
+    /// How long a successor may take to send READY.
     pub ready_ms: u64,
-    /// The time that a drain may take.
+    /// How long a drain may take.
     pub drain_ms: u64,
-    /// The time that an idle keep-alive connection has before it is told to go.
+    /// The grace period of an idle keep-alive connection, after which it is asked to close.
     pub idle_ms: u64,
-    /// The time that long-lived connections have once they are told to go; 0 for the half of a drain.
+    /// How long long-lived connections may take after they were asked to close; 0 for half of the drain.
     pub long_lived_ms: u64,
-    /// The time over which connections are told to go.
+    /// The time over which the requests to close are distributed.
     pub drain_jitter_ms: u64,
-    /// What becomes of connections that are left when a drain ends: `close` or `reset`; empty for nothing.
+    /// What happens to connections that are left when a drain ends: `close` or `reset`; empty for nothing.
     pub unfinished: String,
     /// How many processes may drain at the same time; 0 for any number.
     pub max_draining: usize,
-    /// The least time after commit for which the predecessor stays the net.
+    /// The probation period: the least time after commit for which the predecessor stays the fallback.
     pub probation_ms: u64,
-    /// The time from commit to SERVING.
+    /// How long SERVING may take after commit.
     pub serving_ms: u64,
-    /// The time that Double's re-exec'd parent has to say READY.
-    pub back_ms: u64,
+    /// How long Double's re-exec'd parent may take to send READY.
+    pub reexec_ms: u64,
     /// The time from ABORT, or the end of a channel, to SIGKILL.
     pub abort_timeout_ms: u64,
     /// Heap that is allocated and touched at start, in MiB.
     pub heap_mib: u64,
-    /// The parcels of state that it offers, each a name and its size in bytes.
-    pub offers: Vec<(String, u64)>,
-    /// The version that it offers them with; it knows version 1 alone.
-    pub offer_version: u32,
-    /// What goes wrong with the last of them on purpose: `fail`, `panic`, `large` or `late`; empty for nothing.
-    pub offer_fault: String,
-    /// The time that making the state may take.
+    /// The items of state that it saves, each a name and its size in bytes.
+    pub state: Vec<(String, u64)>,
+    /// The version of these items. The server can read version 1 only.
+    pub state_version: u32,
+    /// What goes wrong on purpose with the last item: `fail`, `panic`, `large` or `late`; empty for nothing.
+    pub state_fault: String,
+    /// How long saving the state may take.
     pub state_ms: u64,
-    /// Whether idle connections move to the successor.
-    pub moves: bool,
+    /// Whether idle connections are migrated to the successor.
+    pub migrate: bool,
     /// What this image does wrong on purpose; empty for nothing.
     pub behaviour: String,
     /// The fault to arm in the library, as `point: fault`; empty for none.
     pub fault: String,
-    /// The fields that are others in one generation.
+    /// The fields that have other values in one generation.
     pub generations: BTreeMap<u64, Map<String, Value>>,
 }
 
-/// Deadlines that a drill does not set are longer than it waits for anything.
+/// Deadlines that a drill does not set are longer than anything it waits for.
 impl Default for ServerConfig {
     fn default() -> Self {
         Self {
@@ -124,14 +124,14 @@ impl Default for ServerConfig {
             max_draining: 0,
             probation_ms: 100,
             serving_ms: 60_000,
-            back_ms: 60_000,
+            reexec_ms: 60_000,
             abort_timeout_ms: 5_000,
             heap_mib: 0,
-            offers: Vec::new(),
-            offer_version: 1,
-            offer_fault: String::new(),
+            state: Vec::new(),
+            state_version: 1,
+            state_fault: String::new(),
             state_ms: 60_000,
-            moves: false,
+            migrate: false,
             behaviour: String::new(),
             fault: String::new(),
             generations: BTreeMap::new(),
@@ -140,18 +140,18 @@ impl Default for ServerConfig {
 }
 
 impl ServerConfig {
-    /// Lets the field `name` be another in images of this generation.
+    /// Sets the field `name` to another value for images of this generation.
     pub fn in_generation(&mut self, generation: u64, name: &str, value: impl Into<Value>) {
         self.generations.entry(generation).or_default().insert(name.to_owned(), value.into());
     }
 
     /// Reads [`VARIABLE`] from the environment and the sidecar `<image path>.json`, if there is one.
     ///
-    /// The image path is `argv[0]`, as it was called (a symbolic link is not resolved); where that is a bare
-    /// name, the running executable.
+    /// The image path is `argv[0]` as it was called (a symbolic link is not resolved). If that is a bare
+    /// name, it is the running executable.
     ///
     /// # Errors
-    /// - the variable or the sidecar holds something else than the fields of a [`ServerConfig`];
+    /// - the variable or the sidecar holds anything else than the fields of a [`ServerConfig`];
     /// - the sidecar cannot be read.
     pub fn load() -> anyhow::Result<Self> {
         let variable = env::var_os(VARIABLE);
@@ -164,7 +164,7 @@ impl ServerConfig {
         Self::parse(variable, sidecar.as_deref(), generation())
     }
 
-    /// Parses the variable and lets the fields of the sidecar override it, and those of `generation` both. Pure.
+    /// Parses the variable. The fields of the sidecar override it, and those of `generation` override both. Pure.
     ///
     /// # Errors
     /// - either is not a JSON object with the fields of a [`ServerConfig`], or the variable is not UTF-8.
@@ -193,69 +193,69 @@ impl ServerConfig {
         serde_json::from_value(fields).with_context(|| format!("{VARIABLE}: expected the fields of a server"))
     }
 
-    /// The value for [`VARIABLE`].
+    /// Returns the value for [`VARIABLE`].
     pub fn to_json(&self) -> String {
         serde_json::json!(self).to_string()
     }
 
-    /// [`ready_ms`](Self::ready_ms) as a duration.
+    /// Returns [`ready_ms`](Self::ready_ms) as a duration.
     pub fn ready_timeout(&self) -> Duration {
         Duration::from_millis(self.ready_ms)
     }
 
-    /// [`drain_ms`](Self::drain_ms) as a duration.
+    /// Returns [`drain_ms`](Self::drain_ms) as a duration.
     pub fn drain_timeout(&self) -> Duration {
         Duration::from_millis(self.drain_ms)
     }
 
-    /// [`idle_ms`](Self::idle_ms) as a duration.
+    /// Returns [`idle_ms`](Self::idle_ms) as a duration.
     pub fn idle_grace(&self) -> Duration {
         Duration::from_millis(self.idle_ms)
     }
 
-    /// [`long_lived_ms`](Self::long_lived_ms) as a duration.
+    /// Returns [`long_lived_ms`](Self::long_lived_ms) as a duration.
     pub fn long_lived_timeout(&self) -> Duration {
         Duration::from_millis(if self.long_lived_ms == 0 { self.drain_ms / 2 } else { self.long_lived_ms })
     }
 
-    /// [`drain_jitter_ms`](Self::drain_jitter_ms) as a duration.
+    /// Returns [`drain_jitter_ms`](Self::drain_jitter_ms) as a duration.
     pub fn drain_jitter(&self) -> Duration {
         Duration::from_millis(self.drain_jitter_ms)
     }
 
-    /// [`probation_ms`](Self::probation_ms) as a duration.
+    /// Returns [`probation_ms`](Self::probation_ms) as a duration.
     pub fn probation(&self) -> Duration {
         Duration::from_millis(self.probation_ms)
     }
 
-    /// [`serving_ms`](Self::serving_ms) as a duration.
+    /// Returns [`serving_ms`](Self::serving_ms) as a duration.
     pub fn serving_timeout(&self) -> Duration {
         Duration::from_millis(self.serving_ms)
     }
 
-    /// [`back_ms`](Self::back_ms) as a duration.
+    /// Returns [`reexec_ms`](Self::reexec_ms) as a duration.
     pub fn reexec_timeout(&self) -> Duration {
-        Duration::from_millis(self.back_ms)
+        Duration::from_millis(self.reexec_ms)
     }
 
-    /// [`state_ms`](Self::state_ms) as a duration.
+    /// Returns [`state_ms`](Self::state_ms) as a duration.
     pub fn state_timeout(&self) -> Duration {
         Duration::from_millis(self.state_ms)
     }
 
-    /// [`abort_timeout_ms`](Self::abort_timeout_ms) as a duration.
+    /// Returns [`abort_timeout_ms`](Self::abort_timeout_ms) as a duration.
     pub fn abort_timeout(&self) -> Duration {
         Duration::from_millis(self.abort_timeout_ms)
     }
 }
 
-/// The generation that this image will have, as its predecessor says; without one, the first.
+/// Returns the generation that this image will have, as its predecessor set it; the first one without a predecessor.
 fn generation() -> u64 {
     let channel = env::var("GOAGAIN_CHANNEL").unwrap_or_default();
     channel.split(' ').find_map(|pair| pair.strip_prefix("generation=")?.parse().ok()).unwrap_or(1)
 }
 
-/// The path of the sidecar of this process's image.
+/// Returns the path of the sidecar of this process's image.
 fn sidecar() -> anyhow::Result<PathBuf> {
     let called = env::args_os().next().map(PathBuf::from).filter(|path| path.components().count() > 1);
     let image = match called {
@@ -272,12 +272,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn absent_is_the_default() {
+    fn a_missing_variable_gives_the_defaults() {
         assert_eq!(ServerConfig::parse(None, None, 1).unwrap(), ServerConfig::default());
     }
 
     #[test]
-    fn json_and_back() {
+    fn a_configuration_survives_json() {
         let config = ServerConfig { strategy: StrategyKind::Double, heap_mib: 7, ..ServerConfig::default() };
         assert_eq!(ServerConfig::parse(Some(config.to_json().into()), None, 1).unwrap(), config);
     }
@@ -292,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn one_generation_can_be_told_otherwise() {
+    fn one_generation_can_be_configured_differently() {
         let mut config = ServerConfig { ready_ms: 1, ..ServerConfig::default() };
         config.in_generation(2, "ready_ms", 2);
         let of = |generation, sidecar| {

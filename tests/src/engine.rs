@@ -1,7 +1,7 @@
-//! The load itself: open-loop, in one thread of a process of its own.
+//! The load itself: open-loop, in one thread of a separate process.
 //!
-//! Requests are due at fixed times, whatever became of the ones before, and a latency is counted from the time
-//! due: so a server that stands still is charged with every request that fell due meanwhile. A request is never
+//! Requests are due at fixed times, whatever happened to the previous ones. Latency counts from the due
+//! time, so a server that stalls is charged for every request that was due meanwhile. A request is never
 //! sent twice.
 
 mod clock;
@@ -23,17 +23,17 @@ use crate::events::now;
 use crate::http;
 use crate::records::{Kind, Outcome, Record};
 
-/// How long after it was due a request may be answered, beside the time that it asks for itself.
+/// How long after its due time a request may be answered, in addition to the time that it asks for itself.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// What to offer.
+/// The load to generate.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// Where.
+    /// The server's address.
     pub target: Target,
-    /// Requests a second that have a connection of their own.
+    /// Requests a second, each on a connection of its own.
     pub rate: u32,
-    /// Connections that are kept.
+    /// The number of kept connections.
     pub keepalive: u32,
     /// The time between two requests on a kept connection.
     pub keepalive_interval: Duration,
@@ -41,11 +41,11 @@ pub struct Plan {
     pub slow: u32,
     /// How long the answer to a slow request takes.
     pub slow_for: Duration,
-    /// When to end, if not told before.
+    /// When to end, if it is not stopped before.
     pub at_most: Duration,
 }
 
-/// What falls due.
+/// What becomes due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Source {
     New,
@@ -58,7 +58,7 @@ enum Source {
 struct Shared {
     plan: Plan,
     records: UnboundedSender<Record>,
-    /// There is a record.
+    /// Signals that there is a record.
     recorded: Notify,
 }
 
@@ -68,7 +68,7 @@ impl Shared {
             Ok(identity) => (Outcome::Ok, identity),
             Err(outcome) => (outcome, http::Identity::default()),
         };
-        // The receiver lives until the last sender is gone.
+        // The receiver exists until the last sender is gone.
         let _ = self.records.send(Record {
             kind,
             due_ns,
@@ -82,11 +82,11 @@ impl Shared {
     }
 }
 
-/// SavedState `plan` until `stop` or its end, calls `started` when the first request is answered or lost, and gives one record a
-/// request once all are answered or past their time. Runs in a current-thread runtime of tokio.
+/// Generates the load of `plan` until `stop` or its end. Calls `started` when the first request is answered or lost. Returns one
+/// record for each request once all are answered or timed out. Runs in a current-thread runtime of tokio.
 ///
 /// # Errors
-/// - no timer can be made (`timerfd_create(2)`).
+/// - no timer can be created (`timerfd_create(2)`).
 pub async fn run(
     plan: Plan,
     started: impl FnOnce(),
@@ -94,7 +94,7 @@ pub async fn run(
 ) -> anyhow::Result<Vec<Record>> {
     let (sender, mut receiver) = mpsc::unbounded_channel();
     let shared = Arc::new(Shared { plan, records: sender, recorded: Notify::new() });
-    offer(&shared, started, stop).await?;
+    start_when_due(&shared, started, stop).await?;
     drop(shared);
     let mut records = Vec::new();
     while let Some(record) = receiver.recv().await {
@@ -104,8 +104,8 @@ pub async fn run(
     Ok(records)
 }
 
-/// Starts each request when it is due. Returns when no more are to be started.
-async fn offer(
+/// Starts each request when it is due. Returns when no more requests are to be started.
+async fn start_when_due(
     shared: &Arc<Shared>,
     started: impl FnOnce(),
     stop: impl Future<Output = ()>,
@@ -156,7 +156,7 @@ async fn offer(
     Ok(())
 }
 
-/// One request on a connection of its own.
+/// Sends one request on a connection of its own.
 async fn once(shared: Arc<Shared>, kind: Kind, due: u64) {
     let begun = now();
     let extra = if kind == Kind::Slow { shared.plan.slow_for } else { Duration::ZERO };
@@ -171,7 +171,7 @@ async fn once(shared: Arc<Shared>, kind: Kind, due: u64) {
         Err(outcome) => shared.record(kind, due, begun, Err(outcome)),
         Ok((mut connection, identity)) => {
             shared.record(kind, due, begun, Ok(identity));
-            // The server closes first, so that it is not our ports that wait for their time out.
+            // The server closes first, so that our ports do not stay in TIME_WAIT.
             let _ = tokio::time::timeout_at(limit, connection.idle()).await;
         }
     }
@@ -184,7 +184,7 @@ struct Periods {
     keep: u64,
 }
 
-/// When each source falls due first, and the time between.
+/// Returns when each source is due first, and the time between its requests.
 fn schedule(plan: &Plan, begin: u64) -> (BinaryHeap<Reverse<(u64, Source)>>, Periods) {
     let second = nanos(Duration::from_secs(1));
     let every = |rate: u32| second.checked_div(u64::from(rate)).unwrap_or(u64::MAX);
@@ -198,7 +198,7 @@ fn schedule(plan: &Plan, begin: u64) -> (BinaryHeap<Reverse<(u64, Source)>>, Per
         queue.push(Reverse((begin, Source::Slow)));
     }
     for index in 0..plan.keepalive {
-        // Spread over one interval.
+        // Distributed over one interval.
         let first = begin + keep * u64::from(index) / u64::from(plan.keepalive);
         queue.push(Reverse((first, Source::Keep(index as usize))));
     }
@@ -217,8 +217,9 @@ mod tests {
 
     use super::*;
 
-    /// A server that answers `answers` requests on a connection and then closes it, telling so if `told`.
-    fn serve(answers: usize, told: bool) -> Target {
+    /// Starts a server that answers `answers` requests on a connection and then closes it. If `announced`, the last answer
+    /// says `Connection: close`.
+    fn serve(answers: usize, announced: bool) -> Target {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let target = Target::Tcp(listener.local_addr().unwrap());
         thread::spawn(move || {
@@ -228,7 +229,7 @@ mod tests {
                         let mut request = [0; 512];
                         let Ok(1..) = stream.read(&mut request) else { return };
                         let body = "pid=7 boot=x generation=4\n";
-                        let connection = if told && number == answers { "close" } else { "keep-alive" };
+                        let connection = if announced && number == answers { "close" } else { "keep-alive" };
                         let length = body.len();
                         let head = format!(
                             "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nConnection: {connection}\r\n\r\n"
@@ -241,7 +242,7 @@ mod tests {
         target
     }
 
-    fn offer_to(target: Target, rate: u32, keepalive: u32) -> Vec<Record> {
+    fn generate(target: Target, rate: u32, keepalive: u32) -> Vec<Record> {
         let plan = Plan {
             target,
             rate,
@@ -257,7 +258,7 @@ mod tests {
 
     #[test]
     fn every_request_that_is_due_leaves_a_record() {
-        let records = offer_to(serve(1, false), 100, 0);
+        let records = generate(serve(1, false), 100, 0);
         assert_eq!(records.len(), 40);
         assert!(
             records.iter().all(|record| record.outcome == Outcome::Ok && record.generation == 4),
@@ -267,30 +268,30 @@ mod tests {
     }
 
     #[test]
-    fn a_kept_connection_is_made_anew_when_told_to_close() {
-        let records = offer_to(serve(3, true), 0, 2);
+    fn a_kept_connection_is_replaced_when_an_answer_closes_it() {
+        let records = generate(serve(3, true), 0, 2);
         assert_eq!(records.len(), 40);
         assert!(records.iter().all(|record| record.outcome == Outcome::Ok), "{records:?}");
     }
 
     #[test]
-    fn a_connection_closed_while_idle_is_counted_and_no_loss() {
-        let records = offer_to(serve(2, false), 0, 1);
+    fn a_connection_closed_while_idle_is_counted_but_not_as_a_loss() {
+        let records = generate(serve(2, false), 0, 1);
         let count = |outcome| records.iter().filter(|record| record.outcome == outcome).count();
         assert_eq!((count(Outcome::Ok), count(Outcome::ClosedIdle)), (20, 10), "{records:?}");
     }
 
     #[test]
     fn a_connection_closed_before_its_first_answer_is_a_loss() {
-        // With no answers, every connection is closed at once; the last close may come after the end.
-        let records = offer_to(serve(0, false), 10, 0);
+        // With no answers, every connection is closed at once. The last close may come after the end.
+        let records = generate(serve(0, false), 10, 0);
         assert!(!records.is_empty() && records.iter().all(|record| record.outcome.is_loss()), "{records:?}");
     }
 
     #[test]
     fn a_refused_connection_is_a_loss() {
         let target = Target::Tcp(TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap());
-        let records = offer_to(target, 100, 1);
+        let records = generate(target, 100, 1);
         assert!(records.iter().all(|record| record.outcome == Outcome::Refused), "{records:?}");
         assert!(records.len() >= 60, "{}", records.len());
     }

@@ -1,4 +1,4 @@
-//! How a drill server tells the harness what happens: each event is one datagram of JSON.
+//! How a drill server reports to the harness what happens: each event is one datagram of JSON.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -17,7 +17,7 @@ pub const LONGEST: usize = 64 * 1024;
 /// Nanoseconds of CLOCK_MONOTONIC (`clock_gettime(2)`), which all processes of a machine share.
 ///
 /// # Panics
-/// Where the system has no CLOCK_MONOTONIC; none does.
+/// If the OS has no CLOCK_MONOTONIC, which does not happen.
 pub fn now() -> u64 {
     let now = clock_gettime(ClockId::CLOCK_MONOTONIC).expect("CLOCK_MONOTONIC");
     Duration::from(now).as_nanos() as u64
@@ -26,11 +26,11 @@ pub fn now() -> u64 {
 /// Something that happened in a drill server.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Event {
-    /// When, in nanoseconds of CLOCK_MONOTONIC.
+    /// When it happened, in nanoseconds of CLOCK_MONOTONIC.
     pub t: u64,
     /// The process.
     pub pid: i32,
-    /// Its generation; 0 where it is not known yet.
+    /// Its generation; 0 if it is not known yet.
     #[serde(default)]
     pub generation: u64,
     /// What happened: `started`, `ready`, `owner`, a report of the library in lower case, or `leaving`.
@@ -44,7 +44,7 @@ pub struct Event {
 }
 
 impl Event {
-    /// An event of this process, now.
+    /// Creates an event of this process, with the current time.
     pub fn new(generation: u64, name: impl Into<String>) -> Self {
         Self {
             t: now(),
@@ -56,19 +56,19 @@ impl Event {
         }
     }
 
-    /// The same event, as one of attempt `number`.
+    /// Returns the event as one of attempt `number`.
     #[must_use]
     pub fn attempt(self, number: u64) -> Self {
         Self { attempt: number, ..self }
     }
 
-    /// The same event with `detail`.
+    /// Returns the event with `detail`.
     #[must_use]
     pub fn detail(self, detail: Value) -> Self {
         Self { detail, ..self }
     }
 
-    /// The detail's field `reason`, or nothing.
+    /// Returns the field `reason` of the detail, or an empty string.
     pub fn reason(&self) -> &str {
         self.detail["reason"].as_str().unwrap_or_default()
     }
@@ -81,13 +81,13 @@ pub struct Emitter {
 }
 
 impl Emitter {
-    /// Connects to the harness's socket at `path`. An unreachable harness is ignored: it may be gone already, or
-    /// never have been.
+    /// Connects to the harness's socket at `path`. A harness that cannot be reached is ignored: it may be gone, or
+    /// may never have existed.
     pub fn new(path: &Path) -> Self {
         Self { socket: connect(path).ok() }
     }
 
-    /// Sends `event`. A harness that is gone is ignored; one that is slow is waited for, but not for ever.
+    /// Sends `event`. A harness that is gone is ignored. A slow harness is waited for, but not without limit.
     pub fn emit(&self, event: &Event) {
         let (Some(socket), Ok(packet)) = (&self.socket, serde_json::to_vec(event)) else { return };
         while let Err(error) = socket.send(&packet) {
@@ -97,12 +97,12 @@ impl Emitter {
         }
     }
 
-    /// The socket, if the harness was reached.
+    /// Returns the socket, if the harness was reached.
     pub fn as_fd(&self) -> Option<BorrowedFd<'_>> {
         self.socket.as_ref().map(AsFd::as_fd)
     }
 
-    /// A second handle to the same socket (`fcntl(F_DUPFD_CLOEXEC)`).
+    /// Returns a second handle to the same socket (`fcntl(F_DUPFD_CLOEXEC)`).
     ///
     /// # Errors
     /// - no descriptor is left.

@@ -1,7 +1,7 @@
-//! The floor: the time of a bare `posix_spawn(3)` until the new program's first word, which no restart can beat.
+//! The floor: the time from a bare `posix_spawn(3)` to the new program's first message. No restart can be faster.
 //!
-//! The program is the drill server itself, so that it is of the same size, mapped and linked the same way; asked
-//! by [`VARIABLE`], it says READY at the start of `main` and leaves.
+//! The program is the drill server itself, so that it has the same size and is mapped and linked the same way. If
+//! [`VARIABLE`] is set, it sends READY at the start of `main` and exits.
 
 use std::ffi::CString;
 use std::io::{self, Write as _};
@@ -19,34 +19,34 @@ use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, socket
 use nix::sys::wait::{WaitStatus, waitpid};
 use serde::{Deserialize, Serialize};
 
-/// Asks a drill server to say READY on its standard output and to leave.
+/// Makes a drill server send READY on its standard output and exit.
 pub const VARIABLE: &str = "DRILL_FLOOR";
 
-/// How long one program may take to say READY.
+/// How long one program may take to send READY.
 const DEADLINE: Duration = Duration::from_secs(10);
 
 /// What [`measure`] found, in nanoseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Floor {
-    /// The median time from before `posix_spawn` to the READY read.
+    /// The median time from before `posix_spawn` until READY was read.
     pub median_ns: u64,
-    /// The longest.
+    /// The longest time.
     pub worst_ns: u64,
 }
 
 impl Floor {
-    /// The median as a duration.
+    /// Returns the median as a duration.
     pub fn median(&self) -> Duration {
         Duration::from_nanos(self.median_ns)
     }
 
-    /// The longest as a duration.
+    /// Returns the longest time as a duration.
     pub fn worst(&self) -> Duration {
         Duration::from_nanos(self.worst_ns)
     }
 }
 
-/// To be called first in a drill server's `main`: if [`VARIABLE`] is set, says READY on standard output and exits.
+/// Sends READY on standard output and exits, if [`VARIABLE`] is set. Must be called first in a drill server's `main`.
 pub fn child_if_asked() {
     if std::env::var_os(VARIABLE).is_none() {
         return;
@@ -56,12 +56,12 @@ pub fn child_if_asked() {
     process::exit(i32::from(said.is_err()))
 }
 
-/// Spawns `image` `times` times, one after the other, each time from before `posix_spawn(3)` until READY was read
-/// from a SOCK_SEQPACKET socketpair; each child is reaped before the next one.
+/// Spawns `image` `times` times, one after the other, and measures from before `posix_spawn(3)` until READY was read
+/// from a SOCK_SEQPACKET socketpair. Each child is reaped before the next one is spawned.
 ///
 /// # Errors
 /// - `times` is 0;
-/// - `image` cannot be spawned, says something else, or says nothing within 10 seconds.
+/// - `image` cannot be spawned, sends something else, or sends nothing within 10 seconds.
 pub fn measure(image: &Path, times: usize) -> anyhow::Result<Floor> {
     ensure!(times > 0, "times: expected at least 1, found `0`");
     let mut all = (0..times)
@@ -71,7 +71,7 @@ pub fn measure(image: &Path, times: usize) -> anyhow::Result<Floor> {
     Ok(Floor { median_ns: all[all.len() / 2], worst_ns: all[all.len() - 1] })
 }
 
-/// One spawn, in nanoseconds.
+/// Measures one spawn, in nanoseconds.
 fn once(image: &Path) -> anyhow::Result<u64> {
     let path = CString::new(image.as_os_str().as_bytes())?;
     let asked = CString::new(format!("{VARIABLE}=1"))?;
@@ -87,7 +87,7 @@ fn once(image: &Path) -> anyhow::Result<u64> {
     let time = begin.elapsed().as_nanos() as u64;
 
     if word.is_err() {
-        // Our own child, not reaped yet, so the pid is still its.
+        // It is our own child and not reaped yet, so the pid still belongs to it.
         nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL)?;
     }
     let status = waitpid(pid, None)?;
@@ -96,7 +96,7 @@ fn once(image: &Path) -> anyhow::Result<u64> {
     Ok(time)
 }
 
-/// Reads one packet, under the deadline.
+/// Reads one packet within the deadline.
 fn read_word(socket: &OwnedFd) -> anyhow::Result<Vec<u8>> {
     let end = Instant::now() + DEADLINE;
     loop {
@@ -118,7 +118,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_program_that_says_nothing_is_an_error() {
+    fn a_program_that_sends_nothing_is_an_error() {
         let error = measure(Path::new("/bin/true"), 1).unwrap_err();
         assert!(format!("{error:#}").contains("expected READY"), "{error:#}");
     }

@@ -1,4 +1,4 @@
-//! The little HTTP/1.1 that the load and the drills speak: one request, and the answer read whole.
+//! The subset of HTTP/1.1 that the load and the drills speak: one request, and the complete answer.
 
 use std::str;
 
@@ -26,36 +26,36 @@ impl Identity {
     }
 }
 
-/// A whole answer.
+/// A complete answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
     /// The status code.
     pub status: u16,
-    /// Whether the server said `Connection: close`.
+    /// Whether the server sent `Connection: close`.
     pub close: bool,
-    /// The body; what is not UTF-8 is replaced.
+    /// The body. Bytes that are not UTF-8 are replaced.
     pub body: String,
     /// The length of head and body, in bytes.
     pub length: usize,
 }
 
 impl Answer {
-    /// Who gave it, if the body says so.
+    /// Returns who answered, if the body says so.
     pub fn identity(&self) -> Option<Identity> {
         Identity::parse(&self.body)
     }
 }
 
-/// The text of a GET request for `path`.
+/// Returns the text of a GET request for `path`.
 pub fn request(path: &str, close: bool) -> String {
     let connection = if close { "close" } else { "keep-alive" };
     format!("GET {path} HTTP/1.1\r\nHost: drill\r\nConnection: {connection}\r\n\r\n")
 }
 
-/// Parses the answer at the start of `bytes`: `None` while it is not whole yet.
+/// Parses the answer at the start of `bytes`. Returns `None` while it is incomplete.
 ///
 /// # Errors
-/// - the bytes are not an HTTP/1 answer with a Content-Length; the text says why.
+/// - the bytes are not an HTTP/1 answer with a Content-Length; the text contains the reason.
 pub fn parse(bytes: &[u8]) -> Result<Option<Answer>, String> {
     let mut headers = [httparse::EMPTY_HEADER; 32];
     let mut head = httparse::Response::new(&mut headers);
@@ -87,7 +87,7 @@ mod tests {
         "HTTP/1.1 200 OK\r\nContent-Length: 28\r\nConnection: close\r\n\r\npid=12 boot=ab generation=3\n";
 
     #[test]
-    fn an_answer_is_parsed_when_it_is_whole() {
+    fn an_answer_is_parsed_when_it_is_complete() {
         let text = ANSWER;
         for end in 0..text.len() {
             assert_eq!(parse(&text.as_bytes()[..end]), Ok(None), "{end}");
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_of_something_else_has_no_identity() {
+    fn any_other_body_has_no_identity() {
         for body in ["", "hello\n", "pid=1 boot=a generation=2", "pid=x boot=a generation=2\n"] {
             assert_eq!(Identity::parse(body), None, "{body:?}");
         }

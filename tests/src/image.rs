@@ -1,4 +1,4 @@
-//! Images, and the folder that they are deployed to: by rename, as a deploy does, never by writing to the old file.
+//! Images, and the folder that they are deployed to: by rename, as a deployment does, never by writing to the old file.
 
 use std::ffi::OsString;
 use std::fs::{self, Permissions};
@@ -15,11 +15,11 @@ use tempfile::TempDir;
 /// The name under which a service's image is deployed.
 const NAME: &str = "server";
 
-/// Held while a program is written and while one is spawned: a program spawned by another thread would inherit the
+/// Locked while a program is written and while one is spawned. A program that another thread spawns would inherit the
 /// writer for a moment, and then nobody can execute what was written (ETXTBSY).
 static WRITERS: Mutex<()> = Mutex::new(());
 
-/// Waits until no image is being written, and keeps it so while the guard lives. To be held while spawning.
+/// Waits until no image is being written, and prevents writing while the guard lives. Callers keep it while they spawn.
 pub fn no_writers() -> MutexGuard<'static, ()> {
     WRITERS.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -49,35 +49,35 @@ enum Source {
 }
 
 impl Image {
-    /// A copy of `program`.
+    /// Returns a copy of `program`.
     pub fn of(program: &Path) -> Self {
         Self { source: Source::Copy(program.to_owned()), mode: 0o755, sidecar: json!({}) }
     }
 
-    /// `program` by another name (`link(2)`), or a copy where that cannot be made: for drills with many services.
+    /// Returns `program` under another name (`link(2)`), or a copy if it cannot be linked: for drills with many services.
     pub fn link(program: &Path) -> Self {
         Self { source: Source::Link(program.to_owned()), mode: 0o755, sidecar: json!({}) }
     }
 
-    /// A file with these bytes, executable.
+    /// Returns an executable file with these bytes.
     pub fn bytes(bytes: impl Into<Vec<u8>>) -> Self {
         Self { source: Source::Bytes(bytes.into()), mode: 0o755, sidecar: json!({}) }
     }
 
-    /// The same with other permissions.
+    /// Sets other permissions.
     #[must_use]
     pub fn mode(self, mode: u32) -> Self {
         Self { mode, ..self }
     }
 
-    /// The same with a sidecar that overrides the field `name` of the server's configuration.
+    /// Adds a sidecar that overrides the field `name` of the server's configuration.
     #[must_use]
     pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.sidecar[name] = value.into();
         self
     }
 
-    /// The same with a behaviour that is wrong on purpose.
+    /// Sets a behavior that is wrong on purpose.
     #[must_use]
     pub fn behaviour(self, behaviour: &str) -> Self {
         self.with("behaviour", behaviour)
@@ -93,10 +93,10 @@ pub struct Folder {
 }
 
 impl Folder {
-    /// Makes the folder.
+    /// Creates the folder.
     ///
     /// # Errors
-    /// - it cannot be made.
+    /// - it cannot be created.
     pub fn new() -> anyhow::Result<Self> {
         let temporary =
             tempfile::Builder::new().prefix("goagain-").tempdir().context("a temporary folder")?;
@@ -104,12 +104,12 @@ impl Folder {
         Ok(Self { _temporary: temporary, path, deploys: 0 })
     }
 
-    /// Its path.
+    /// Returns its path.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The path that a service is started and restarted by.
+    /// Returns the path that a service is started and restarted by.
     pub fn image(&self) -> PathBuf {
         self.path.join(NAME)
     }
@@ -124,7 +124,7 @@ impl Folder {
         fs::rename(&fresh, &place).with_context(|| format!("{}: rename", place.display()))
     }
 
-    /// Puts `image` beside and points a symbolic link at [`image`](Self::image) to it, by rename of the link.
+    /// Writes `image` to another path and points the symbolic link [`image`](Self::image) at it, by renaming the link.
     ///
     /// # Errors
     /// - a file cannot be written.
@@ -135,7 +135,7 @@ impl Folder {
         fs::rename(&link, &place).with_context(|| format!("{}: rename", place.display()))
     }
 
-    /// Takes the image away.
+    /// Removes the image.
     ///
     /// # Errors
     /// - there is none.
@@ -144,7 +144,7 @@ impl Folder {
         fs::remove_file(&place).with_context(|| format!("{}: remove", place.display()))
     }
 
-    /// Writes the image to a name of its own, and its sidecar to where the server looks for it.
+    /// Writes the image under a name of its own, and its sidecar to where the server looks for it.
     fn write(&mut self, image: &Image) -> anyhow::Result<PathBuf> {
         self.deploys += 1;
         let fresh = self.path.join(format!("{NAME}-{}", self.deploys));

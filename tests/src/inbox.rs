@@ -1,4 +1,4 @@
-//! The harness's end of the datagram socket: keeps every event, in the order of arrival, for as long as the service
+//! The harness's end of the datagram socket. It keeps every event, in the order of arrival, for as long as the service
 //! is under test.
 
 use std::collections::BTreeMap;
@@ -24,7 +24,7 @@ pub struct Inbox {
     socket: UnixDatagram,
     shared: Arc<Shared>,
     reader: Option<JoinHandle<()>>,
-    /// This end's own way in.
+    /// This end's own socket for sending.
     own: UnixDatagram,
     flushes: AtomicU64,
 }
@@ -39,11 +39,11 @@ struct Shared {
 struct Seen {
     events: Vec<Event>,
     processes: BTreeMap<i32, Arc<Process>>,
-    /// The last flush that has come through.
+    /// The number of the last flush that was received.
     flushed: u64,
 }
 
-/// The first byte of a datagram that is no event but a flush; its number follows.
+/// The first byte of a datagram that is not an event but a flush. Its number follows.
 const FLUSH: u8 = 0;
 
 impl Shared {
@@ -69,12 +69,12 @@ impl Inbox {
         Ok(Self { path: path.to_owned(), socket, shared, reader: Some(reader), own, flushes })
     }
 
-    /// The path that servers send to.
+    /// Returns the path that servers send to.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// What has come, with everything that was sent before this call: what a process that is dead by now said last is in it.
+    /// Returns what has arrived, including everything that was sent before this call, such as the last event of a dead process.
     fn seen(&self) -> MutexGuard<'_, Seen> {
         let number = self.flushes.fetch_add(1, Ordering::SeqCst) + 1;
         let mut packet = vec![FLUSH];
@@ -87,33 +87,33 @@ impl Inbox {
         seen
     }
 
-    /// How many events have come.
+    /// Returns how many events have arrived.
     pub fn len(&self) -> usize {
         self.seen().events.len()
     }
 
-    /// Whether none has come.
+    /// Returns whether no event has arrived.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// All events from number `from` on.
+    /// Returns all events from number `from` on.
     pub fn events(&self, from: usize) -> Vec<Event> {
         self.seen().events[from..].to_vec()
     }
 
-    /// Every process that has sent an event while it lived.
+    /// Returns every process that has sent an event while it lived.
     pub fn processes(&self) -> Vec<Arc<Process>> {
         self.seen().processes.values().cloned().collect()
     }
 
-    /// Follows a process that has not said anything yet.
+    /// Follows a process that has not sent an event yet.
     pub fn follow(&self, process: Process) {
         self.shared.seen().processes.entry(process.pid()).or_insert_with(|| Arc::new(process));
     }
 
-    /// Waits until the events from number `from` on satisfy `wanted`, which gives what it looked for; `None` if they
-    /// do not within `time`.
+    /// Waits until `wanted` accepts the events from number `from` on, and returns its result; `None` if that does
+    /// not happen within `time`.
     pub fn wait<T>(&self, from: usize, time: Duration, wanted: impl Fn(&[Event]) -> Option<T>) -> Option<T> {
         let end = Instant::now() + time;
         let mut seen = self.seen();
@@ -133,7 +133,7 @@ impl Inbox {
 
 impl Drop for Inbox {
     fn drop(&mut self) {
-        // Wakes the reader with a read of nothing.
+        // Wakes the reader with an empty read.
         let _ = self.socket.shutdown(Shutdown::Both);
         if let Some(reader) = self.reader.take() {
             let _ = reader.join();
@@ -141,7 +141,7 @@ impl Drop for Inbox {
     }
 }
 
-/// Reads until the socket is shut down. An empty datagram is no event, so a read of 0 is the end.
+/// Reads until the socket is shut down. An empty datagram is not an event, so a read of 0 bytes is the end.
 fn read(socket: &UnixDatagram, shared: &Shared) {
     let mut packet = vec![0; LONGEST];
     loop {
@@ -158,7 +158,7 @@ fn read(socket: &UnixDatagram, shared: &Shared) {
             shared.changed.notify_all();
             continue;
         }
-        // Only drill servers know the path; what is no event is shown as one, so that a drill fails on it.
+        // Only drill servers know the path. Anything else is reported as an event, so that a drill fails on it.
         let event = serde_json::from_slice(&packet[..length]).unwrap_or_else(|error| {
             Event::new(0, "unreadable").detail(serde_json::json!({"reason": error.to_string()}))
         });

@@ -1,14 +1,14 @@
 //! The drill harness: starts real servers, restarts them under load and watches what happens.
 //!
-//! - A drill server is told what to do by [`config`] and says what happens by [`events`] and [`reports`]; the harness collects
-//!   them in an [`inbox`].
-//! - A [`service`] is a server in a temporary folder: its [`image`] is deployed by rename, its processes are
-//!   followed by pidfd ([`process`], [`procfs`]) and ended and reaped when the drill is over.
-//! - The [`load`] is a process of its own (the [`engine`] runs there); it is open-loop, speaks [`http`] as a
-//!   [`client`], and leaves [`records`], of which a [`summary`] is made. Other kinds of sockets have a
-//!   [`paced`] client each. [`floor`] is what it is measured against, and
-//!   [`soak`] says what a service holds.
-//! - The [`drills`] use all of it, and the [`faults`] strike at every step of a restart.
+//! - A drill server reads its configuration from [`config`] and reports what happens by [`events`] and [`reports`]; the harness
+//!   collects the events in an [`inbox`].
+//! - A [`service`] is a server in a temporary folder. Its [`image`] is deployed by rename. Its processes are
+//!   followed by pidfd ([`process`], [`procfs`]), and they are ended and reaped when the drill is over.
+//! - The [`load`] is a separate process (the [`engine`] runs there). It is open-loop, speaks [`http`] as a
+//!   [`client`], and writes [`records`], from which a [`summary`] is computed. Each other kind of socket has a
+//!   [`paced`] client. [`floor`] is what the results are compared to, and
+//!   [`soak`] measures what a service uses.
+//! - The [`drills`] use all of it, and the [`faults`] inject a fault at every step of a restart.
 
 #![forbid(unsafe_code)]
 
@@ -24,10 +24,10 @@ pub mod service;
 
 pub mod client;
 pub mod engine;
-pub mod held;
 pub mod http;
 pub mod load;
 pub mod long_lived;
+pub mod open_request;
 pub mod paced;
 pub mod records;
 
@@ -41,4 +41,4 @@ pub mod faults;
 pub mod runtimes;
 
 pub mod model;
-pub mod parcels;
+pub mod state;

@@ -1,4 +1,4 @@
-//! The load as the harness sees it: a process of its own, started, paced, and ended.
+//! The load as the harness sees it: a separate process that is started, paced, and ended.
 
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
@@ -11,12 +11,12 @@ use tempfile::TempDir;
 use crate::process::Process;
 use crate::records::{self, Record};
 
-/// What the load offers. Times are in milliseconds.
+/// The load to generate. Times are in milliseconds.
 #[derive(Clone, Debug)]
 pub struct LoadOptions {
     /// Requests a second that have a connection of their own.
     pub rate: u32,
-    /// Connections that are kept.
+    /// The number of kept connections.
     pub keepalive: u32,
     /// The time between two requests on a kept connection.
     pub keepalive_interval_ms: u64,
@@ -29,7 +29,7 @@ pub struct LoadOptions {
 }
 
 impl Default for LoadOptions {
-    /// A light load, for drills that are about something else.
+    /// A light load, for drills that test something else.
     fn default() -> Self {
         Self { rate: 100, keepalive: 5, keepalive_interval_ms: 100, slow: 2, slow_ms: 300, max_seconds: 120 }
     }
@@ -45,8 +45,8 @@ pub struct Load {
 }
 
 impl Load {
-    /// Starts `binary` (drill-load) against `target` (`tcp:ADDR` or `unix:PATH`) and returns when the first request
-    /// is answered: so there is an answer, however soon it is told to end.
+    /// Starts `binary` (drill-load) against `target` (`tcp:ADDR` or `unix:PATH`). Returns when the first request
+    /// is answered, so that there is an answer, however soon the load is stopped.
     ///
     /// # Errors
     /// - the binary cannot be started, or ends before its first request.
@@ -79,17 +79,17 @@ impl Load {
         Ok(load)
     }
 
-    /// Lets the load go on for `time`: the pacing between two restarts.
+    /// Lets the load run for `time`. This is the pacing between two restarts.
     ///
     /// # Errors
-    /// - the load ends meanwhile.
+    /// - the load ends during that time.
     pub fn run_for(&self, time: Duration) -> anyhow::Result<()> {
-        ensure!(!self.process.await_death(time)?, "drill-load: ended before it was told to");
+        ensure!(!self.process.await_death(time)?, "drill-load: ended before it was stopped");
         Ok(())
     }
 
-    /// Tells the load to start no more requests, waits until those in flight are answered or lost, and reads what it
-    /// recorded.
+    /// Makes the load start no more requests, waits until those in flight are answered or lost, and reads its
+    /// records.
     ///
     /// # Errors
     /// - the load failed, or its records cannot be read.
@@ -105,13 +105,13 @@ impl Load {
 
 impl Drop for Load {
     fn drop(&mut self) {
-        // Both are without effect on a child that `finish` has reaped.
+        // Neither has an effect on a child that `finish` has reaped.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// The records that are losses.
+/// Returns the records that are losses.
 pub fn losses(records: &[Record]) -> Vec<&Record> {
     records.iter().filter(|record| record.outcome.is_loss()).collect()
 }

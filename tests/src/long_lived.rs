@@ -1,4 +1,4 @@
-//! Connections that live for as long as their clients like: each line comes back, and a drain says goodbye.
+//! Connections that live for as long as their clients want: each line is echoed, and a drain says goodbye.
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::thread::{self, JoinHandle};
@@ -8,16 +8,16 @@ use serde_json::json;
 
 use crate::events::{Emitter, Event};
 
-/// The name of a listener whose connections go when they are told to.
+/// The name of a listener whose connections close when they are asked to.
 pub const STREAM: &str = "stream";
 
-/// The name of one whose connections never go.
+/// The name of a listener whose connections never close.
 pub const STUBBORN: &str = "stubborn";
 
-/// What a connection is told before it is closed.
+/// What is sent on a connection before it is closed.
 pub const GOODBYE: &str = "goodbye\n";
 
-/// Accepts on a thread of its own until the term ends. The first line of a client is the name of its connection.
+/// Accepts on a separate thread until the term ends. The first line of a client is the name of its connection.
 ///
 /// # Errors
 /// - no descriptor is left.
@@ -33,7 +33,7 @@ pub fn serve(
             let (stream, mut guard) = accepted?;
             let emitter = emitter.try_clone()?;
             guard.long_lived();
-            // A client that goes away is its own affair.
+            // A client that goes away is not an error of the server.
             thread::Builder::new()
                 .spawn(move || connection(&stream, guard, stubborn, generation, &emitter))?;
         }
@@ -51,7 +51,7 @@ fn connection(
     let mut reader = BufReader::new(stream);
     let mut line = String::new();
     loop {
-        // Without the wait that a drain ends, nothing tells it to go.
+        // A stubborn connection skips the wait that a drain ends, so that nothing asks it to close.
         let stays = stubborn || !reader.buffer().is_empty() || guard.wait_readable(stream)?;
         if !stays {
             break;
@@ -70,6 +70,6 @@ fn connection(
         .map(|(began, moment)| (moment - began).as_nanos() as u64);
     let detail =
         json!({ "name": line.trim_end(), "moment_ns": moment, "due": guard.is_shutdown_requested() });
-    emitter.emit(&Event::new(generation, "told").detail(detail));
+    emitter.emit(&Event::new(generation, "shutdown_requested").detail(detail));
     (&mut &*stream).write_all(GOODBYE.as_bytes())
 }

@@ -1,6 +1,6 @@
-//! A client of any kind of socket, which asks at its pace from a thread of its own and counts what is not answered.
+//! A client for any kind of socket. It asks at a fixed pace from a separate thread and counts what is not answered.
 //!
-//! What the [`load`](crate::load) is for TCP and Unix streams, for all the others.
+//! It is for all other kinds of sockets what the [`load`](crate::load) is for TCP and Unix streams.
 
 mod asker;
 mod sender;
@@ -15,10 +15,10 @@ use anyhow::{Context as _, ensure};
 /// How long an answer may take.
 const DEADLINE: Duration = Duration::from_secs(20);
 
-/// What came of it.
+/// The result.
 #[derive(Clone, Debug, Default)]
 pub struct Tally {
-    /// How often it was asked.
+    /// How many times it asked.
     pub asked: usize,
     /// What was not answered, and why.
     pub lost: Vec<String>,
@@ -26,7 +26,7 @@ pub struct Tally {
     pub generations: BTreeSet<u64>,
 }
 
-/// A running client. It ends with this.
+/// A running client. It ends when this is dropped.
 #[derive(Debug)]
 pub struct Paced {
     stop: Option<Sender<()>>,
@@ -34,11 +34,12 @@ pub struct Paced {
 }
 
 impl Paced {
-    /// Asks at `address`, as a server reports it: `tcp:`, `unix:`, `unixpacket:` by one request on a connection of its own
-    /// after the other, and `udp:` and `unixgram:` by a datagram at each beat, whether those before are answered or not.
+    /// Asks at `address`, as a server reports it. For `tcp:`, `unix:` and `unixpacket:` it sends one request after another, each
+    /// on a connection of its own. For `udp:` and `unixgram:` it sends a datagram at each beat, whether the previous ones are
+    /// answered or not.
     ///
     /// # Errors
-    /// - the first question is not answered: then the server is not there at all.
+    /// - the first request is not answered: then the server is not there at all.
     pub fn start(address: &str, beat: Duration) -> anyhow::Result<Self> {
         let (stop, stopped) = channel();
         let (began, begins) = channel();
@@ -55,7 +56,7 @@ impl Paced {
         }
     }
 
-    /// Asks no more, waits for the answers that are due, and gives what came of it.
+    /// Stops asking, waits for the answers that are due, and returns the result.
     ///
     /// # Errors
     /// - the client itself failed.
@@ -65,10 +66,10 @@ impl Paced {
         thread.join().map_err(|_| anyhow::anyhow!("the client panicked"))?
     }
 
-    /// [`finish`](Self::finish), and fails if anything was lost, or if fewer than `generations` answered.
+    /// Calls [`finish`](Self::finish), and fails if anything was lost, or if fewer than `generations` answered.
     ///
     /// # Errors
-    /// - as said.
+    /// - as described above.
     pub fn nothing_lost(self, generations: usize) -> anyhow::Result<Tally> {
         let tally = self.finish()?;
         ensure!(tally.lost.is_empty(), "lost: expected none of {}, found {:#?}", tally.asked, tally.lost);
@@ -86,13 +87,13 @@ impl Drop for Paced {
     fn drop(&mut self) {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
-            // A drill that fails says something else.
+            // A drill that fails reports another error.
             let _ = thread.join();
         }
     }
 }
 
-/// The pace: a beat now and then, until it is told to end.
+/// The pace: a beat at a fixed interval, until it is stopped.
 struct Beat {
     next: Instant,
     every: Duration,
@@ -100,12 +101,12 @@ struct Beat {
 }
 
 impl Beat {
-    /// How long it is until the next one.
+    /// Returns how long it is until the next beat.
     fn left(&self) -> Duration {
         self.next.saturating_duration_since(Instant::now())
     }
 
-    /// Waits for it; `false` when there is none any longer. One that was missed is not made up for.
+    /// Waits for the next beat; returns `false` when there are no more. A missed beat is not made up for.
     fn wait(&mut self) -> bool {
         let on = self.stopped.recv_timeout(self.left()) == Err(RecvTimeoutError::Timeout);
         self.next = (self.next + self.every).max(Instant::now());

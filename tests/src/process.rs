@@ -1,4 +1,4 @@
-//! A process that the harness follows, by pidfd: it can be signalled and waited for, and is never mistaken for another.
+//! A process that the harness follows by pidfd. It can be signalled and waited for, and is never confused with another one.
 
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -10,7 +10,7 @@ use nix::sys::signal::Signal;
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use rustix::process::{Pid, PidfdFlags, pidfd_open, pidfd_send_signal};
 
-/// A process, dead or alive. After its death it stays known until this is dropped.
+/// A process, dead or alive. It can still be identified after its death, until this is dropped.
 #[derive(Debug)]
 pub struct Process {
     pid: i32,
@@ -18,12 +18,12 @@ pub struct Process {
 }
 
 impl Process {
-    /// Opens a process (`pidfd_open(2)`); `None` if there is none.
+    /// Opens a process (`pidfd_open(2)`); returns `None` if there is none.
     ///
     /// # Errors
     /// - `pid` is not positive, or no descriptor is left.
     pub fn open(pid: i32) -> io::Result<Option<Self>> {
-        // A negative number would be refused by a panic.
+        // A negative number would panic below.
         let known = Some(pid).filter(|pid| *pid > 0).and_then(Pid::from_raw);
         let known = known.ok_or(io::ErrorKind::InvalidInput)?;
         match pidfd_open(known, PidfdFlags::empty()) {
@@ -33,15 +33,15 @@ impl Process {
         }
     }
 
-    /// Its pid.
+    /// Returns its pid.
     pub fn pid(&self) -> i32 {
         self.pid
     }
 
-    /// Sends it a signal (`pidfd_send_signal(2)`); `false` if it is dead.
+    /// Sends it a signal (`pidfd_send_signal(2)`); returns `false` if it is dead.
     ///
     /// # Errors
-    /// - the process is somebody else's.
+    /// - the process belongs to somebody else.
     pub fn signal(&self, signal: Signal) -> io::Result<bool> {
         let signal =
             rustix::process::Signal::from_named_raw(signal as i32).ok_or(io::ErrorKind::InvalidInput)?;
@@ -52,7 +52,7 @@ impl Process {
         }
     }
 
-    /// Waits until it is dead (`poll(2)` on the pidfd); `false` if it still lives after `time`.
+    /// Waits until it is dead (`poll(2)` on the pidfd); returns `false` if it is still alive after `time`.
     ///
     /// # Errors
     /// - `poll` fails.
@@ -60,7 +60,7 @@ impl Process {
         let end = Instant::now() + time;
         loop {
             let left = end.saturating_duration_since(Instant::now());
-            // Rounded up, so that the last millisecond is not spun away.
+            // Rounded up, so that the last millisecond is not a busy loop.
             let left = PollTimeout::try_from(left + Duration::from_micros(999)).unwrap_or(PollTimeout::MAX);
             match poll(&mut [PollFd::new(self.pidfd.as_fd(), PollFlags::POLLIN)], left) {
                 Ok(0) if Instant::now() >= end => return Ok(false),
@@ -71,7 +71,7 @@ impl Process {
         }
     }
 
-    /// Whether it is dead, reaped or not.
+    /// Returns whether it is dead, reaped or not.
     ///
     /// # Errors
     /// - `poll` fails.
@@ -79,7 +79,7 @@ impl Process {
         self.await_death(Duration::ZERO)
     }
 
-    /// Reaps it (`waitid(2)`) if it is dead and our child; gives how it ended.
+    /// Reaps it (`waitid(2)`) if it is dead and our child; returns its exit status.
     ///
     /// # Errors
     /// - `waitid` fails.

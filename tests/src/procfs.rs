@@ -1,11 +1,11 @@
-//! What `/proc` says of processes (`proc(5)`).
+//! What `/proc` contains about processes (`proc(5)`).
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// An open descriptor: its number, and what it is, such as `socket`, `pipe`, `anon_inode:[eventpoll]` or a path.
+/// An open descriptor: its number, and its kind, such as `socket`, `pipe`, `anon_inode:[eventpoll]` or a path.
 pub type Descriptor = (i32, String);
 
 /// The state and the parent of a process.
@@ -19,7 +19,7 @@ pub struct Stat {
     pub parent: i32,
 }
 
-/// All open descriptors of a process, in order of their numbers.
+/// Returns all open descriptors of a process, sorted by number.
 ///
 /// # Errors
 /// - the process is gone.
@@ -27,7 +27,7 @@ pub fn descriptors(pid: i32) -> io::Result<Vec<Descriptor>> {
     list_descriptors(&PathBuf::from(format!("/proc/{pid}/fd")))
 }
 
-/// The descriptors that this process itself has open, without the one that reads the list.
+/// Returns the descriptors that this process has open, without the one that reads the list.
 ///
 /// # Errors
 /// - `/proc` is not there.
@@ -42,7 +42,7 @@ fn list_descriptors(folder: &Path) -> io::Result<Vec<Descriptor>> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
         let Some(number) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
-        // Closed between the list and the look.
+        // It was closed between the listing and this call.
         let Ok(link) = fs::read_link(entry.path()) else { continue };
         let link = link.display().to_string();
         // `socket:[123]`: the number is of the inode.
@@ -56,7 +56,7 @@ fn list_descriptors(folder: &Path) -> io::Result<Vec<Descriptor>> {
     Ok(all)
 }
 
-/// State and parent of a process; `None` if it is gone.
+/// Returns state and parent of a process; `None` if it is gone.
 pub fn stat(pid: i32) -> Option<Stat> {
     let (state, parent) = state_and_parent(&PathBuf::from(format!("/proc/{pid}/stat")))?;
     Some(Stat { pid, state, parent })
@@ -70,11 +70,11 @@ fn state_and_parent(stat: &Path) -> Option<(char, i32)> {
     Some((words.next()?.chars().next()?, words.next()?.parse().ok()?))
 }
 
-/// Waits until a process has begun to die, or is gone: its memory is no longer its own (the first field of `statm` is 0). The
-/// kernel tells nobody of that moment, so it is looked for.
+/// Waits until a process has begun to die, or is gone: its memory is released (the first field of `statm` is 0). The
+/// kernel does not report that moment, so this polls.
 ///
 /// # Errors
-/// - it lives on when `time` is over.
+/// - it is still alive after `time`.
 pub fn await_unmapped(pid: i32, time: Duration) -> io::Result<()> {
     let end = Instant::now() + time;
     let is_mapped =
@@ -88,11 +88,11 @@ pub fn await_unmapped(pid: i32, time: Duration) -> io::Result<()> {
     Ok(())
 }
 
-/// Waits until every thread of a process is stopped (`T` in `/proc/pid/task/*/stat`), or it is gone. The kernel tells nobody
-/// but its parent, so it is looked for.
+/// Waits until every thread of a process is stopped (`T` in `/proc/pid/task/*/stat`), or it is gone. The kernel reports this
+/// to its parent only, so this polls.
 ///
 /// # Errors
-/// - it still runs when `time` is over.
+/// - it still runs after `time`.
 pub fn await_stopped(pid: i32, time: Duration) -> io::Result<()> {
     let end = Instant::now() + time;
     let runs = || {
@@ -109,14 +109,14 @@ pub fn await_stopped(pid: i32, time: Duration) -> io::Result<()> {
     Ok(())
 }
 
-/// All processes.
+/// Returns all processes.
 pub fn all() -> Vec<Stat> {
     let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
     let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
     pids.filter_map(stat).collect()
 }
 
-/// The living processes whose image lies in `folder`, deleted or not.
+/// Returns the living processes whose image lies in `folder`, deleted or not.
 pub fn running_in(folder: &Path) -> Vec<i32> {
     let runs =
         |pid: &i32| fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|image| image.starts_with(folder));
@@ -128,7 +128,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn this_process_is_seen_whole() {
+    fn this_process_is_described_completely() {
         let me = std::process::id() as i32;
         let stat = stat(me).unwrap();
         assert_eq!((stat.pid, stat.parent), (me, std::os::unix::process::parent_id() as i32));

@@ -1,4 +1,4 @@
-//! What the load leaves: one record a request, as lines of JSON.
+//! What the load writes: one record for each request, as lines of JSON.
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, BufWriter, Write as _};
@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
-/// The way a request was sent.
+/// How a request was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
@@ -15,41 +15,41 @@ pub enum Kind {
     New,
     /// On a connection that is kept.
     Keep,
-    /// On a connection of its own, with an answer that takes long.
+    /// On a connection of its own, with a slow answer.
     Slow,
 }
 
-/// What became of a request. Everything but [`Ok`](Outcome::Ok) and [`ClosedIdle`](Outcome::ClosedIdle) is a loss.
+/// The outcome of a request. Everything but [`Ok`](Outcome::Ok) and [`ClosedIdle`](Outcome::ClosedIdle) is a loss.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// Answered, with status 200 and the identity of an image.
     Ok,
-    /// Not a request: a kept connection was closed by the server while idle, after an answer.
+    /// Not a request: the server closed a kept connection while it was idle, after an answer.
     ClosedIdle,
     /// The connection was refused.
     Refused,
     /// The connection was reset.
     Reset,
-    /// The connection ended without a whole answer.
+    /// The connection ended without a complete answer.
     Eof,
-    /// No whole answer in time.
+    /// No complete answer in time.
     Timeout,
-    /// Answered with another status than 200.
+    /// Answered with a status other than 200.
     BadStatus,
-    /// Answered with something that is not an answer, or not from a drill server.
+    /// Answered with something that is not a valid answer, or not from a drill server.
     BadAnswer,
     /// Any other error of a system call.
     Error,
 }
 
 impl Outcome {
-    /// Whether a request was lost.
+    /// Returns whether a request was lost.
     pub fn is_loss(self) -> bool {
         !matches!(self, Self::Ok | Self::ClosedIdle)
     }
 
-    /// Whether this is the end of a request at all.
+    /// Returns whether this is the outcome of a request at all.
     pub fn is_request(self) -> bool {
         self != Self::ClosedIdle
     }
@@ -58,15 +58,15 @@ impl Outcome {
 /// One request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
-    /// The way it was sent.
+    /// How it was sent.
     pub kind: Kind,
     /// When it was due, in nanoseconds of CLOCK_MONOTONIC.
     pub due_ns: u64,
-    /// How late the load itself began with it, in nanoseconds; part of the latency.
+    /// How late the load itself was with it, in nanoseconds; part of the latency.
     pub late_ns: u64,
-    /// From the time due to the whole answer, in nanoseconds.
+    /// From the due time to the complete answer, in nanoseconds.
     pub latency_ns: u64,
-    /// What became of it.
+    /// The outcome.
     pub outcome: Outcome,
     /// The process that answered; 0 for none.
     pub pid: i32,
@@ -75,7 +75,7 @@ pub struct Record {
 }
 
 impl Record {
-    /// When it ended, in nanoseconds of CLOCK_MONOTONIC.
+    /// Returns when it ended, in nanoseconds of CLOCK_MONOTONIC.
     pub fn end_ns(&self) -> u64 {
         self.due_ns + self.latency_ns
     }

@@ -1,4 +1,4 @@
-//! A service under test: a drill server in a temporary folder, all its generations, and everything they say.
+//! A service under test: a drill server in a temporary folder, all its generations, and all their events.
 
 mod ending;
 mod looking;
@@ -21,7 +21,7 @@ use crate::image::{Folder, Image};
 use crate::inbox::Inbox;
 use crate::process::Process;
 
-/// How long anything that must happen may take; generous, since a machine may be busy.
+/// How long anything that must happen may take. It is generous, since a machine may be busy.
 pub const DEADLINE: Duration = Duration::from_secs(20);
 
 /// The programs of this package.
@@ -29,18 +29,18 @@ pub const DEADLINE: Duration = Duration::from_secs(20);
 pub struct Binaries {
     /// The drill server, which uses the library.
     pub server: PathBuf,
-    /// The server that follows the seed to the letter.
-    pub seed: PathBuf,
+    /// The server that imitates the Go package exactly.
+    pub go: PathBuf,
     /// The load.
     pub load: PathBuf,
 }
 
 impl Binaries {
-    /// The programs in `folder`, where cargo put them.
+    /// Returns the programs in `folder`, where cargo put them.
     pub fn in_folder(folder: &Path) -> Self {
         Self {
             server: folder.join("drill-server"),
-            seed: folder.join("drill-seed"),
+            go: folder.join("drill-go"),
             load: folder.join("drill-load"),
         }
     }
@@ -49,26 +49,26 @@ impl Binaries {
 /// How a service is started.
 #[derive(Clone, Debug)]
 pub struct ServiceOptions {
-    /// What the server is told; its `events` are filled in.
+    /// The server's configuration. Its `events` are filled in.
     pub config: ServerConfig,
-    /// The first image; without one, the drill server.
+    /// The first image. Defaults to the drill server.
     pub image: Option<Image>,
-    /// Deploys by pointing a symbolic link to the new image.
+    /// Deploys by pointing a symbolic link at the new image.
     pub by_link: bool,
-    /// Starts the server as the leader of a process group of its own.
+    /// Starts the server as the leader of its own process group.
     pub own_group: bool,
     /// Starts the server with descriptor 0 closed.
     pub without_stdin: bool,
-    /// A shell script that starts the image, which is `$0`, in place of itself.
+    /// A shell script that replaces itself with the image, which is `$0`.
     pub script: Option<&'static str>,
-    /// What the first process has for descriptor 0.
+    /// The first process's descriptor 0.
     pub stdin: Option<Arc<OwnedFd>>,
-    /// Variables to start the server with, beside the harness's own.
+    /// Variables to start the server with, in addition to the harness's own.
     pub variables: Vec<(String, String)>,
 }
 
 impl ServiceOptions {
-    /// A server with `strategy`, on one listener `http` at a free port of 127.0.0.1.
+    /// Creates the options for a server with `strategy`, with one listener `http` on a free port of 127.0.0.1.
     pub fn new(strategy: StrategyKind) -> Self {
         Self {
             config: ServerConfig { strategy, ..ServerConfig::default() },
@@ -82,28 +82,28 @@ impl ServiceOptions {
         }
     }
 
-    /// The same with another configuration.
+    /// Changes the configuration.
     #[must_use]
     pub fn config(mut self, change: impl FnOnce(&mut ServerConfig)) -> Self {
         change(&mut self.config);
         self
     }
 
-    /// The same with another first image.
+    /// Sets another first image.
     #[must_use]
     pub fn image(self, image: Image) -> Self {
         Self { image: Some(image), ..self }
     }
 }
 
-/// A restart that was asked for.
+/// A restart that was requested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Restart {
     /// When the signal was sent, in nanoseconds of CLOCK_MONOTONIC.
     pub signal_ns: u64,
     /// The process that it was sent to.
     pub pid: i32,
-    /// The owner's generation before.
+    /// The owner's generation before the restart.
     pub generation: u64,
 }
 
@@ -121,10 +121,10 @@ pub struct Service {
 }
 
 impl Service {
-    /// Makes a temporary folder, deploys the first image, starts it and waits until it is the owner.
+    /// Creates a temporary folder, deploys the first image, starts it and waits until it is the owner.
     ///
-    /// The harness becomes a child subreaper (`prctl(2)`), so that the later generations of Single, whose parents are
-    /// gone, become its children and are reaped by it.
+    /// The harness becomes a child subreaper (`prctl(2)`). The later generations of Single, whose parents are
+    /// gone, then become its children, and it reaps them.
     ///
     /// # Errors
     /// - the image cannot be started, or is not the owner within the deadline.
@@ -134,7 +134,7 @@ impl Service {
         Ok(service)
     }
 
-    /// The same, without waiting for anything.
+    /// Does the same without waiting for anything.
     ///
     /// # Errors
     /// - the image cannot be started.
@@ -145,7 +145,7 @@ impl Service {
         let image = options.image.clone().unwrap_or_else(|| Image::of(&binaries.server));
         deploy(&mut folder, &image, options.by_link)?;
         let first = starting::spawn(&folder, &inbox, &options)?;
-        // From here on the service alone has it.
+        // From here on only the service has it.
         options.stdin = None;
         Ok(Self {
             folder,
@@ -159,7 +159,7 @@ impl Service {
         })
     }
 
-    /// Deploys an image; it is used from the next restart on.
+    /// Deploys an image. It is used from the next restart on.
     ///
     /// # Errors
     /// - a file cannot be written.
@@ -167,17 +167,17 @@ impl Service {
         deploy(&mut self.folder, image, self.options.by_link)
     }
 
-    /// The drill server as an image, to deploy with a behaviour or other fields changed.
+    /// Returns the drill server as an image, to deploy with a behavior or other fields changed.
     pub fn image(&self) -> Image {
         Image::of(&self.server)
     }
 
-    /// The folder that the service runs in.
+    /// Returns the folder that the service runs in.
     pub fn folder(&self) -> &Folder {
         &self.folder
     }
 
-    /// The strategy.
+    /// Returns the strategy.
     pub fn strategy(&self) -> StrategyKind {
         self.options.config.strategy
     }
@@ -192,17 +192,17 @@ impl Service {
         Ok(())
     }
 
-    /// Sends a signal to the whole process group; only with `own_group`.
+    /// Sends a signal to the whole process group. Needs `own_group`.
     ///
     /// # Errors
-    /// - the service has no group of its own, or nobody is left in it.
+    /// - the service has no process group of its own, or nobody is left in it.
     pub fn signal_group(&self, signal: Signal) -> anyhow::Result<()> {
         ensure!(self.options.own_group, "own_group: expected true");
         killpg(Pid::from_raw(self.main_pid()), signal).context("killpg")
     }
 
-    /// Sends USR2 to the process that an operator would send it to: the current owner, or under Double the first one,
-    /// whose pid never changes. Events are looked for from here on.
+    /// Sends USR2 to the process that an operator would send it to: the current owner, or under Double the first process,
+    /// whose pid never changes. Later waits look at the events from here on.
     ///
     /// # Errors
     /// - that process is dead.
@@ -214,14 +214,14 @@ impl Service {
         self.mark();
         let generation = self.generation()?;
         let process = self.process(pid)?;
-        // The last moment before the signal: looking things up takes the longer, the more has happened.
+        // The last moment before the signal, since the lookup takes longer the more has happened.
         let restart = Restart { signal_ns: now(), pid, generation };
         ensure!(process.signal(Signal::SIGUSR2)?, "{pid}: expected a living process to restart");
         self.restarts.push(restart);
         Ok(restart)
     }
 
-    /// [`restart`](Self::restart), and waits until it is settled.
+    /// Calls [`restart`](Self::restart), and waits until the restart is settled.
     ///
     /// # Errors
     /// - it is not settled within the deadline.
@@ -231,30 +231,30 @@ impl Service {
         Ok(restart)
     }
 
-    /// Every restart that was asked for.
+    /// Returns every restart that was requested.
     pub fn restarts(&self) -> &[Restart] {
         &self.restarts
     }
 
-    /// All events so far.
+    /// Returns all events so far.
     pub fn events(&self) -> Vec<Event> {
         self.inbox.events(0)
     }
 
-    /// The events since the last [`mark`](Self::mark).
+    /// Returns the events since the last [`mark`](Self::mark).
     pub fn marked(&self) -> Vec<Event> {
         self.inbox.events(self.mark.get())
     }
 
-    /// The pid that accepts now, as far as the servers have said.
+    /// Returns the pid that accepts now, as far as the servers have reported.
     ///
     /// # Errors
-    /// - nobody has said so.
+    /// - nobody has reported it.
     pub fn owner(&self) -> anyhow::Result<i32> {
         self.last("owner").map(|event| event.pid)
     }
 
-    /// The generation of the owner.
+    /// Returns the generation of the owner.
     ///
     /// # Errors
     /// - there is no owner.
@@ -268,7 +268,7 @@ impl Service {
         found.with_context(|| format!("expected an event `{name}`, found none"))
     }
 
-    /// The pid that the service was started with.
+    /// Returns the pid that the service was started with.
     pub fn main_pid(&self) -> i32 {
         self.first.pid()
     }

@@ -1,4 +1,4 @@
-//! What a service holds at a moment: to see, after many restarts, that it holds no more than after the first.
+//! What a service uses at a given moment, to check that it uses no more after many restarts than after the first.
 
 use std::fs;
 
@@ -9,9 +9,9 @@ use serde::Serialize;
 use crate::procfs;
 use crate::service::Service;
 
-/// What the owner holds, and how many processes the service has, the dead that nobody has reaped included.
+/// What the owner uses, and how many processes the service has. Dead processes that are not reaped are included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Held {
+pub struct Usage {
     /// The owner's resident memory, in KiB (VmRSS of `proc_pid_status(5)`).
     pub resident_kib: u64,
     /// The owner's descriptors.
@@ -22,8 +22,8 @@ pub struct Held {
     pub processes: u64,
 }
 
-impl Held {
-    /// What `service` holds when its owner has done all that it was asked to.
+impl Usage {
+    /// Measures what `service` uses when its owner has done everything that was requested.
     ///
     /// # Errors
     /// - there is no owner, or it is gone.
@@ -45,7 +45,7 @@ impl Held {
     }
 }
 
-/// The number in the line `name:   123 kB`.
+/// Returns the number in the line `name:   123 kB`.
 fn field(status: &str, name: &str) -> anyhow::Result<u64> {
     let value = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
     match value.and_then(|value| value.split_whitespace().next()?.parse().ok()) {
@@ -54,11 +54,11 @@ fn field(status: &str, name: &str) -> anyhow::Result<u64> {
     }
 }
 
-/// Lets the harness hold as many descriptors as the system allows (`setrlimit(2)`): it keeps a pidfd of every process
-/// that it has seen. The programs that it starts from then on have the same limit.
+/// Raises the harness's limit of descriptors to what the OS allows (`setrlimit(2)`). The harness keeps a pidfd for every process
+/// that it has seen. The programs that it starts afterwards have the same limit.
 ///
 /// # Errors
-/// - the system refuses.
+/// - the OS refuses.
 pub fn raise_descriptor_limit() -> anyhow::Result<()> {
     let (_, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
     setrlimit(Resource::RLIMIT_NOFILE, most, most).context("RLIMIT_NOFILE")

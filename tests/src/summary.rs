@@ -1,4 +1,4 @@
-//! What a run comes to: what was lost, how long each restart took, and what the clients felt meanwhile.
+//! The result of a run: what was lost, how long each restart took, and the clients' latencies meanwhile.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +9,7 @@ use crate::events::Event;
 use crate::records::{Kind, Outcome, Record};
 use crate::service::Restart;
 
-/// The median and the worst of several times, in nanoseconds.
+/// The median and the maximum of several times, in nanoseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Spread {
     /// The upper median.
@@ -19,29 +19,29 @@ pub struct Spread {
 }
 
 impl Spread {
-    /// Of these times; `None` of none.
+    /// Computes them; returns `None` if there are no times.
     pub fn of(mut times: Vec<u64>) -> Option<Self> {
         times.sort_unstable();
         Some(Self { median_ns: *times.get(times.len() / 2)?, worst_ns: *times.last()? })
     }
 }
 
-/// Latencies, counted from the time due, in nanoseconds, with three digits.
+/// Latencies from the due time, in nanoseconds, with three significant digits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Latency {
-    /// How many requests.
+    /// The number of requests.
     pub requests: u64,
-    /// Half of them took no longer.
+    /// The median.
     pub p50_ns: u64,
-    /// 99 of 100 took no longer.
+    /// The 99th percentile.
     pub p99_ns: u64,
-    /// 999 of 1,000 took no longer.
+    /// The 99.9th percentile.
     pub p999_ns: u64,
-    /// None took longer.
+    /// The maximum.
     pub max_ns: u64,
 }
 
-/// An hour; what takes longer is counted as that.
+/// One hour. Anything longer is counted as one hour.
 const HIGHEST_NS: u64 = 3_600_000_000_000;
 
 impl Latency {
@@ -58,7 +58,7 @@ impl Latency {
     }
 }
 
-/// What a run comes to.
+/// The result of a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Summary {
     /// Requests that were due, of all kinds.
@@ -67,30 +67,30 @@ pub struct Summary {
     pub requests_by_kind: BTreeMap<Kind, u64>,
     /// Requests that were lost.
     pub lost: u64,
-    /// The same by kind and by what became of them.
+    /// The same by kind and by outcome.
     pub lost_by_kind: BTreeMap<Kind, BTreeMap<Outcome, u64>>,
-    /// Kept connections that the server closed while idle, after an answer: no loss.
+    /// Kept connections that the server closed while idle, after an answer. These are no losses.
     pub closed_idle: u64,
-    /// How many generations answered.
+    /// The number of generations that answered.
     pub generations: u64,
-    /// Restarts that were asked for.
+    /// Restarts that were requested.
     pub restarts: u64,
-    /// Signal → commit.
+    /// From the signal to commit.
     pub commit: Option<Spread>,
-    /// Signal → first answer of the new image.
+    /// From the signal to the first answer of the new image.
     pub first_answer: Option<Spread>,
-    /// Signal → settled.
+    /// From the signal to the event `settled`.
     pub settled: Option<Spread>,
-    /// Latency of new and kept connections' requests while no restart was under way.
+    /// Latency of requests on new and kept connections while no restart was in progress.
     pub quiet: Latency,
-    /// The same while one was.
+    /// The same while a restart was in progress.
     pub restarting: Latency,
-    /// How late the load itself was in 99 of 100 requests, at most; part of every latency.
+    /// The 99th percentile of the load's own delay, which is part of every latency.
     pub load_late_p99_ns: u64,
 }
 
 impl Summary {
-    /// Of a run's records, its events in the order of arrival, and its restarts in order.
+    /// Summarizes a run's records, its events in the order of arrival, and its restarts in order.
     pub fn of(records: &[Record], events: &[Event], restarts: &[Restart]) -> Self {
         let requests: Vec<&Record> = records.iter().filter(|record| record.outcome.is_request()).collect();
         let mut requests_by_kind = BTreeMap::new();
@@ -107,7 +107,7 @@ impl Summary {
             let pairs = restarts.iter().zip(times);
             Spread::of(pairs.filter_map(|(restart, time)| Some(time? - restart.signal_ns)).collect())
         };
-        // One that did not settle lasts to the end.
+        // A restart that did not settle lasts to the end.
         let spans: Vec<(u64, u64)> = restarts
             .iter()
             .zip(&settled)
@@ -116,7 +116,7 @@ impl Summary {
         let felt = |record: &Record| {
             spans.iter().any(|&(begin, end)| record.due_ns <= end && record.end_ns() >= begin)
         };
-        // A slow request takes what it asked for, which says nothing about the server.
+        // A slow request takes the time that it asked for, which says nothing about the server.
         let (during, quiet): (Vec<&Record>, Vec<&Record>) =
             requests.iter().filter(|record| record.kind != Kind::Slow).partition(|record| felt(record));
         let answered: BTreeSet<u64> = requests
@@ -142,20 +142,20 @@ impl Summary {
     }
 }
 
-/// The time from a restart's signal to its first commit, in nanoseconds; `None` if there was none.
+/// Returns the time from a restart's signal to its first commit, in nanoseconds; `None` if there was none.
 pub fn commit_ns(events: &[Event], restart: &Restart) -> Option<u64> {
     let after = |event: &&Event| event.name == "committed" && event.t >= restart.signal_ns;
     let first = events.iter().filter(after).map(|event| event.t).min()?;
     Some(first - restart.signal_ns)
 }
 
-/// When the first answer of an image that is newer than the owner at the signal was read.
+/// Returns when the first answer of an image newer than the owner at the signal was read.
 fn first_answer_at(requests: &[&Record], restart: &Restart) -> Option<u64> {
     let newer = |record: &&&Record| record.outcome == Outcome::Ok && record.generation > restart.generation;
     requests.iter().filter(newer).map(|record| record.end_ns()).filter(|end| *end >= restart.signal_ns).min()
 }
 
-/// When the restart of number `index` was settled: the last word before the next one.
+/// Returns when the restart of number `index` was settled: the last such event before the next restart.
 fn settled_at(events: &[Event], restarts: &[Restart], index: usize) -> Option<u64> {
     let begin = restarts[index].signal_ns;
     let end = restarts.get(index + 1).map_or(u64::MAX, |next| next.signal_ns);
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_is_summed_up() {
+    fn a_run_is_summarized() {
         let records = [
             record(Kind::New, 10, 5, Outcome::Ok, 1),
             record(Kind::New, 90, 15, Outcome::Ok, 1),

@@ -1,4 +1,4 @@
-//! Every drill, once for each strategy that it matters for, as a test: `restart_once::single`.
+//! Every drill as a test, once for each strategy that it applies to: `restart_once::single`.
 
 use std::io::{self, Write as _};
 
@@ -6,7 +6,7 @@ use goagain_tests::drills::{Context, all};
 use goagain_tests::service::Binaries;
 use libtest_mimic::{Arguments, Trial};
 
-/// How many drills run at once, if not told otherwise: each is several processes.
+/// How many drills run at the same time by default. Each is several processes.
 const AT_ONCE: usize = 2;
 
 fn main() {
@@ -36,7 +36,7 @@ fn trials() -> Vec<Trial> {
 fn binaries() -> Binaries {
     Binaries {
         server: env!("CARGO_BIN_EXE_drill-server").into(),
-        seed: env!("CARGO_BIN_EXE_drill-seed").into(),
+        go: env!("CARGO_BIN_EXE_drill-go").into(),
         load: env!("CARGO_BIN_EXE_drill-load").into(),
     }
 }

@@ -1,5 +1,5 @@
-//! What an error of ours says: its text has the causes in it, and its source does not say them once more, so that both
-//! `{error}` and a report of the whole chain, as anyhow's `{:#}`, say everything once.
+//! The texts of our errors: the text contains the causes, and the source does not repeat them, so that both
+//! `{error}` and a report of the chain, as anyhow's `{:#}`, contain everything once.
 
 #![allow(clippy::unwrap_used, reason = "what makes the errors panics as the tests do")]
 
@@ -23,7 +23,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-/// The text of what has gone wrong in the end.
+/// The text of the root cause.
 const ROOT: &str = "the disk is on fire";
 
 #[derive(Debug)]
@@ -52,7 +52,7 @@ impl Error for Middle {
     }
 }
 
-/// What the system says, and one with a chain of its own, as a custom strategy or a wrapped socket may make it.
+/// An OS error, and an error with a chain of its own, as a custom strategy or a wrapped socket may return it.
 fn causes() -> [io::Error; 2] {
     [io::Error::from(Errno::EADDRINUSE), io::Error::other(Middle(Root))]
 }
@@ -61,7 +61,7 @@ fn handoff_error() -> HandoffError {
     Handoff::decode(|_| Some(OsString::from("x"))).unwrap_err()
 }
 
-/// A handoff that is meant for this process, as if it had exec'd itself while a child serves, with a socket where a file
+/// Returns a handoff that is meant for this process, as if it had exec'd itself while a child serves, with a socket where a file
 /// should be.
 fn inherit_error() -> InheritError {
     let child = Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::null()).spawn();
@@ -99,7 +99,7 @@ fn inherit_error() -> InheritError {
     error
 }
 
-/// Every variant of every error that names its cause as its source, with that cause.
+/// Returns every variant of every error that has its cause as its source, with that cause.
 fn every() -> Vec<(&'static str, Box<dyn Error>, Option<String>)> {
     let (name, text) = (|| "http".to_owned(), || "for a reason".to_owned());
     let address = || Address::Unix("/run/http".into());
@@ -150,7 +150,7 @@ fn every() -> Vec<(&'static str, Box<dyn Error>, Option<String>)> {
 }
 
 #[test]
-fn no_error_says_its_cause_twice_and_none_withholds_it() {
+fn every_error_contains_its_cause_exactly_once() {
     for (of, error, cause) in every() {
         let said = error.to_string();
         if let Some(cause) = cause {
@@ -165,7 +165,7 @@ fn no_error_says_its_cause_twice_and_none_withholds_it() {
         for pair in chain.windows(2) {
             assert!(!pair[0].contains(&pair[1]), "{of}: `{}` says `{}` already", pair[0], pair[1]);
         }
-        // The end of a chain that a cause brings along is still to be found.
+        // The end of a chain that a cause brings along can still be found.
         let burns = chain[0].contains("cannot write");
         assert_eq!(burns, chain.last().is_some_and(|last| last == ROOT), "{of}: {chain:?}");
     }
@@ -188,7 +188,7 @@ fn sources() -> Vec<String> {
     texts
 }
 
-/// The names of an enum's variants, in a text as rustfmt writes it.
+/// Returns the names of an enum's variants, from a text in rustfmt's format.
 fn variants(text: &str, of: &str) -> BTreeSet<String> {
     let (_, body) = text.split_once(&format!("pub enum {of} {{\n")).expect("an enum");
     let lines = body.lines().take_while(|line| *line != "}");
@@ -201,15 +201,15 @@ fn first_word(text: &str) -> String {
     text.chars().take_while(|each| each.is_ascii_alphanumeric()).collect()
 }
 
-/// Who has no source cannot say it twice. Each other type is looked at above, in each of its variants.
+/// An error without a source cannot repeat it. Each other type is tested above, in each of its variants.
 #[test]
-fn every_error_with_a_source_is_looked_at() {
-    let mut looked_at: Vec<(&str, BTreeSet<String>)> = Vec::new();
+fn every_error_with_a_source_is_tested() {
+    let mut tested: Vec<(&str, BTreeSet<String>)> = Vec::new();
     for (of, error, _) in every() {
         let variant = first_word(&format!("{error:?}"));
-        match looked_at.iter_mut().find(|(each, _)| *each == of) {
+        match tested.iter_mut().find(|(each, _)| *each == of) {
             Some((_, variants)) => drop(variants.insert(variant)),
-            None => looked_at.push((of, BTreeSet::from([variant]))),
+            None => tested.push((of, BTreeSet::from([variant]))),
         }
     }
     let mut found = 0;
@@ -219,11 +219,11 @@ fn every_error_with_a_source_is_looked_at() {
             if rest.starts_with('}') || !of.chars().all(|each| each.is_ascii_alphanumeric()) {
                 continue;
             }
-            let looked_at = looked_at.iter().find(|(each, _)| *each == of);
-            let (_, looked_at) = looked_at.unwrap_or_else(|| panic!("{of}: expected it to be looked at"));
-            assert_eq!(*looked_at, variants(&text, of), "{of}");
+            let tested = tested.iter().find(|(each, _)| *each == of);
+            let (_, tested) = tested.unwrap_or_else(|| panic!("{of}: expected it to be tested"));
+            assert_eq!(*tested, variants(&text, of), "{of}");
             found += 1;
         }
     }
-    assert_eq!(found, looked_at.len());
+    assert_eq!(found, tested.len());
 }

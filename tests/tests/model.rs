@@ -1,4 +1,4 @@
-//! The protocol, explored: every order of events within the bounds, and every rule of it switched off in turn.
+//! The explored protocol: every order of events within the bounds, and every rule of it switched off in turn.
 //!
 //! `MODEL_FULL=1` widens the bounds.
 #![allow(clippy::print_stdout, reason = "the number of states is what one wants to know")]
@@ -15,13 +15,13 @@ const ONE: Bounds = Bounds { restarts: 1, ..NOTHING };
 const TWO: Bounds = Bounds { restarts: 2, ..NOTHING };
 const THREE: Bounds = Bounds { restarts: 3, ..NOTHING };
 
-/// One restart, and everything that can happen to it, two stops among it.
+/// One restart, and everything that can happen to it, including two stops.
 const ANYTHING: Bounds = Bounds { stops: 2, dismissals: 1, crashes: 1, hangs: 1, failures: 1, ..ONE };
 
 /// One restart that is aborted, and everything else that can happen to it.
 const ABORTED: Bounds = Bounds { aborts: 1, stops: 1, crashes: 1, hangs: 1, failures: 1, ..ONE };
 
-/// Two restarts, so that three generations are there at once, and one thing more.
+/// Two restarts, so that three generations exist at once, and one more thing.
 const TWO_AND_ONE: [Bounds; 6] = [
     Bounds { crashes: 1, ..TWO },
     Bounds { stops: 1, ..TWO },
@@ -47,7 +47,7 @@ fn is_full() -> bool {
     std::env::var_os("MODEL_FULL").is_some_and(|full| full == "1")
 }
 
-/// Explores, expects nothing to be broken, and says how many states there are.
+/// Explores, expects nothing to be broken, and returns the number of states.
 fn holds(strategies: &[Decisions], bounds: Bounds) -> usize {
     let protocol = Protocol { strategies: strategies.to_vec(), bounds, mutant: None };
     let found = protocol.explore();
@@ -113,7 +113,7 @@ fn every_strategy_there_can_be_keeps_the_invariants() {
 }
 
 #[test]
-fn whatever_is_bound_to_happen_comes_to_an_end() {
+fn the_steps_that_are_certain_to_happen_end() {
     for strategy in [strategies::single(), strategies::double(), strategies::standby()] {
         let aborts = Bounds { aborts: 1, ..TWO };
         for bounds in
@@ -125,7 +125,7 @@ fn whatever_is_bound_to_happen_comes_to_an_end() {
     }
 }
 
-/// Explores without a rule, and expects this to be broken.
+/// Explores with a rule switched off, and expects this to be broken.
 #[track_caller]
 fn is_caught(mutant: Mutant, strategy: Decisions, bounds: Bounds, expected: Broken) {
     let found = Protocol { strategies: vec![strategy], bounds, mutant: Some(mutant) }.explore();
@@ -141,22 +141,22 @@ fn without_abort_there_are_two_owners() {
 }
 
 #[test]
-fn a_stop_that_is_not_told_is_taken_for_a_crash() {
+fn a_stop_that_is_not_sent_is_treated_as_a_crash() {
     let stop = Bounds { stops: 1, ..ONE };
-    is_caught(Mutant::StopUntold, strategies::single(), stop, Broken::NotStopped);
-    is_caught(Mutant::StopUntold, strategies::double(), stop, Broken::NotStopped);
-    is_caught(Mutant::StopOfNewImageUntold, strategies::double(), stop, Broken::NotStopped);
+    is_caught(Mutant::StopNotSent, strategies::single(), stop, Broken::NotStopped);
+    is_caught(Mutant::StopNotSent, strategies::double(), stop, Broken::NotStopped);
+    is_caught(Mutant::StopOfNewImageNotSent, strategies::double(), stop, Broken::NotStopped);
 }
 
 #[test]
-fn a_restart_beside_a_net_leads_to_two_owners() {
-    is_caught(Mutant::StartBesideNet, strategies::single(), TWO, Broken::TwoOwners);
-    is_caught(Mutant::StartBesideNet, strategies::double(), TWO, Broken::TwoOwners);
+fn a_restart_while_there_is_a_fallback_leads_to_two_owners() {
+    is_caught(Mutant::StartBesideFallback, strategies::single(), TWO, Broken::TwoOwners);
+    is_caught(Mutant::StartBesideFallback, strategies::double(), TWO, Broken::TwoOwners);
 }
 
 #[test]
-fn a_release_that_waits_for_the_drain_holds_up_the_next_restart() {
-    is_caught(Mutant::ReleaseWhenDrained, strategies::single(), TWO, Broken::HeldUp);
+fn a_release_that_waits_for_the_drain_delays_the_next_restart() {
+    is_caught(Mutant::ReleaseWhenDrained, strategies::single(), TWO, Broken::Delayed);
 }
 
 #[test]
@@ -169,16 +169,16 @@ fn a_release_that_does_not_wait_for_serving_loses_the_owner() {
 }
 
 #[test]
-fn a_death_beside_an_unread_message_is_misjudged() {
+fn a_death_handled_before_an_unread_message_is_misjudged() {
     let stop = Bounds { stops: 1, ..ONE };
     is_caught(Mutant::DeathBesideMessage, strategies::single(), stop, Broken::NotStopped);
     is_caught(Mutant::DeathBesideMessage, strategies::double(), stop, Broken::NotStopped);
 }
 
-/// Between the look at a channel and what is done about a deadline a message may come: nothing keeps the two together. So
-/// the protocol has to bear a deadline beside an unread message, and does; the rule keeps it rare.
+/// A message may arrive between the check of a channel and the handling of a deadline: nothing prevents that. So
+/// the protocol has to tolerate a deadline while a message is unread, and it does. The rule makes it rare.
 #[test]
-fn a_deadline_beside_an_unread_message_is_borne() {
+fn a_deadline_while_a_message_is_unread_is_tolerated() {
     for strategy in [strategies::single(), strategies::double()] {
         for bounds in [Bounds { stops: 1, crashes: 1, ..ONE }, Bounds { hangs: 1, failures: 1, ..ONE }, TWO] {
             let mutant = Some(Mutant::DeadlineBesideMessage);
@@ -189,7 +189,7 @@ fn a_deadline_beside_an_unread_message_is_borne() {
 }
 
 #[test]
-fn what_could_not_be_sent_is_not_taken_for_what_it_is_not() {
+fn a_message_that_could_not_be_sent_is_not_misinterpreted() {
     let (crash, stop) = (Bounds { crashes: 1, ..ONE }, Bounds { stops: 1, ..ONE });
     is_caught(Mutant::ReleaseFailedIsReleased, strategies::single(), crash, Broken::NoOwner);
     is_caught(Mutant::ReleaseFailedIsReleased, strategies::double(), crash, Broken::NoOwner);
@@ -204,25 +204,25 @@ fn an_exec_that_forgets_its_children_leaves_a_zombie() {
 }
 
 #[test]
-fn an_exec_that_does_not_wait_for_the_drain_cuts_requests() {
+fn an_exec_that_does_not_wait_for_the_drain_loses_requests() {
     is_caught(Mutant::ExecUndrained, strategies::double(), ONE, Broken::ExecEarly);
 }
 
 #[test]
-fn an_operator_s_signal_taken_for_a_seed_s_loses_the_owner() {
+fn a_signal_of_an_operator_mistaken_for_the_go_package_loses_the_owner() {
     let failure = Bounds { failures: 1, ..TWO };
     is_caught(Mutant::SenderIgnored, strategies::single(), failure, Broken::NoOwner);
-    is_caught(Mutant::SenderIgnored, strategies::double(), failure, Broken::NotGiven);
+    is_caught(Mutant::SenderIgnored, strategies::double(), failure, Broken::NotEntitled);
 }
 
 #[test]
-fn one_side_and_one_only_gives_the_other_up() {
+fn exactly_one_side_gives_up_the_other() {
     is_caught(Mutant::BothGiveUp, strategies::double(), ONE, Broken::OwnerAborted);
     is_caught(Mutant::NeitherGivesUp, strategies::double(), Bounds { hangs: 1, ..TWO }, Broken::Forgotten);
 }
 
 #[test]
-fn an_exec_that_fails_gives_nothing_back_by_itself() {
+fn a_failed_exec_takes_nothing_back_by_itself() {
     is_caught(
         Mutant::ExecFailedTakesBack,
         strategies::double(),
@@ -242,17 +242,17 @@ fn what_is_committed_is_not_aborted() {
     let abort = Bounds { aborts: 1, ..ONE };
     is_caught(Mutant::AbortAfterCommit, strategies::single(), abort, Broken::OwnerAborted);
     is_caught(Mutant::AbortAfterCommit, strategies::double(), abort, Broken::OwnerAborted);
-    is_caught(Mutant::AbortBesideNet, strategies::single(), abort, Broken::OwnerAborted);
-    is_caught(Mutant::AbortBesideNet, strategies::double(), abort, Broken::OwnerAborted);
+    is_caught(Mutant::AbortBesideFallback, strategies::single(), abort, Broken::OwnerAborted);
+    is_caught(Mutant::AbortBesideFallback, strategies::double(), abort, Broken::OwnerAborted);
     let anew = Bounds { aborts: 1, ..TWO };
     is_caught(Mutant::AnewBesideAttempt, strategies::single(), anew, Broken::TwoSuccessors);
 }
 
 #[test]
-fn a_net_that_hangs_would_hold_up_every_restart() {
+fn a_fallback_that_hangs_would_delay_every_restart() {
     let hang = Bounds { hangs: 1, ..TWO };
-    is_caught(Mutant::HungNetTolerated, strategies::single(), hang, Broken::Forgotten);
-    is_caught(Mutant::HungNetTolerated, strategies::double(), hang, Broken::Forgotten);
+    is_caught(Mutant::HungFallbackTolerated, strategies::single(), hang, Broken::Forgotten);
+    is_caught(Mutant::HungFallbackTolerated, strategies::double(), hang, Broken::Forgotten);
 }
 
 #[test]

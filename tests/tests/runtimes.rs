@@ -7,7 +7,7 @@ use goagain_tests::service::Binaries;
 use libtest_mimic::{Arguments, Trial};
 use std::io::{self, Write as _};
 
-/// How many drills run at once, if not told otherwise: each is several processes, and fifty clients.
+/// How many drills run at the same time by default. Each is several processes, and fifty clients.
 const AT_ONCE: usize = 2;
 
 fn main() {
@@ -33,7 +33,7 @@ fn main() {
 fn binaries() -> Binaries {
     Binaries {
         server: env!("CARGO_BIN_EXE_drill-runtimes").into(),
-        seed: env!("CARGO_BIN_EXE_drill-seed").into(),
+        go: env!("CARGO_BIN_EXE_drill-go").into(),
         load: env!("CARGO_BIN_EXE_drill-load").into(),
     }
 }

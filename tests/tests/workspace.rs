@@ -1,4 +1,4 @@
-//! What the manifests promise: few crates, no C, dependencies that point one way, versions and texts in their places.
+//! What the manifests guarantee: few crates, no C, dependencies in one direction, versions and texts in their places.
 
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The crates that a user's build gets besides ours, at most.
+/// The maximum number of crates that a user's build gets in addition to ours.
 const CRATES: usize = 12;
 
 const PUBLIC: [&str; 5] = ["goagain", "goagain-double", "goagain-env", "goagain-signals", "goagain-single"];
@@ -15,7 +15,7 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the package is in the workspace").to_owned()
 }
 
-/// What `cargo` prints, with what is locked.
+/// Returns what `cargo` prints, with the locked versions.
 fn cargo(arguments: &[&str]) -> String {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(cargo).args(arguments).arg("--locked").current_dir(root()).output();
@@ -40,7 +40,7 @@ fn package<'a>(packages: &'a [Value], name: &str) -> &'a Value {
     packages.iter().find(|package| package["name"] == name).unwrap_or_else(|| panic!("no package `{name}`"))
 }
 
-/// The names of what is built for the default facade on Linux, itself included.
+/// Returns the names of what is built for the default facade on Linux, including itself.
 fn built() -> BTreeSet<String> {
     let edges = ["--edges", "normal,build", "--target", "x86_64-unknown-linux-gnu"];
     let format = ["--prefix", "none", "--no-dedupe", "--format", "{p}"];
@@ -48,7 +48,7 @@ fn built() -> BTreeSet<String> {
     tree.lines().filter_map(|line| line.split(' ').next()).map(str::to_owned).collect()
 }
 
-/// What a package of ours depends on, by its manifest: everything but what only its tests need.
+/// Returns what a package of ours depends on, by its manifest, except for what only its tests need.
 fn depends_on(packages: &[Value], name: &str) -> BTreeSet<String> {
     let declared = package(packages, name)["dependencies"].as_array().expect("a list of dependencies").iter();
     let used = declared.filter(|dependency| dependency["kind"] != "dev");
@@ -79,7 +79,7 @@ fn the_default_facade_builds_no_c() {
 }
 
 #[test]
-fn dependencies_point_one_way() {
+fn dependencies_point_in_one_direction() {
     let packages = metadata();
     let of = |name| ours(depends_on(&packages, name));
     assert_eq!(of("goagain"), ["goagain-double", "goagain-env", "goagain-signals", "goagain-single"]);
@@ -88,7 +88,7 @@ fn dependencies_point_one_way() {
 }
 
 #[test]
-fn a_strategy_knows_the_contract_and_nothing_else() {
+fn a_strategy_depends_on_the_contract_only() {
     let packages = metadata();
     for strategy in ["goagain-single", "goagain-double"] {
         assert_eq!(Vec::from_iter(depends_on(&packages, strategy)), ["goagain-env"], "{strategy}");
@@ -98,7 +98,7 @@ fn a_strategy_knows_the_contract_and_nothing_else() {
 }
 
 #[test]
-fn the_strategies_but_single_are_features_that_only_add() {
+fn the_strategies_except_single_are_additive_features() {
     let packages = metadata();
     assert_eq!(package(&packages, "goagain")["features"]["default"], serde_json::json!(["single"]));
     let mut optional = package(&packages, "goagain")["dependencies"]
@@ -111,7 +111,7 @@ fn the_strategies_but_single_are_features_that_only_add() {
 }
 
 #[test]
-fn every_public_crate_says_what_it_is() {
+fn every_public_crate_is_described() {
     let packages = metadata();
     for name in PUBLIC {
         let package = package(&packages, name);
@@ -128,7 +128,7 @@ fn every_public_crate_says_what_it_is() {
     }
 }
 
-/// A page of a registry has no files beside it.
+/// A registry's page has no files next to it.
 #[test]
 fn the_links_of_a_published_readme_are_absolute() {
     for name in PUBLIC {
@@ -140,7 +140,7 @@ fn the_links_of_a_published_readme_are_absolute() {
 }
 
 #[test]
-fn every_public_crate_carries_the_licences() {
+fn every_public_crate_contains_the_licenses() {
     for name in PUBLIC {
         for licence in ["LICENSE-APACHE", "LICENSE-MIT"] {
             let text = |path: PathBuf| {
@@ -163,7 +163,7 @@ fn only_the_public_crates_are_published() {
 }
 
 #[test]
-fn the_changelog_has_the_version_that_all_share() {
+fn the_changelog_has_the_version_of_all_crates() {
     let packages = metadata();
     let version = env!("CARGO_PKG_VERSION");
     for name in PUBLIC {

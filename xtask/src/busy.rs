@@ -1,4 +1,4 @@
-//! A machine that is busy on purpose.
+//! Keeps every core of the machine busy.
 
 use std::hint::spin_loop;
 use std::num::NonZero;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 
-/// A thread a core that does nothing but run, for as long as this lives: never longer than this process.
+/// One thread for each core that only uses CPU time, as long as this value lives.
 #[derive(Debug)]
 pub(crate) struct Busy {
     over: Arc<AtomicBool>,
@@ -14,7 +14,7 @@ pub(crate) struct Busy {
 }
 
 impl Busy {
-    /// Starts them.
+    /// Starts the threads.
     pub(crate) fn start() -> Self {
         let over = Arc::new(AtomicBool::new(false));
         let cores = thread::available_parallelism().map_or(1, NonZero::get);
@@ -34,7 +34,7 @@ impl Drop for Busy {
     fn drop(&mut self) {
         self.over.store(true, Ordering::Relaxed);
         for thread in self.threads.drain(..) {
-            // It cannot panic.
+            // The thread cannot panic.
             let _ = thread.join();
         }
     }

@@ -1,4 +1,4 @@
-//! `cargo xtask ci`: everything that must hold before a change goes in.
+//! `cargo xtask ci`: runs all checks that must pass before a change is merged.
 
 use std::io::{Read, Seek};
 use std::path::Path;
@@ -11,23 +11,26 @@ use goagain_tests::faults::share::Share;
 use wait_timeout::ChildExt;
 use xshell::{Cmd, Shell, cmd};
 
-use crate::output::{complain, say};
+use crate::output::{print_error, print_line};
 use crate::{e2e, minimal, oldest, packages};
 
-/// Checks format, lints for each feature set, tests, docs, what would be published, the oldest versions, other systems, restarts under
-/// load, and a third of the faults. Prints a line for each step, and
-/// the output of one that fails.
+/// Runs all checks that must pass before a change is merged.
+///
+/// Checks format, lints for each feature set, tests, docs, the packages to publish, the lowest dependency versions,
+/// Rust 1.85, other systems, restarts under load, and a third of the faults. Prints a line for each step, and the
+/// output of a step that fails.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// Restarts for each strategy in the last step.
+    /// Restarts for each strategy in the step with load.
     #[arg(long, default_value_t = 5)]
     restarts: u32,
-    /// Only what a registry would publish: the packages, the lowest versions, Rust 1.85, other systems.
+    /// Run only the checks of what is published: the packages, the lowest dependency versions, Rust 1.85, other
+    /// systems.
     #[arg(long)]
     published: bool,
 }
 
-/// The feature sets of `goagain` that are linted on their own.
+/// The feature sets of `goagain` that are linted separately.
 const FEATURES: [&[&str]; 10] = [
     &["--no-default-features"],
     &["--no-default-features", "--features", "single"],
@@ -41,20 +44,20 @@ const FEATURES: [&[&str]; 10] = [
     &["--all-features"],
 ];
 
-/// The share of the matrix of faults that is run, another one each day: the whole takes nine minutes on two cores
+/// The part of the fault matrix to run, a different one each day. The whole matrix takes nine minutes on two cores
 /// (`cargo xtask e2e --faults`).
 const FAULTS: Share = Share { part: 1, of: 3 };
 
-/// How much of a failed step's output is shown.
-const TAIL: usize = 200;
+/// How many lines of a failed step's output are shown.
+const SHOWN_LINES: usize = 200;
 
-/// A step that takes longer hangs: it is ended, and has failed.
-const STEP_WITHIN: Duration = Duration::from_secs(40 * 60);
+/// A step that takes longer is considered hung. It is killed and fails.
+const STEP_TIMEOUT: Duration = Duration::from_secs(40 * 60);
 
-/// Runs the steps in order, up to the first that fails; `false` then.
+/// Runs the steps in order, until one fails. Returns whether all passed.
 ///
 /// # Errors
-/// - cargo cannot be run at all.
+/// - cargo cannot be run.
 pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("xtask is in the workspace")?;
     let shell = Shell::new()?;
@@ -76,29 +79,29 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
         cmd!(shell, "{cargo} clippy --quiet --workspace --all-targets -- -D warnings"),
     ));
     steps.push((
-        "clippy of the drills of runtimes".to_owned(),
+        "clippy of the drills with runtimes".to_owned(),
         cmd!(
             shell,
             "{cargo} clippy --quiet --package goagain-tests --all-targets --features runtimes -- -D warnings"
         ),
     ));
     for (name, step) in steps {
-        if !quietly(&name, step)? {
+        if !run_quietly(&name, step)? {
             return Ok(false);
         }
     }
-    // The tests speak for themselves: their closing lines are what a reader looks for.
-    if !loudly("tests", cmd!(shell, "{cargo} test --quiet --workspace --all-features"))? {
+    // The output of the tests is shown, because readers look for their last lines.
+    if !run_with_output("tests", cmd!(shell, "{cargo} test --quiet --workspace --all-features"))? {
         return Ok(false);
     }
-    // What the compiler says of a strategy whose feature is off is seen with the default features alone.
-    if !quietly(
+    // What the compiler says about a strategy whose feature is off can be tested only with the default features.
+    if !run_quietly(
         "tests of goagain with its default features",
         cmd!(shell, "{cargo} test --quiet --package goagain"),
     )? {
         return Ok(false);
     }
-    if !quietly(
+    if !run_quietly(
         "what the compiler says with both strategies",
         cmd!(shell, "{cargo} test --quiet --package goagain --features double --test compile_fail"),
     )? {
@@ -106,7 +109,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
     }
     let docs = cmd!(shell, "{cargo} doc --quiet --workspace --no-deps --all-features")
         .env("RUSTDOCFLAGS", "-D warnings");
-    if !quietly("docs", docs)? {
+    if !run_quietly("docs", docs)? {
         return Ok(false);
     }
     if !published(root, &cargo)? {
@@ -114,62 +117,62 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
     }
     let begin = Instant::now();
     let good = e2e::run(&e2e::Options::load_only(options.restarts))?;
-    tell("e2e", good, begin.elapsed());
+    print_result("e2e", good, begin.elapsed());
     if !good {
         return Ok(false);
     }
     let begin = Instant::now();
     let good = e2e::run(&e2e::Options::faults(FAULTS))?;
-    tell("faults", good, begin.elapsed());
+    print_result("faults", good, begin.elapsed());
     Ok(good)
 }
 
-/// Checks what a registry would publish, with what it promises to compile with, and for.
+/// Checks the packages to publish, the versions with which they promise to compile, and the systems for which they do.
 fn published(root: &Path, cargo: &str) -> anyhow::Result<bool> {
     Ok(packages::run(root, cargo)? && minimal::run(root, cargo)? && oldest::run(root)?)
 }
 
-/// Runs a step and shows its output only if it fails. The output goes to a file: a process that a test left behind would
-/// hold a pipe open, and the step would never end.
-pub(crate) fn quietly(name: &str, step: Cmd<'_>) -> anyhow::Result<bool> {
+/// Runs a step, and shows its output only if it fails. The output goes to a file: with a pipe, a process that a test
+/// leaves behind would keep the pipe open, and the step would never end.
+pub(crate) fn run_quietly(name: &str, step: Cmd<'_>) -> anyhow::Result<bool> {
     let mut output = tempfile::tempfile()?;
     let mut step = Command::from(step);
     step.stdout(output.try_clone()?).stderr(output.try_clone()?);
-    let good = run_within(name, step, STEP_WITHIN)?;
+    let good = run_with_timeout(name, step, STEP_TIMEOUT)?;
     if !good {
         let mut text = Vec::new();
         output.rewind()?;
         output.read_to_end(&mut text)?;
         let text = String::from_utf8_lossy(&text);
         let lines: Vec<&str> = text.lines().collect();
-        complain(lines[lines.len().saturating_sub(TAIL)..].join("\n"));
+        print_error(lines[lines.len().saturating_sub(SHOWN_LINES)..].join("\n"));
     }
     Ok(good)
 }
 
-/// Runs a step whose output is shown as it comes.
-fn loudly(name: &str, step: Cmd<'_>) -> anyhow::Result<bool> {
-    run_within(name, Command::from(step), STEP_WITHIN)
+/// Runs a step, and shows its output as it comes.
+fn run_with_output(name: &str, step: Cmd<'_>) -> anyhow::Result<bool> {
+    run_with_timeout(name, Command::from(step), STEP_TIMEOUT)
 }
 
-/// Runs a step, and ends it when its time is over.
-fn run_within(name: &str, mut step: Command, within: Duration) -> anyhow::Result<bool> {
+/// Runs a step, and kills it after the timeout.
+fn run_with_timeout(name: &str, mut step: Command, timeout: Duration) -> anyhow::Result<bool> {
     let begin = Instant::now();
     let mut child = step.stdin(Stdio::null()).spawn()?;
-    let good = match child.wait_timeout(within)? {
+    let good = match child.wait_timeout(timeout)? {
         Some(status) => status.success(),
         None => {
-            complain(format!("ci: {name}: not done within {} s, ended", within.as_secs()));
+            print_error(format!("ci: {name}: not done after {} s, killed", timeout.as_secs()));
             child.kill()?;
             child.wait()?;
             false
         }
     };
-    tell(name, good, begin.elapsed());
+    print_result(name, good, begin.elapsed());
     Ok(good)
 }
 
-fn tell(name: &str, good: bool, time: Duration) {
+fn print_result(name: &str, good: bool, time: Duration) {
     let word = if good { "ok" } else { "FAILED" };
-    say(format!("ci: {name}: {word} ({:.1} s)", time.as_secs_f64()));
+    print_line(format!("ci: {name}: {word} ({:.1} s)", time.as_secs_f64()));
 }

@@ -1,4 +1,4 @@
-//! The drills, one after the other, in this process.
+//! Runs the drills in this process, one after the other.
 
 use std::time::Instant;
 
@@ -7,43 +7,43 @@ use goagain_tests::drills::{Context, all};
 use goagain_tests::service::Binaries;
 use serde::Serialize;
 
-use crate::output::say;
+use crate::output::print_line;
 
-/// One drill with one strategy.
+/// The result of one drill with one strategy.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Outcome {
     name: String,
     milliseconds: u64,
     notes: Vec<String>,
-    /// Why it failed, if it did.
+    /// The error, if the drill failed.
     pub(crate) failure: Option<String>,
 }
 
-/// Prints every drill's name, its strategies, and what it shows.
+/// Prints each drill's name, its strategies, and what it shows.
 pub(crate) fn list() {
     for drill in all() {
         let strategies: Vec<_> = drill.strategies.iter().map(|strategy| strategy.name()).collect();
-        say(format!("{:32} {:14} {}", drill.name, strategies.join(", "), drill.about));
+        print_line(format!("{:32} {:14} {}", drill.name, strategies.join(", "), drill.about));
     }
 }
 
-/// Checks a drill's name.
+/// Checks that a drill has this name.
 ///
 /// # Errors
-/// - there is no such drill.
+/// - There is no such drill.
 pub(crate) fn known(name: &str) -> Result<String, String> {
     let found = all().iter().any(|drill| drill.name == name);
-    found.then(|| name.to_owned()).ok_or_else(|| "no such drill, see --list".to_owned())
+    found.then(|| name.to_owned()).ok_or_else(|| "no such drill: see --list".to_owned())
 }
 
-/// Runs the drills of these names, or all, for these strategies; a custom strategy's drills are always among them.
+/// Runs the drills with these names, or all, for these strategies. Drills of a custom strategy are always included.
 pub(crate) fn run(binaries: &Binaries, strategies: &[StrategyKind], names: &[String]) -> Vec<Outcome> {
     let mut outcomes = Vec::new();
     for drill in all().iter().filter(|drill| names.is_empty() || names.iter().any(|name| name == drill.name))
     {
-        let wanted =
+        let is_selected =
             |strategy: &&StrategyKind| **strategy == StrategyKind::Standby || strategies.contains(strategy);
-        for &strategy in drill.strategies.iter().filter(wanted) {
+        for &strategy in drill.strategies.iter().filter(is_selected) {
             let context = Context::new(binaries.clone(), strategy);
             let begin = Instant::now();
             let failure = (drill.run)(&context).err().map(|error| format!("{error:#}"));
@@ -58,17 +58,17 @@ pub(crate) fn run(binaries: &Binaries, strategies: &[StrategyKind], names: &[Str
         }
     }
     let failed = outcomes.iter().filter(|outcome| outcome.failure.is_some()).count();
-    say(format!("drills: {} passed, {failed} failed", outcomes.len() - failed));
+    print_line(format!("drills: {} passed, {failed} failed", outcomes.len() - failed));
     outcomes
 }
 
 fn show(outcome: &Outcome) {
     let word = if outcome.failure.is_some() { "FAILED" } else { "ok" };
-    say(format!("drill {:45} {word} ({:.1} s)", outcome.name, outcome.milliseconds as f64 / 1e3));
+    print_line(format!("drill {:45} {word} ({:.1} s)", outcome.name, outcome.milliseconds as f64 / 1e3));
     for note in &outcome.notes {
-        say(format!("      {note}"));
+        print_line(format!("      {note}"));
     }
     if let Some(failure) = &outcome.failure {
-        say(format!("      {failure}"));
+        print_line(format!("      {failure}"));
     }
 }

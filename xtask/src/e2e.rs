@@ -1,4 +1,4 @@
-//! `cargo xtask e2e`: restarts real servers under load, prints what it cost, then runs the drills.
+//! `cargo xtask e2e`: restarts real servers under load, prints the figures, then runs the drills.
 
 use std::fs;
 use std::path::PathBuf;
@@ -11,15 +11,17 @@ use serde::Serialize;
 use xshell::Shell;
 
 use crate::busy::Busy;
-use crate::output::say;
+use crate::output::print_line;
 use crate::run::Figures;
 use crate::{drills, faults, programs, report, run, soak};
 
-/// Restarts a real server under load, for each strategy, and prints what was lost and how long it took; then runs every
-/// drill. Exits with 1 if a request was lost, a process or descriptor was left, or a drill failed.
+/// Restarts a real server under load for each strategy, then runs every drill.
+///
+/// Prints how many requests were lost and how long the restarts took. Exits with 1 if a request was lost, a process or
+/// a descriptor was left behind, or a drill failed.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// Which strategies to run.
+    /// Strategies to run.
     #[arg(long, value_enum, default_value_t = Strategies::Both)]
     strategy: Strategies,
     /// Restarts for each strategy.
@@ -30,7 +32,7 @@ pub(crate) struct Options {
         value_parser = clap::value_parser!(u32).range(1..)
     )]
     restarts: u32,
-    /// New connections a second.
+    /// New connections per second.
     #[arg(
         long,
         default_value_t = 1_000,
@@ -38,31 +40,33 @@ pub(crate) struct Options {
         value_parser = clap::value_parser!(u32).range(1..=10_000)
     )]
     rate: u32,
-    /// Spreads the restarts over this many seconds of load for each strategy, and starts none after that; without it,
-    /// one follows half a second after the other has settled.
+    /// Spread the restarts over this many seconds of load for each strategy, and start none after that. By default, a
+    /// restart follows half a second after the previous one has settled.
     #[arg(long, value_parser = clap::value_parser!(u64).range(10..=3_600))]
     seconds: Option<u64>,
-    /// Writes all figures to this file, in nanoseconds.
+    /// Write all figures to this file, in nanoseconds.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Lists the drills and does nothing else.
+    /// List the drills and exit.
     #[arg(long)]
     list: bool,
-    /// Runs only this drill, and no load; may be given several times.
+    /// Run only this drill, and no load. Can be repeated.
     #[arg(long, value_name = "NAME", value_parser = drills::known)]
     drill: Vec<String>,
-    /// Runs only the load, and no drill.
+    /// Run only the load, and no drills.
     #[arg(long, conflicts_with = "drill")]
     no_drills: bool,
-    /// Restarts one right after the other, 1,000 times for each strategy under 500 new connections a second if not told
-    /// otherwise, and prints what the service holds and how long a hand-over takes, at the start and at the end. Runs
-    /// nothing else; with --seconds, each strategy ends after that time.
+    /// Restart many times without a pause, and compare the start with the end.
+    ///
+    /// Defaults to 1,000 restarts for each strategy under 500 new connections per second. Prints the memory,
+    /// descriptors, threads and processes of the service, and how long a handoff takes, at the start and at the end.
+    /// Runs nothing else. With --seconds, each strategy ends after that time.
     #[arg(long, conflicts_with_all = ["drill", "no_drills"])]
     soak: bool,
-    /// Keeps every core busy with a thread that only runs, for as long as the drills or the faults do.
+    /// Keep every core busy with one thread while the drills or the faults run.
     #[arg(long, conflicts_with = "soak")]
     busy: bool,
-    /// Runs the drills or the faults so many times.
+    /// Run the drills or the faults this many times.
     #[arg(
         long,
         value_name = "N",
@@ -76,7 +80,7 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    /// Both strategies under the usual load, and no drill.
+    /// Both strategies under the default load, without drills.
     pub(crate) fn load_only(restarts: u32) -> Self {
         Self {
             strategy: Strategies::Both,
@@ -94,7 +98,7 @@ impl Options {
         }
     }
 
-    /// A share of the matrix of faults, another one each day.
+    /// A share of the fault matrix, a different one each day.
     pub(crate) fn faults(share: Share) -> Self {
         Self { faults: faults::Options::share(share), ..Self::load_only(1) }
     }
@@ -127,24 +131,24 @@ impl Strategies {
     }
 }
 
-/// What `--json` writes.
+/// The contents of the `--json` file.
 #[derive(Debug, Default, Serialize)]
 struct Results {
     runs: Vec<Figures>,
     drills: Vec<drills::Outcome>,
 }
 
-/// Runs the command; `false` if something is not as it must be.
+/// Runs the command. Returns whether everything passed.
 ///
 /// # Errors
-/// - the programs cannot be built, or the file cannot be written.
+/// - The programs cannot be built, or the file cannot be written.
 pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
     if options.list {
         drills::list();
         return Ok(true);
     }
     let shell = Shell::new()?;
-    if options.faults.is_wanted() {
+    if options.faults.is_enabled() {
         let plan = faults::Plan {
             strategies: options.strategy.kinds(),
             busy: options.busy,
@@ -153,7 +157,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
         };
         return faults::run(&shell, &options.faults, &plan);
     }
-    say("building the drill servers");
+    print_line("building the drill servers");
     let binaries = programs::build(&shell)?;
     if options.soak {
         return soak::run_all(&binaries, &options.plans(), options.json.as_deref());
@@ -163,20 +167,20 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
     if options.drill.is_empty() {
         for plan in options.plans() {
             let kind = plan.strategy;
-            // One strategy's failure does not hide the other's figures.
+            // The failure of one strategy must not hide the figures of the other.
             match run::run(&binaries, &plan).with_context(|| format!("{kind}: load")) {
                 Ok(figures) => results.runs.push(figures),
                 Err(error) => {
                     good = false;
-                    say(format!("{error:#}"));
+                    print_line(format!("{error:#}"));
                 }
             }
         }
         if !results.runs.is_empty() {
-            say(report::table(&results.runs));
+            print_line(report::table(&results.runs));
         }
         for line in results.runs.iter().flat_map(report::verdicts) {
-            say(line);
+            print_line(line);
         }
         good &= results.runs.iter().all(Figures::is_good);
     }

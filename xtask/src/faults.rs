@@ -1,4 +1,5 @@
-//! `cargo xtask e2e --faults`: the matrix of faults at every step, and the gap of a roll back.
+//! `cargo xtask e2e --faults`: the matrix of faults at every step of a restart, and the time without service during a
+//! rollback.
 
 mod table;
 
@@ -18,49 +19,51 @@ use serde::Serialize;
 use xshell::Shell;
 
 use crate::busy::Busy;
-use crate::output::{Progress, say, time};
+use crate::output::{Progress, print_line, time};
 use crate::programs;
 
-/// How many cells run at once: they wait more than they work.
+/// How many cells run at once. They wait more than they compute.
 const AT_ONCE: usize = 6;
-/// How often a roll back is measured.
-const ROLL_BACKS: u32 = 20;
+/// How many rollbacks are measured.
+const ROLLBACKS: u32 = 20;
 const SECONDS_A_DAY: u64 = 24 * 60 * 60;
 
-/// What to strike.
+/// The faults to inject.
 #[derive(Debug, Default, Args)]
 #[group(id = "fault_matrix")]
 pub(crate) struct Options {
-    /// Strikes at every step of a restart, under load, with a library that has points for it, prints what came of each, and
-    /// measures for how long nobody accepts when a successor dies. Runs nothing else.
+    /// Inject a fault at every step of a restart under load, and print the result of each.
+    ///
+    /// Uses a build of the library with fault points. Also measures for how long no process accepts when a successor
+    /// dies. Runs nothing else.
     #[arg(long, conflicts_with_all = ["drill", "no_drills", "soak"])]
     faults: bool,
-    /// Runs only this part of all cells, such as 1/4: which ones, the seed says.
+    /// Run only this part of all cells, such as 1/4. The random seed selects which.
     #[arg(long, requires = "faults", value_name = "PART/OF")]
     share: Option<Share>,
-    /// Deals the cells out to the shares in another way; without it, the number of the day does.
+    /// The random seed that assigns the cells to the shares. Defaults to the number of the day.
     #[arg(long, requires = "faults")]
     seed: Option<u64>,
-    /// Runs only cells whose name holds this text, and measures nothing; may be given several times.
+    /// Run only cells whose name contains this text, and measure no rollbacks. Can be repeated.
     #[arg(long, requires = "faults", value_name = "TEXT")]
     cell: Vec<String>,
-    /// Runs so many cells at once.
+    /// Run this many cells at once.
     #[arg(long, requires = "faults", value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64))]
     at_once: Option<u8>,
 }
 
 impl Options {
-    /// A share of the cells, another one each day.
+    /// A share of the cells, a different one each day.
     pub(crate) fn share(share: Share) -> Self {
         Self { faults: true, share: Some(share), ..Self::default() }
     }
 
-    pub(crate) fn is_wanted(&self) -> bool {
+    pub(crate) fn is_enabled(&self) -> bool {
         self.faults
     }
 }
 
-/// What `--json` writes.
+/// The contents of the `--json` file.
 #[derive(Debug, Serialize)]
 struct Results {
     seed: u64,
@@ -69,24 +72,24 @@ struct Results {
     gaps: Vec<Gap>,
 }
 
-/// How to run it.
+/// How to run the cells.
 #[derive(Debug)]
 pub(crate) struct Plan<'a> {
     pub(crate) strategies: Vec<StrategyKind>,
-    /// Beside a thread a core that only runs.
+    /// Whether one thread for each core only uses CPU time meanwhile.
     pub(crate) busy: bool,
     /// How many times.
     pub(crate) times: u32,
-    /// Where the results go.
+    /// The file for the results.
     pub(crate) json: Option<&'a Path>,
 }
 
-/// Runs the cells; `false` if one has failed.
+/// Runs the cells. Returns whether all passed.
 ///
 /// # Errors
-/// - the programs cannot be built, or the file cannot be written.
+/// - The programs cannot be built, or the file cannot be written.
 pub(crate) fn run(shell: &Shell, options: &Options, plan: &Plan<'_>) -> anyhow::Result<bool> {
-    say("building the drill servers with fault points");
+    print_line("building the drill servers with fault points");
     let binaries = programs::build_with_faults(shell)?;
     let today = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs() / SECONDS_A_DAY;
     let (share, seed) = (options.share.unwrap_or(Share::WHOLE), options.seed.unwrap_or(today));
@@ -95,7 +98,7 @@ pub(crate) fn run(shell: &Shell, options: &Options, plan: &Plan<'_>) -> anyhow::
     let at_once = options.at_once.map_or(AT_ONCE, usize::from);
     let mut outcomes = Vec::new();
     for time in 1..=plan.times {
-        say(format!(
+        print_line(format!(
             "faults: {} of {all} cells, share {share}, seed {seed}, run {time} of {}",
             cells.len(),
             plan.times
@@ -105,7 +108,7 @@ pub(crate) fn run(shell: &Shell, options: &Options, plan: &Plan<'_>) -> anyhow::
     let failed = outcomes.iter().filter(|outcome| outcome.failure.is_some()).count();
     if plan.times > 1 {
         let passed = outcomes.len() - failed;
-        say(format!("faults: {passed} cells passed, {failed} failed in {} runs", plan.times));
+        print_line(format!("faults: {passed} cells passed, {failed} failed in {} runs", plan.times));
     }
     let mut good = failed == 0;
 
@@ -121,7 +124,7 @@ pub(crate) fn run(shell: &Shell, options: &Options, plan: &Plan<'_>) -> anyhow::
     Ok(good)
 }
 
-/// Runs each cell once, and shows what came of it.
+/// Runs each cell once, and shows the results.
 fn run_once(binaries: &Binaries, cells: &[Cell], at_once: usize) -> Vec<Outcome> {
     let begin = Instant::now();
     let progress = Progress::every("faults", cells.len() as u64, 100);
@@ -133,15 +136,15 @@ fn run_once(binaries: &Binaries, cells: &[Cell], at_once: usize) -> Vec<Outcome>
         progress.step();
     });
     drop(progress);
-    say(table::table(cells, &outcomes));
+    print_line(table::table(cells, &outcomes));
     let failed: Vec<&Outcome> = outcomes.iter().filter(|outcome| outcome.failure.is_some()).collect();
     for outcome in &failed {
         let failure = outcome.failure.as_deref().unwrap_or_default();
-        say(format!("FAILED {}\nexpected: {}\n{failure}", outcome.name, outcome.expected));
+        print_line(format!("FAILED {}\nexpected: {}\n{failure}", outcome.name, outcome.expected));
     }
     let supervised = outcomes.iter().filter(|outcome| outcome.supervisor).count();
-    say(format!(
-        "faults: {} cells passed, {} failed, in {:.0} s; in {supervised} only the supervisor could help",
+    print_line(format!(
+        "faults: {} cells passed, {} failed, in {:.0} s; {supervised} of them need the supervisor",
         outcomes.len() - failed.len(),
         failed.len(),
         begin.elapsed().as_secs_f64()
@@ -149,7 +152,7 @@ fn run_once(binaries: &Binaries, cells: &[Cell], at_once: usize) -> Vec<Outcome>
     outcomes
 }
 
-/// The number of all cells that were asked for, and this share of them.
+/// Returns the number of all selected cells, and this share of them.
 fn chosen(options: &Options, strategies: &[StrategyKind], share: Share, seed: u64) -> (usize, Vec<Cell>) {
     let mut all = cell::all();
     all.retain(|cell| strategies.contains(&cell.strategy));
@@ -160,7 +163,7 @@ fn chosen(options: &Options, strategies: &[StrategyKind], share: Share, seed: u6
     (all.len(), chosen.into_iter().map(|number| all[number]).collect())
 }
 
-/// How long nobody accepts: for each strategy, and for Double's second half.
+/// Measures for how long no process accepts: for each strategy, and for the second half of `Double`.
 fn measure(binaries: &Binaries, strategies: &[StrategyKind], gaps: &mut Vec<Gap>) -> bool {
     let mut good = true;
     for &strategy in strategies {
@@ -173,19 +176,19 @@ fn measure(binaries: &Binaries, strategies: &[StrategyKind], gaps: &mut Vec<Gap>
                 Half::First => "the successor dies",
                 Half::Second => "the parent's new image dies",
             };
-            match gap::measure(binaries, strategy, half, ROLL_BACKS) {
+            match gap::measure(binaries, strategy, half, ROLLBACKS) {
                 Ok(gap) => {
                     let (median, worst) = (time(gap.answered.median_ns), time(gap.answered.worst_ns));
-                    say(format!(
-                        "roll back, {strategy}, {who}: SIGKILL to the net's first answer {median} median, {worst} worst \
-                         of {}; {} of {} requests were in flight in what was killed",
+                    print_line(format!(
+                        "rollback, {strategy}, {who}: SIGKILL to the fallback's first response {median} median, {worst} worst \
+                         of {}; {} of {} requests were in flight in the killed process",
                         gap.times, gap.lost, gap.requests
                     ));
                     gaps.push(gap);
                 }
                 Err(error) => {
                     good = false;
-                    say(format!("roll back, {strategy}, {who}: FAILED: {error:#}"));
+                    print_line(format!("rollback, {strategy}, {who}: FAILED: {error:#}"));
                 }
             }
         }

@@ -1,4 +1,5 @@
-//! The project's own commands: `cargo xtask e2e` restarts real servers under load, `cargo xtask ci` is what CI runs.
+//! The project's own commands: `cargo xtask e2e` restarts real servers under load, and `cargo xtask ci` is what CI
+//! runs.
 
 #![forbid(unsafe_code)]
 
@@ -20,7 +21,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::output::complain;
+use crate::output::print_error;
 
 /// The project's own commands.
 #[derive(Debug, Parser)]
@@ -31,7 +32,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    // A wrong option exits with 2 here.
+    // clap exits with 2 if an option is wrong.
     let result = match Command::parse() {
         Command::E2e(options) => e2e::run(&options),
         Command::Ci(options) => ci::run(&options),
@@ -40,7 +41,7 @@ fn main() -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
-            complain(format!("error: {error:#}"));
+            print_error(format!("error: {error:#}"));
             ExitCode::FAILURE
         }
     }

@@ -1,4 +1,5 @@
-//! The versions that the manifests ask for are true: the published crates compile with the lowest of each direct dependency.
+//! Checks that the published crates compile with the lowest versions that their manifests allow, for each direct
+//! dependency.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -7,12 +8,12 @@ use std::path::Path;
 use anyhow::Context as _;
 use xshell::{Shell, cmd};
 
-use crate::ci::quietly;
+use crate::ci::run_quietly;
 
-/// Resolves and checks a copy of the workspace, so that its Cargo.lock stays as it is; `false` if one fails.
+/// Resolves and checks a copy of the workspace, so that its Cargo.lock does not change. Returns whether both pass.
 ///
 /// # Errors
-/// - the workspace cannot be copied.
+/// - The workspace cannot be copied.
 pub(crate) fn run(root: &Path, cargo: &str) -> anyhow::Result<bool> {
     let copy = root.join("target/minimal");
     fs::create_dir_all(&copy)?;
@@ -25,19 +26,19 @@ pub(crate) fn run(root: &Path, cargo: &str) -> anyhow::Result<bool> {
     }
     let shell = Shell::new()?;
     shell.change_dir(&copy);
-    // The option is a nightly one.
+    // The option is only for nightly toolchains.
     shell.set_var("RUSTC_BOOTSTRAP", "1");
     shell.set_var("CARGO_TARGET_DIR", copy.join("target"));
     fs::remove_file(copy.join("Cargo.lock"))?;
     let resolve = cmd!(shell, "{cargo} generate-lockfile --quiet -Zdirect-minimal-versions");
-    if !quietly("the lowest versions resolve", resolve)? {
+    if !run_quietly("the lowest versions resolve", resolve)? {
         return Ok(false);
     }
     let check = cmd!(
         shell,
         "{cargo} check --quiet --locked --package goagain --all-features --config profile.dev.package.\"*\".opt-level=0"
     );
-    quietly("goagain with the lowest versions", check)
+    run_quietly("goagain with the lowest versions", check)
 }
 
 fn copy_all(from: &Path, to: &Path) -> anyhow::Result<()> {
@@ -48,7 +49,7 @@ fn copy_all(from: &Path, to: &Path) -> anyhow::Result<()> {
     fs::create_dir_all(to)?;
     for entry in fs::read_dir(from)? {
         let entry = entry?;
-        // That of the fuzz targets.
+        // The fuzz targets have a target folder too.
         if entry.file_name() != "target" {
             copy_all(&entry.path(), &to.join(entry.file_name()))?;
         }

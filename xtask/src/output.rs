@@ -1,4 +1,4 @@
-//! The terminal: this is the one place that prints.
+//! The terminal. Only this file prints.
 
 use std::fmt::Display;
 use std::io::{self, IsTerminal as _, Write as _};
@@ -6,21 +6,21 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-/// Writes a line to standard output. Where nobody reads it any longer, it is lost.
-pub(crate) fn say(line: impl Display) {
+/// Writes a line to standard output. If the reader is gone, the line is lost.
+pub(crate) fn print_line(line: impl Display) {
     let mut output = io::stdout();
     let _ = writeln!(output, "{line}").and_then(|()| output.flush());
 }
 
 /// Writes a line to standard error.
-pub(crate) fn complain(line: impl Display) {
+pub(crate) fn print_error(line: impl Display) {
     let _ = writeln!(io::stderr(), "{line}");
 }
 
-/// How often a line is written instead of a bar.
+/// After how many steps a line is written instead of a bar.
 const EVERY: u64 = 5;
 
-/// A bar on a terminal; elsewhere a plain line every few steps.
+/// A bar on a terminal. Elsewhere, a plain line every few steps.
 #[derive(Debug)]
 pub(crate) struct Progress {
     bar: ProgressBar,
@@ -34,7 +34,7 @@ impl Progress {
         Self::every(what, steps, EVERY)
     }
 
-    /// With a plain line every so many steps.
+    /// As `new`, with a plain line every `every` steps.
     pub(crate) fn every(what: &str, steps: u64, every: u64) -> Self {
         let plain = !io::stderr().is_terminal();
         let target = if plain { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
@@ -46,23 +46,23 @@ impl Progress {
         Self { bar, what: what.to_owned(), plain, every }
     }
 
-    /// Says what is being done now.
+    /// Shows the current action.
     pub(crate) fn doing(&self, what: &str) {
         self.bar.set_message(what.to_owned());
         self.bar.tick();
     }
 
-    /// Says something that stays above the bar.
+    /// Writes a line that stays above the bar.
     pub(crate) fn note(&self, line: &str) {
-        self.bar.suspend(|| complain(line));
+        self.bar.suspend(|| print_error(line));
     }
 
-    /// One step is done.
+    /// Counts one step as done.
     pub(crate) fn step(&self) {
         self.bar.inc(1);
         let (done, all) = (self.bar.position(), self.bar.length().unwrap_or(0));
         if self.plain && (done % self.every == 0 || done == all) {
-            complain(format!("{}: {done} of {all}", self.what));
+            print_error(format!("{}: {done} of {all}", self.what));
         }
     }
 }
@@ -73,7 +73,7 @@ impl Drop for Progress {
     }
 }
 
-/// A time for people: two digits after the point, in the unit that fits.
+/// Formats a time with two decimals, in the unit that fits.
 pub(crate) fn time(ns: u64) -> String {
     format!("{:.2?}", Duration::from_nanos(ns))
 }

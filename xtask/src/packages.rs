@@ -1,4 +1,4 @@
-//! What a registry would publish: each crate as `cargo package` makes it, unpacked beside the others, in a workspace of its own.
+//! Checks the packages to publish: makes each with `cargo package`, and unpacks them into a workspace of their own.
 
 use std::fs;
 use std::path::Path;
@@ -6,19 +6,19 @@ use std::path::Path;
 use anyhow::ensure;
 use xshell::{Shell, cmd};
 
-use crate::ci::quietly;
+use crate::ci::run_quietly;
 
 /// The published crates.
 const PUBLISHED: [&str; 5] =
     ["goagain", "goagain-double", "goagain-env", "goagain-signals", "goagain-single"];
 
-/// What each of them carries, beside its code.
-const CARRIED: [&str; 3] = ["LICENSE-APACHE", "LICENSE-MIT", "README.md"];
+/// The files that each package must contain, besides its code.
+const REQUIRED_FILES: [&str; 3] = ["LICENSE-APACHE", "LICENSE-MIT", "README.md"];
 
-/// Makes, unpacks, tests and documents the packages; `false` if one of it fails.
+/// Makes, unpacks, tests and documents the packages. Returns whether all steps pass.
 ///
 /// # Errors
-/// - a package lacks a file that it must carry, or a file cannot be read or written.
+/// - A package lacks a file that it must contain, or a file cannot be read or written.
 pub(crate) fn run(root: &Path, cargo: &str) -> anyhow::Result<bool> {
     let shell = Shell::new()?;
     shell.change_dir(root);
@@ -27,7 +27,7 @@ pub(crate) fn run(root: &Path, cargo: &str) -> anyhow::Result<bool> {
         shell,
         "{cargo} package --quiet --locked --no-verify --allow-dirty --target-dir target {packages...}"
     );
-    if !quietly("packages", make)? {
+    if !run_quietly("packages", make)? {
         return Ok(false);
     }
     let unpacked = root.join("target/packages");
@@ -38,7 +38,7 @@ pub(crate) fn run(root: &Path, cargo: &str) -> anyhow::Result<bool> {
         }
         fs::create_dir_all(&unpacked)?;
         cmd!(shell, "tar -xzf target/package/{folder}.crate -C {unpacked}").quiet().run()?;
-        for file in CARRIED {
+        for file in REQUIRED_FILES {
             ensure!(unpacked.join(&folder).join(file).is_file(), "the package {name} has no {file}");
         }
     }
@@ -48,29 +48,29 @@ pub(crate) fn run(root: &Path, cargo: &str) -> anyhow::Result<bool> {
     shell.change_dir(&unpacked);
     shell.set_var("CARGO_TARGET_DIR", unpacked.join("target"));
     let tests = cmd!(shell, "{cargo} test --quiet --workspace --all-features");
-    if !quietly("tests of the packages", tests)? {
+    if !run_quietly("tests of the packages", tests)? {
         return Ok(false);
     }
     for name in PUBLISHED {
         let alone = cmd!(shell, "{cargo} check --quiet --package {name}");
-        if !quietly(&format!("the package {name} on its own"), alone)? {
+        if !run_quietly(&format!("the package {name} on its own"), alone)? {
             return Ok(false);
         }
     }
-    // As docs.rs does it: with the features shown at each item.
+    // As docs.rs does it: each item shows its features.
     let docs = cmd!(shell, "{cargo} doc --quiet --workspace --no-deps --all-features")
         .env("RUSTC_BOOTSTRAP", "1")
         .env("RUSTDOCFLAGS", "--cfg docsrs -D warnings");
-    quietly("docs of the packages", docs)
+    run_quietly("docs of the packages", docs)
 }
 
-/// The folder that a package unpacks to.
+/// Returns the folder into which a package unpacks.
 fn folder(name: &str) -> String {
-    // All members share the version of this one.
+    // All members have the same version as this one.
     format!("{name}-{}", env!("CARGO_PKG_VERSION"))
 }
 
-/// A manifest by which the packages find each other, as they would in the registry.
+/// Returns a manifest with which the packages find each other, as they would in the registry.
 fn workspace() -> String {
     let list = |line: &dyn Fn(&str) -> String| PUBLISHED.map(line).concat();
     format!(

@@ -1,4 +1,4 @@
-//! The programs of goagain-tests, built in release.
+//! Builds the programs of goagain-tests, in release mode.
 
 use std::path::PathBuf;
 
@@ -7,22 +7,22 @@ use goagain_tests::service::Binaries;
 use serde_json::Value;
 use xshell::{Cmd, Shell, cmd};
 
-use crate::output::complain;
+use crate::output::print_error;
 
-/// Builds the programs, quietly, and says where they are.
+/// Builds the programs without output, and returns their paths.
 ///
 /// # Errors
-/// - they do not compile; the compiler's words are shown.
+/// - They do not compile. The compiler's output is shown.
 pub(crate) fn build(shell: &Shell) -> anyhow::Result<Binaries> {
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
     built(cmd!(shell, "{cargo} build --quiet --release --package goagain-tests --bins"))
 }
 
-/// Builds the same with fault points in the library, into a target folder of its own, so that neither build undoes the
-/// other's.
+/// As `build`, with fault points in the library. Uses a target folder of its own, so that neither build invalidates the
+/// other.
 ///
 /// # Errors
-/// - they do not compile; the compiler's words are shown.
+/// - They do not compile. The compiler's output is shown.
 pub(crate) fn build_with_faults(shell: &Shell) -> anyhow::Result<Binaries> {
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
     let own = std::env::current_exe()?;
@@ -37,7 +37,7 @@ fn built(build: Cmd<'_>) -> anyhow::Result<Binaries> {
     let output =
         build.args(["--message-format", "json-render-diagnostics"]).quiet().ignore_status().output()?;
     if !output.status.success() {
-        complain(String::from_utf8_lossy(&output.stderr).trim_end());
+        print_error(String::from_utf8_lossy(&output.stderr).trim_end());
         bail!("goagain-tests: cannot be built in release");
     }
     let messages = String::from_utf8_lossy(&output.stdout);
@@ -45,10 +45,10 @@ fn built(build: Cmd<'_>) -> anyhow::Result<Binaries> {
         let found = messages.lines().find_map(|line| executable(line, name));
         found.with_context(|| format!("{name}: expected cargo to build it"))
     };
-    Ok(Binaries { server: path("drill-server")?, seed: path("drill-seed")?, load: path("drill-load")? })
+    Ok(Binaries { server: path("drill-server")?, go: path("drill-go")?, load: path("drill-load")? })
 }
 
-/// The path of the program `name`, if this message of cargo is about it.
+/// Returns the path of the program `name`, if this message of cargo is about it.
 fn executable(message: &str, name: &str) -> Option<PathBuf> {
     let message: Value = serde_json::from_str(message).ok()?;
     let is_it = message["reason"] == "compiler-artifact" && message["target"]["name"] == name;

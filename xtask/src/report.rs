@@ -1,4 +1,4 @@
-//! The figures of the runs, as a table for people.
+//! Prints the figures of the runs as a table.
 
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{CellAlignment, Table};
@@ -8,7 +8,7 @@ use goagain_tests::summary::{Latency, Spread};
 use crate::output::time;
 use crate::run::Figures;
 
-/// One column a run.
+/// Returns the table, with a column for each run.
 pub(crate) fn table(runs: &[Figures]) -> Table {
     let mut table = Table::new();
     table.load_preset(UTF8_FULL_CONDENSED);
@@ -30,22 +30,26 @@ fn rows() -> &'static [Row] {
         ("  by kind", by_kind),
         ("lost", |run| run.summary.lost.to_string()),
         ("  by kind", lost_by_kind),
-        ("kept connections closed while idle", |run| run.summary.closed_idle.to_string()),
+        ("keep-alive connections closed while idle", |run| run.summary.closed_idle.to_string()),
         ("restarts", |run| run.summary.restarts.to_string()),
-        ("generations that answered", |run| run.summary.generations.to_string()),
+        ("generations that responded", |run| run.summary.generations.to_string()),
         ("signal → commit (median, worst)", |run| spread(run.summary.commit)),
-        ("signal → first answer of the new image", |run| spread(run.summary.first_answer)),
+        ("signal → first response of the new process", |run| spread(run.summary.first_answer)),
         ("signal → settled", |run| spread(run.summary.settled)),
-        ("latency in quiet (p50, p99, p99.9, max)", |run| latency(&run.summary.quiet)),
-        ("latency while restarting", |run| latency(&run.summary.restarting)),
-        ("load's own lateness, p99", |run| time(run.summary.load_late_p99_ns)),
-        ("floor, idle (median, worst)", |run| pair(run.heap.floor.median_ns, run.heap.floor.worst_ns)),
-        ("floor, under the load", |run| pair(run.floor_under_load.median_ns, run.floor_under_load.worst_ns)),
+        ("latency without restarts (p50, p99, p99.9, max)", |run| latency(&run.summary.quiet)),
+        ("latency during restarts", |run| latency(&run.summary.restarting)),
+        ("delay of the load generator, p99", |run| time(run.summary.load_late_p99_ns)),
+        ("bare spawn (floor), idle (median, worst)", |run| {
+            pair(run.heap.floor.median_ns, run.heap.floor.worst_ns)
+        }),
+        ("bare spawn (floor), under load", |run| {
+            pair(run.floor_under_load.median_ns, run.floor_under_load.worst_ns)
+        }),
         ("signal → commit, idle", |run| spread(Some(run.heap.none))),
-        ("  by floor, idle (at most 2)", |run| format!("{:.2}", run.heap.by_floor())),
-        ("  by floor, both under load (at most 2)", |run| ratio(run.commit_to_floor_under_load())),
+        ("  divided by floor, idle (at most 2)", |run| format!("{:.2}", run.heap.by_floor())),
+        ("  divided by floor, both under load (at most 2)", |run| ratio(run.commit_to_floor_under_load())),
         ("signal → commit, 1 GiB heap in the old process", |run| spread(Some(run.heap.gib))),
-        ("  by the same with no heap (at most 1.2)", |run| format!("{:.2}", run.heap.ratio())),
+        ("  divided by that without heap (at most 1.2)", |run| format!("{:.2}", run.heap.ratio())),
         ("descriptors after first and last restart", |run| {
             format!("{}, {}", run.descriptors.0, run.descriptors.1)
         }),
@@ -66,7 +70,7 @@ fn lost_by_kind(run: &Figures) -> String {
     if lost.is_empty() { "–".to_owned() } else { lost.join(", ") }
 }
 
-/// The name that a value has in JSON.
+/// Returns the name that a value has in JSON.
 fn name(value: &impl serde::Serialize) -> String {
     serde_json::to_value(value).ok().and_then(|name| name.as_str().map(str::to_owned)).unwrap_or_default()
 }
@@ -87,7 +91,7 @@ fn latency(latency: &Latency) -> String {
     [latency.p50_ns, latency.p99_ns, latency.p999_ns, latency.max_ns].map(time).join(", ")
 }
 
-/// One line for each run: whether it is as it must be, and what is not.
+/// Returns one line for the run, and one for each problem.
 pub(crate) fn verdicts(run: &Figures) -> Vec<String> {
     let summary = &run.summary;
     let mut lines = vec![format!(
@@ -97,12 +101,12 @@ pub(crate) fn verdicts(run: &Figures) -> Vec<String> {
     let timeouts: u64 =
         summary.lost_by_kind.values().filter_map(|outcomes| outcomes.get(&Outcome::Timeout)).sum();
     if timeouts > 0 {
-        lines.push(format!("{}: {timeouts} of the lost had no answer in time", run.strategy));
+        lines.push(format!("{}: {timeouts} of the lost requests had no response in time", run.strategy));
     }
     if run.descriptors.0 != run.descriptors.1 {
         let (first, last) = run.descriptors;
         lines.push(format!(
-            "{}: descriptors: expected {first} as after the first restart, found {last}",
+            "{}: descriptors: expected {first}, as after the first restart, found {last}",
             run.strategy
         ));
     }

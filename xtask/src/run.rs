@@ -1,4 +1,4 @@
-//! One strategy under load: a quiet phase, restarts, and what is left at the end.
+//! Runs one strategy under load: a quiet phase, the restarts, and a check of what is left at the end.
 
 use std::time::{Duration, Instant};
 
@@ -12,23 +12,24 @@ use goagain_tests::service::{Binaries, Service, ServiceOptions};
 use goagain_tests::summary::{Spread, Summary};
 use serde::Serialize;
 
-use crate::output::{Progress, say};
+use crate::output::{Progress, print_line};
 
-/// The time between two requests on a kept connection.
+/// The time between two requests on a keep-alive connection.
 const INTERVAL_MS: u64 = 200;
-/// Kept connections.
-const KEPT: u32 = 50;
-/// Slow requests a second, and how long each takes: at any time some span a restart.
+/// The number of keep-alive connections.
+const KEEP_ALIVE: u32 = 50;
+/// Slow requests per second, and how long each takes. At any time, some of them last through a restart.
 const SLOW: u32 = 5;
 const SLOW_MS: u64 = 1_500;
-/// The load without restarts, before the first and after the last.
+/// How long the load runs without restarts, before the first and after the last.
 const QUIET: Duration = Duration::from_secs(3);
-/// Between a settled restart and the next one.
+/// The time between a settled restart and the next one.
 const GAP: Duration = Duration::from_millis(500);
-/// Longer than [`INTERVAL_MS`], so that a kept connection in use is told to close by an answer, never cut.
+/// Longer than [`INTERVAL_MS`]: a keep-alive connection in use is closed after a response, and never by the idle
+/// timeout.
 const IDLE_MS: u64 = 5 * INTERVAL_MS;
 const PROBATION_MS: u64 = 200;
-/// How often signal → commit is measured with and without a heap.
+/// How many times signal → commit is measured, with and without a heap.
 const HEAPS: usize = 9;
 
 /// What to run.
@@ -40,16 +41,16 @@ pub(crate) struct Plan {
     pub(crate) seconds: Option<u64>,
 }
 
-/// What came of it.
+/// The results of one run.
 #[derive(Debug, Serialize)]
 pub(crate) struct Figures {
     pub(crate) strategy: StrategyKind,
     pub(crate) rate: u32,
     pub(crate) summary: Summary,
-    /// A bare spawn of the drill server until its first word, beside the load and the server that serves it.
-    /// One after each restart, so that both meet the machine in the same state.
+    /// The time from a bare spawn of the drill server to its first output, under the same load as the service. Measured
+    /// once after each restart, so that both are measured under the same conditions.
     pub(crate) floor_under_load: Spread,
-    /// Signal → commit without load, by the old process's heap.
+    /// Signal → commit without load, by the heap size of the old process.
     pub(crate) heap: HeapCommits,
     /// The owner's descriptors after the first restart, and after the last.
     pub(crate) descriptors: (usize, usize),
@@ -57,12 +58,12 @@ pub(crate) struct Figures {
 }
 
 impl Figures {
-    /// Whether nothing was lost and nothing is left.
+    /// Returns whether no request was lost and nothing was left behind.
     pub(crate) fn is_good(&self) -> bool {
         self.summary.lost == 0 && self.descriptors.0 == self.descriptors.1 && self.zombies == 0
     }
 
-    /// Median signal → commit under load, as a multiple of the floor under the same load.
+    /// Returns the median signal → commit under load, as a multiple of the floor under the same load.
     pub(crate) fn commit_to_floor_under_load(&self) -> Option<f64> {
         Some(self.summary.commit?.median_ns as f64 / self.floor_under_load.median_ns as f64)
     }
@@ -71,10 +72,10 @@ impl Figures {
 /// Runs `plan`.
 ///
 /// # Errors
-/// - a restart does not settle, the load fails, or a process is left at the end.
+/// - A restart does not settle, the load fails, or a process is left behind at the end.
 pub(crate) fn run(binaries: &Binaries, plan: &Plan) -> anyhow::Result<Figures> {
-    say(format!(
-        "{}: {} restarts under {} new connections a second",
+    print_line(format!(
+        "{}: {} restarts under {} new connections per second",
         plan.strategy, plan.restarts, plan.rate
     ));
     let options = ServiceOptions::new(plan.strategy).config(|config| {
@@ -84,7 +85,7 @@ pub(crate) fn run(binaries: &Binaries, plan: &Plan) -> anyhow::Result<Figures> {
     let heap = memory::measure(binaries, &options, HEAPS)?;
 
     let mut service = Service::start(binaries, options)?;
-    // The first restart and the last are without load, so that no connection is among the descriptors.
+    // The first and the last restart are without load, so that no connection is among the descriptors.
     service.restart_and_settle()?;
     let first = at_rest(&service)?;
     let before = service.restarts().len();
@@ -113,14 +114,14 @@ pub(crate) fn run(binaries: &Binaries, plan: &Plan) -> anyhow::Result<Figures> {
     })
 }
 
-/// Restarts under the load. Gives the floor beside each restart, in nanoseconds.
+/// Restarts under load. Returns the floor measured after each restart, in nanoseconds.
 fn restart_under(
     binaries: &Binaries,
     load: &Load,
     service: &mut Service,
     plan: &Plan,
 ) -> anyhow::Result<Vec<u64>> {
-    // With a time given, the restarts are spread over what the two quiet phases leave of it.
+    // If a duration is given, the restarts are spread over what the two quiet phases leave of it.
     let whole = plan.seconds.map(|seconds| Duration::from_secs(seconds).saturating_sub(2 * QUIET));
     let gap = whole.map_or(GAP, |whole| whole / plan.restarts);
     let begin = Instant::now();
@@ -128,7 +129,7 @@ fn restart_under(
     let progress = Progress::new(plan.strategy.name(), plan.restarts.into());
     for number in 1..=plan.restarts {
         if whole.is_some_and(|whole| begin.elapsed() >= whole) {
-            say(format!("{}: the time is over after {} restarts", plan.strategy, number - 1));
+            print_line(format!("{}: the time is up after {} restarts", plan.strategy, number - 1));
             break;
         }
         progress.doing("restarting");
@@ -148,11 +149,11 @@ fn restart_under(
 fn load_options(plan: &Plan) -> LoadOptions {
     LoadOptions {
         rate: plan.rate,
-        keepalive: KEPT,
+        keepalive: KEEP_ALIVE,
         keepalive_interval_ms: INTERVAL_MS,
         slow: SLOW,
         slow_ms: SLOW_MS,
-        // Ended by hand long before; this is for a harness that is gone.
+        // The load is ended long before that. The limit is for the case that the harness dies.
         max_seconds: 2 * plan.seconds.unwrap_or(0) + 30 * u64::from(plan.restarts) + 60,
     }
 }

@@ -1,4 +1,4 @@
-//! `cargo xtask e2e --soak`: many restarts, one right after the other, and what is different at the end.
+//! `cargo xtask e2e --soak`: many restarts without a pause, and what has changed at the end.
 
 use std::fs;
 use std::path::Path;
@@ -11,36 +11,36 @@ use goagain_tests::config::StrategyKind;
 use goagain_tests::events::Event;
 use goagain_tests::load::{Load, LoadOptions};
 use goagain_tests::service::{Binaries, DEADLINE, Restart, Service, ServiceOptions};
-use goagain_tests::soak::{Held, raise_descriptor_limit};
+use goagain_tests::soak::{Usage, raise_descriptor_limit};
 use goagain_tests::summary::{Spread, Summary};
 use serde::Serialize;
 
-use crate::output::{Progress, say, time};
+use crate::output::{Progress, print_line, time};
 use crate::run::Plan;
 
-/// Kept connections, and the time between two requests on one.
-const KEPT: u32 = 10;
+/// Keep-alive connections, and the time between two requests on each.
+const KEEP_ALIVE: u32 = 10;
 const INTERVAL_MS: u64 = 50;
-/// Much longer than [`INTERVAL_MS`], so that a kept connection in use is told to close by an answer, never cut, however
-/// late the load is on a busy machine. It is not waited for otherwise.
+/// Much longer than [`INTERVAL_MS`]: a keep-alive connection in use is closed after a response, and never by the idle
+/// timeout, even if the load is late on a busy machine. Nothing else waits for this time.
 const IDLE_MS: u64 = 40 * INTERVAL_MS;
 const SLOW: u32 = 5;
 const SLOW_MS: u64 = 50;
-/// Short, since it is most of a restart's time.
+/// Short, because it is most of the time of a restart.
 const PROBATION_MS: u64 = 200;
-/// How many restarts are looked at, at either end.
-const HUNDRED: usize = 100;
-/// An image's resident memory differs from start to start by some pages; more than this, in percent, is growth.
+/// How many restarts are compared, at the start and at the end.
+const COMPARED: usize = 100;
+/// The resident memory of two processes of one image differs by some pages. A larger difference, in percent, is growth.
 const GROWTH: u64 = 20;
 
-/// How long the hand-overs of some restarts took.
+/// How long the handoffs of some restarts took.
 #[derive(Clone, Copy, Debug, Serialize)]
 struct HandOver {
     commit: Option<Spread>,
     settled: Option<Spread>,
 }
 
-/// What came of one strategy's soak.
+/// The results of one strategy's soak.
 #[derive(Debug, Serialize)]
 struct Figures {
     strategy: StrategyKind,
@@ -50,7 +50,7 @@ struct Figures {
     /// Restarts that failed or were rolled back.
     failed: usize,
     /// After the first restart, and after the last, both without load.
-    held: (Held, Held),
+    held: (Usage, Usage),
     first: HandOver,
     last: HandOver,
 }
@@ -58,36 +58,36 @@ struct Figures {
 impl Figures {
     fn is_good(&self) -> bool {
         let (first, last) = self.held;
-        let alike = |held: Held| (held.descriptors, held.threads, held.processes);
+        let alike = |held: Usage| (held.descriptors, held.threads, held.processes);
         let grown = last.resident_kib * 100 > first.resident_kib * (100 + GROWTH);
         self.summary.lost == 0 && self.failed == 0 && alike(first) == alike(last) && !grown
     }
 }
 
-/// Soaks each strategy; `false` if something was lost, or is more at the end than at the start.
+/// Soaks each strategy. Returns false if a request was lost, or if the service holds more at the end than at the start.
 ///
 /// # Errors
-/// - the file for the figures cannot be written.
+/// - The file for the figures cannot be written.
 pub(crate) fn run_all(binaries: &Binaries, plans: &[Plan], json: Option<&Path>) -> anyhow::Result<bool> {
     raise_descriptor_limit()?;
     let (mut runs, mut good) = (Vec::new(), true);
     for plan in plans {
-        // One strategy's failure does not hide the other's figures.
+        // The failure of one strategy must not hide the figures of the other.
         match run(binaries, plan).with_context(|| format!("{}: soak", plan.strategy)) {
             Ok(figures) => runs.push(figures),
             Err(error) => {
                 good = false;
-                say(format!("{error:#}"));
+                print_line(format!("{error:#}"));
             }
         }
     }
     if !runs.is_empty() {
-        say(table(&runs));
+        print_line(table(&runs));
     }
     for run in &runs {
         let word = if run.is_good() { "ok" } else { "FAILED" };
         let Summary { lost, requests, restarts, .. } = run.summary;
-        say(format!(
+        print_line(format!(
             "soak {}: {word}: {lost} lost of {requests} requests in {restarts} restarts",
             run.strategy
         ));
@@ -100,8 +100,8 @@ pub(crate) fn run_all(binaries: &Binaries, plans: &[Plan], json: Option<&Path>) 
 }
 
 fn run(binaries: &Binaries, plan: &Plan) -> anyhow::Result<Figures> {
-    say(format!(
-        "{}: {} restarts under {} new connections a second",
+    print_line(format!(
+        "{}: {} restarts under {} new connections per second",
         plan.strategy, plan.restarts, plan.rate
     ));
     let options = ServiceOptions::new(plan.strategy).config(|config| {
@@ -110,19 +110,19 @@ fn run(binaries: &Binaries, plan: &Plan) -> anyhow::Result<Figures> {
     });
     let mut service = Service::start(binaries, options)?;
     restart(&mut service)?;
-    let start = Held::by(&service)?;
+    let start = Usage::by(&service)?;
     let load = Load::start(&binaries.load, &service.address("http")?, &load_options(plan))?;
     let begin = Instant::now();
     let restarts = restart_under(&load, &mut service, plan)?;
     let seconds = begin.elapsed().as_secs_f64();
     let records = load.finish()?;
     ensure!(!records.is_empty(), "requests: expected some, found none");
-    // The last one is without load, and not among those that are judged.
+    // The last restart is without load, and is not among those that are judged.
     let events = service.events();
     restart(&mut service)?;
-    let end = Held::by(&service)?;
+    let end = Usage::by(&service)?;
     service.end()?;
-    let hundred = restarts.len().min(HUNDRED);
+    let hundred = restarts.len().min(COMPARED);
     let failed = |event: &&Event| ["failed", "rolled_back"].contains(&event.name.as_str());
     Ok(Figures {
         strategy: plan.strategy,
@@ -136,7 +136,7 @@ fn run(binaries: &Binaries, plan: &Plan) -> anyhow::Result<Figures> {
     })
 }
 
-/// How long these restarts took, which end before the one after them begins.
+/// Returns how long these restarts took. `after` is the first restart that is not one of them.
 fn hand_over(events: &[Event], restarts: &[Restart], after: Option<&Restart>) -> HandOver {
     let end = after.map_or(u64::MAX, |restart| restart.signal_ns);
     let events: Vec<Event> = events.iter().filter(|event| event.t < end).cloned().collect();
@@ -151,7 +151,7 @@ fn restart_under(load: &Load, service: &mut Service, plan: &Plan) -> anyhow::Res
     let progress = Progress::every(plan.strategy.name(), plan.restarts.into(), 100);
     for number in 1..=plan.restarts {
         if most.is_some_and(|most| begin.elapsed() >= most) {
-            say(format!("{}: the time is over after {} restarts", plan.strategy, number - 1));
+            print_line(format!("{}: the time is up after {} restarts", plan.strategy, number - 1));
             break;
         }
         restarts.push(restart(service).with_context(|| format!("restart {number}"))?);
@@ -161,7 +161,7 @@ fn restart_under(load: &Load, service: &mut Service, plan: &Plan) -> anyhow::Res
     Ok(restarts)
 }
 
-/// One restart to its end. One that fails is counted afterwards, from the events.
+/// Restarts once, and waits until the restart is over. A failed restart is counted afterwards, from the events.
 fn restart(service: &mut Service) -> anyhow::Result<Restart> {
     let restart = service.restart()?;
     let (double, pid) = (service.strategy() == StrategyKind::Double, service.main_pid());
@@ -175,11 +175,11 @@ fn restart(service: &mut Service) -> anyhow::Result<Restart> {
     let over = service.await_event(over, DEADLINE)?;
     ensure!(
         over.name != "rolled_back",
-        "rolled back to the child, and the service's pid is gone: {}",
+        "rolled back to the child, and the process with the service's pid has ended: {}",
         service.story(service.events().len().saturating_sub(20))
     );
     if over.name == "settled" && !double {
-        // The one before is a child of the harness by now, and is reaped by it.
+        // The previous process is a child of the harness by now, which reaps it.
         service.await_gone(restart.pid)?;
     }
     Ok(restart)
@@ -188,11 +188,11 @@ fn restart(service: &mut Service) -> anyhow::Result<Restart> {
 fn load_options(plan: &Plan) -> LoadOptions {
     LoadOptions {
         rate: plan.rate,
-        keepalive: KEPT,
+        keepalive: KEEP_ALIVE,
         keepalive_interval_ms: INTERVAL_MS,
         slow: SLOW,
         slow_ms: SLOW_MS,
-        // Ended by hand long before; this is for a harness that is gone.
+        // The load is ended long before that. The limit is for the case that the harness dies.
         max_seconds: plan.seconds.unwrap_or(0) + 5 * u64::from(plan.restarts) + 60,
     }
 }
@@ -202,8 +202,8 @@ type Row = (&'static str, fn(&Figures) -> String);
 const ROWS: &[Row] = &[
     ("restarts, in seconds", |run| format!("{}, {:.1}", run.summary.restarts, run.seconds)),
     ("requests, lost", |run| format!("{}, {}", run.summary.requests, run.summary.lost)),
-    ("restarts rolled back", |run| run.failed.to_string()),
-    ("generations that answered", |run| run.summary.generations.to_string()),
+    ("restarts that failed or were rolled back", |run| run.failed.to_string()),
+    ("generations that responded", |run| run.summary.generations.to_string()),
     ("resident memory, start → end", |run| both(run, |held| format!("{} KiB", held.resident_kib))),
     ("descriptors", |run| both(run, |held| held.descriptors.to_string())),
     ("threads", |run| both(run, |held| held.threads.to_string())),
@@ -214,7 +214,7 @@ const ROWS: &[Row] = &[
     ("signal → settled, last hundred", |run| spread(run.last.settled)),
 ];
 
-/// One column a run.
+/// Returns the table, with a column for each run.
 fn table(runs: &[Figures]) -> Table {
     let mut table = Table::new();
     table.load_preset(UTF8_FULL_CONDENSED);
@@ -228,7 +228,7 @@ fn table(runs: &[Figures]) -> Table {
     table
 }
 
-fn both(run: &Figures, show: fn(Held) -> String) -> String {
+fn both(run: &Figures, show: fn(Usage) -> String) -> String {
     format!("{} → {}", show(run.held.0), show(run.held.1))
 }
 

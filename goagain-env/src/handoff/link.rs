@@ -1,4 +1,5 @@
-//! GOAGAIN_CHANNEL: "1 fd=5 attempt=3 generation=2 ready_timeout=60000 predecessor=77". The version first; times in milliseconds.
+//! GOAGAIN_CHANNEL: "1 fd=5 attempt=3 generation=2 ready_timeout=60000 predecessor=77". The version comes first. Times
+//! are in milliseconds.
 
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -10,15 +11,15 @@ use crate::Pid;
 
 const VERSION: &str = "1";
 
-/// Between whom the handoff is.
+/// The two processes of the handoff.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Pids {
     pub(super) predecessor: Pid,
     pub(super) successor: Option<Pid>,
 }
 
-/// `pids` are GOAGAIN_PPID and GOAGAIN_PID once more. A seed passes this text on, stale, beside the five of its own: so they
-/// tell whether all were written together.
+/// Encodes the link. `pids` repeats GOAGAIN_PPID and GOAGAIN_PID: a Go process passes this text on, outdated, next to
+/// the five variables of its own. So the pids show whether all variables were written together.
 pub(super) fn encode(link: &Link, pids: Pids) -> String {
     let mut text = format!(
         "{VERSION} fd={} attempt={} generation={} ready_timeout={}",
@@ -27,7 +28,7 @@ pub(super) fn encode(link: &Link, pids: Pids) -> String {
         link.generation,
         milliseconds(link.ready_timeout)
     );
-    // Writing to a String does not fail.
+    // Writing to a `String` does not fail.
     if let Some(time) = link.release_timeout {
         let _ = write!(text, " release_timeout={}", milliseconds(time));
     }
@@ -57,15 +58,15 @@ pub(super) fn encode(link: &Link, pids: Pids) -> String {
     text
 }
 
-/// Keys that this version does not know are passed over: a later image may say more to one that is rolled back to.
+/// Decodes the link and the pids, which show whether the text is outdated.
 ///
-/// Gives the pids too, which say whether the text is stale.
+/// Keys that this version does not know are ignored: a newer version may set them, and then roll back to this one.
 pub(super) fn decode(text: &str) -> Result<(Link, Pids), HandoffError> {
     let (version, rest) = text.split_once(' ').unwrap_or((text, ""));
     if version != VERSION {
         let reason = format!(
-            "expected version {VERSION}, found `{}`: the predecessor's goagain is another version, \
-             so stop the service and start it once, or build this image with the same version",
+            "expected version {VERSION}, found `{}`: the predecessor has another version of goagain, \
+             so stop and start the service once, or build this image with the same version",
             shortened(version)
         );
         return Err(HandoffError::new(CHANNEL, reason));
@@ -121,7 +122,7 @@ fn expected(what: &str, found: &str) -> HandoffError {
     HandoffError::new(CHANNEL, format!("expected {what}, found `{}`", shortened(found)))
 }
 
-/// Rounded up: a time of less than a millisecond is not none at all.
+/// Converts to milliseconds, rounded up: less than a millisecond must not become none.
 fn milliseconds(time: Duration) -> u64 {
     u64::try_from(time.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
 }
@@ -154,10 +155,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named() {
+    fn an_error_names_the_wrong_part() {
         for (text, reason) in [
             ("", "expected version 1, found ``"),
-            ("2 fd=5", "expected version 1, found `2`: the predecessor's goagain is another version"),
+            ("2 fd=5", "expected version 1, found `2`: the predecessor has another version of goagain"),
             ("1 fd", "expected key=value, found `fd`"),
             ("1 fd=5 fd=6", "expected each key once, found `fd=6`"),
             ("1 fd=-5 attempt=1", "expected fd=<number>, found `fd=-5`"),

@@ -1,4 +1,4 @@
-//! The codec as a whole, through a look-up closure: no test touches the real environment.
+//! Tests the whole codec through a look-up closure: no test touches the real environment.
 
 use std::collections::HashMap;
 use std::os::unix::ffi::OsStringExt;
@@ -23,21 +23,21 @@ fn go(variables: &[(&str, &str)]) -> Result<Option<Handoff>, HandoffError> {
     decode(&[&five, variables].concat())
 }
 
-const OURS: [(&str, &str); 2] = [
+const LIBRARY: [(&str, &str); 2] = [
     (CHANNEL, "1 fd=5 attempt=3 generation=2 ready_timeout=60000 predecessor=77"),
     (DESCRIPTORS, "4,http,tcp,127.0.0.1:81;6,dns,udp,[::1]:53"),
 ];
 
 #[test]
-fn absence_is_none() {
+fn without_variables_there_is_no_handoff() {
     assert_eq!(decode(&[]), Ok(None));
     assert_eq!(decode(&[(PPID, "x"), (PID, ""), (SIGNAL, "9"), (NAME, "")]), Ok(None));
 }
 
 #[test]
-fn a_seed_hands_over_one_listener_under_its_label() {
+fn a_go_process_hands_over_one_listener_with_its_label_as_name() {
     let handoff = go(&[(PID, "78"), (SIGNAL, &libc::SIGUSR2.to_string())]).unwrap().unwrap();
-    let listener = Described {
+    let listener = NamedDescriptor {
         fd: 3,
         name: "tcp:127.0.0.1:80".into(),
         address: Address::Tcp("127.0.0.1:80".parse().unwrap()),
@@ -49,16 +49,16 @@ fn a_seed_hands_over_one_listener_under_its_label() {
 }
 
 #[test]
-fn ours_are_authoritative_and_the_seeds_are_kept() {
-    let handoff = go(&OURS).unwrap().unwrap();
+fn variables_of_this_library_win_and_those_of_go_are_kept() {
+    let handoff = go(&LIBRARY).unwrap().unwrap();
     assert_eq!(handoff.descriptors.iter().map(|each| each.fd).collect::<Vec<_>>(), [4, 6]);
     assert_eq!(handoff.go_listener.unwrap().fd, 3);
     assert_eq!(handoff.channel.unwrap().fd, 5);
 }
 
 #[test]
-fn a_handoff_without_a_listener_needs_no_seed_variables() {
-    let handoff = decode(&[(PPID, "77"), OURS[0], (DESCRIPTORS, "6,dns,udp,[::1]:53")]).unwrap().unwrap();
+fn a_handoff_without_a_listener_needs_no_variables_of_go() {
+    let handoff = decode(&[(PPID, "77"), LIBRARY[0], (DESCRIPTORS, "6,dns,udp,[::1]:53")]).unwrap().unwrap();
     assert_eq!(handoff.predecessor.as_raw(), 77);
     assert_eq!(handoff.go_listener, None);
 }
@@ -78,7 +78,7 @@ fn numbers_are_decimal_digits() {
 }
 
 #[test]
-fn only_one_process_can_be_meant() {
+fn a_pid_names_one_process() {
     for bad in ["0", "1"] {
         let reason = format!("GOAGAIN_PID: expected nothing, or a process id above 1, found `{bad}`");
         assert_eq!(go(&[(PID, bad)]).unwrap_err().to_string(), reason);
@@ -88,15 +88,15 @@ fn only_one_process_can_be_meant() {
 }
 
 #[test]
-fn a_missing_variable_is_named_with_its_remedy() {
+fn an_error_names_the_missing_variable_and_what_to_do() {
     let error = decode(&[(FD, "3"), (NAME, "tcp:127.0.0.1:80->")]).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "GOAGAIN_PPID: expected it beside GOAGAIN_FD, found it missing: set both, or unset GOAGAIN_FD to start afresh"
+        "GOAGAIN_PPID: expected a value, because GOAGAIN_FD is set, found none: set both, or unset GOAGAIN_FD to start without a handoff"
     );
     assert_eq!(decode(&[(FD, "3"), (PPID, "77")]).unwrap_err().variable(), NAME);
-    assert_eq!(decode(&[OURS[0], (PPID, "77")]).unwrap_err().variable(), DESCRIPTORS);
-    assert_eq!(decode(&[OURS[1], (PPID, "77")]).unwrap_err().variable(), CHANNEL);
+    assert_eq!(decode(&[LIBRARY[0], (PPID, "77")]).unwrap_err().variable(), DESCRIPTORS);
+    assert_eq!(decode(&[LIBRARY[1], (PPID, "77")]).unwrap_err().variable(), CHANNEL);
 }
 
 #[test]
@@ -107,15 +107,15 @@ fn each_descriptor_is_handed_over_once() {
         ("4,a,tcp,1.2.3.4:5;6,a,tcp,1.2.3.4:6", "expected each name once, found `a` twice"),
         ("4,,tcp,1.2.3.4:5", "expected a name, found none for descriptor 4"),
     ] {
-        let error = go(&[OURS[0], (DESCRIPTORS, descriptors)]).unwrap_err();
+        let error = go(&[LIBRARY[0], (DESCRIPTORS, descriptors)]).unwrap_err();
         assert_eq!(error.variable(), DESCRIPTORS);
         assert!(error.reason().starts_with(reason), "{error}");
     }
 }
 
-fn of_names(names: impl Iterator<Item = String>) -> Handoff {
-    let link = go(&OURS).unwrap().unwrap().channel;
-    let described = |(fd, name)| Described { fd, name, address: Address::Other };
+fn handoff_with_names(names: impl Iterator<Item = String>) -> Handoff {
+    let link = go(&LIBRARY).unwrap().unwrap().channel;
+    let described = |(fd, name)| NamedDescriptor { fd, name, address: Address::Other };
     Handoff {
         descriptors: (10..).zip(names).map(described).collect(),
         successor: None,
@@ -127,10 +127,10 @@ fn of_names(names: impl Iterator<Item = String>) -> Handoff {
 }
 
 #[test]
-fn what_does_not_fit_is_an_error_before_anything_is_spawned() {
-    let fits = LONGEST_STRING - DESCRIPTORS.len() - "=10,,fd,".len();
-    assert!(of_names(["x".repeat(fits)].into_iter()).encode().is_ok());
-    let error = of_names(["x".repeat(fits + 1)].into_iter()).encode().unwrap_err();
+fn a_variable_that_is_too_long_is_an_error() {
+    let fits = MAX_STRING_BYTES - DESCRIPTORS.len() - "=10,,fd,".len();
+    assert!(handoff_with_names(["x".repeat(fits)].into_iter()).encode().is_ok());
+    let error = handoff_with_names(["x".repeat(fits + 1)].into_iter()).encode().unwrap_err();
     assert_eq!(
         error.to_string(),
         "GOAGAIN_DESCRIPTORS: expected at most 131071 bytes with its name, found 131072: \
@@ -139,35 +139,43 @@ fn what_does_not_fit_is_an_error_before_anything_is_spawned() {
 }
 
 #[test]
-fn a_list_that_does_not_fit_goes_into_a_file() {
+fn a_list_that_is_too_long_goes_into_a_file() {
     let names = || (0..20_000).map(|each| each.to_string());
-    let handoff = of_names(names());
+    let handoff = handoff_with_names(names());
     assert!(handoff.encode().is_err());
     let list = handoff.long_list().unwrap();
     let variables: HashMap<_, _> = handoff.encode_with(Some(9)).unwrap().into_iter().collect();
     assert_eq!(variables[DESCRIPTORS], "");
     let mut decoded = Handoff::decode(|name| variables.get(name).cloned()).unwrap().unwrap();
     assert_eq!(decoded.channel.as_ref().unwrap().list, Some(9));
-    assert_eq!(Handoff { channel: handoff.channel.clone(), ..decoded.clone() }, of_names(std::iter::empty()));
+    assert_eq!(
+        Handoff { channel: handoff.channel.clone(), ..decoded.clone() },
+        handoff_with_names(std::iter::empty())
+    );
     decoded.read_list(list.as_ref()).unwrap();
     assert_eq!(decoded.descriptors, handoff.descriptors);
-    // What is wrong in a file is what is wrong in a variable.
+    // The file is checked as the variable is.
     assert!(decoded.read_list("10,a,fd,;10,b,fd,".as_ref()).is_err());
     assert!(decoded.read_list("x".as_ref()).is_err());
-    assert_eq!(of_names(["short".to_owned()].into_iter()).long_list(), None);
+    assert_eq!(handoff_with_names(["short".to_owned()].into_iter()).long_list(), None);
 }
 
 #[test]
 fn descriptors_are_in_one_place() {
     let link = "1 fd=5 attempt=1 generation=3 ready_timeout=1 predecessor=77 list=9";
     let error = go(&[(CHANNEL, link), (DESCRIPTORS, "4,http,tcp,127.0.0.1:80")]).unwrap_err();
-    assert!(error.to_string().starts_with("GOAGAIN_DESCRIPTORS: expected nothing beside list=9"), "{error}");
+    assert!(
+        error
+            .to_string()
+            .starts_with("GOAGAIN_DESCRIPTORS: expected no descriptors, because GOAGAIN_CHANNEL has list=9"),
+        "{error}"
+    );
     assert!(go(&[(CHANNEL, link), (DESCRIPTORS, "")]).is_ok());
 }
 
 #[test]
 fn without_a_channel_only_one_listener_can_be_handed_over() {
-    let mut handoff = go(&OURS).unwrap().unwrap();
+    let mut handoff = go(&LIBRARY).unwrap().unwrap();
     handoff.channel = None;
     assert_eq!(handoff.encode().unwrap_err().variable(), CHANNEL);
     let handoff = go(&[]).unwrap().unwrap();
@@ -178,7 +186,7 @@ fn without_a_channel_only_one_listener_can_be_handed_over() {
 }
 
 #[test]
-fn an_error_shows_a_part_of_a_long_value() {
+fn an_error_shortens_a_long_value() {
     let error = go(&[(FD, &"x".repeat(100_000))]).unwrap_err();
     assert!(error.to_string().len() < 200, "{error}");
 }
@@ -197,7 +205,7 @@ fn any_address() -> impl Strategy<Value = Address> {
     ]
 }
 
-/// The text of an address has no flow, and no listener has one.
+/// The text of an address has no flow label, and no listener has one.
 fn without_flow(mut address: std::net::SocketAddr) -> std::net::SocketAddr {
     if let std::net::SocketAddr::V6(address) = &mut address {
         address.set_flowinfo(0);
@@ -246,7 +254,7 @@ fn any_handoff() -> impl Strategy<Value = Handoff> {
         |(names, successor, predecessor, quit, link)| Handoff {
             descriptors: (0..)
                 .zip(names)
-                .map(|(fd, (name, address))| Described { fd, name, address })
+                .map(|(fd, (name, address))| NamedDescriptor { fd, name, address })
                 .collect(),
             successor,
             predecessor: Pid::new_or_init(predecessor).unwrap(),
@@ -261,8 +269,8 @@ proptest! {
     #[test]
     fn what_is_encoded_is_decoded(handoff in any_handoff()) {
         let variables: HashMap<_, _> = handoff.encode().unwrap().into_iter().collect();
-        // A path of a NUL alone has a label without a path; the kernel has no such name either.
-        let nul = |each: &Described| each.address.host().into_vec().contains(&0);
+        // A path of only a NUL has a label without a path. The kernel has no such name either.
+        let nul = |each: &NamedDescriptor| each.address.host().into_vec().contains(&0);
         prop_assume!(!handoff.descriptors.iter().any(nul));
         let mut decoded = Handoff::decode(|name| variables.get(name).cloned()).unwrap().unwrap();
         let listener = handoff.descriptors.iter().find(|each| each.address.is_go_listener());
@@ -271,14 +279,14 @@ proptest! {
     }
 
     #[test]
-    fn any_variables_have_an_answer(values in proptest::collection::vec(
+    fn any_variables_are_decoded_or_an_error(values in proptest::collection::vec(
         proptest::option::of(proptest::collection::vec(any::<u8>(), 0..40)), VARIABLES.len())) {
         let variables: HashMap<_, _> = VARIABLES.iter().zip(values).collect();
         let _ = Handoff::decode(|name| variables.get(&name)?.clone().map(OsString::from_vec));
     }
 
     #[test]
-    fn any_text_near_the_format_has_an_answer(
+    fn any_text_near_the_format_is_decoded_or_an_error(
         channel in "1( (fd|attempt|generation|ready_timeout|leaving|go|signals|list)=[0-9,x]{0,12}){0,8}",
         descriptors in "([0-9]{0,3},[a-c%0-9]{0,4},(tcp|udp|unix|fd),[0-9./:%a]{0,20};?){0,4}",
         label in "(tcp|unix|udp)?:?[0-9a-z./:\\[\\]%]{0,20}(->)?") {
@@ -287,7 +295,7 @@ proptest! {
 }
 
 #[test]
-fn a_link_that_names_other_processes_is_stale() {
+fn a_link_that_names_other_processes_is_outdated() {
     let link = "1 fd=5 attempt=1 generation=3 ready_timeout=1 predecessor=77 successor=44";
     let five = |pid: &'static str| {
         move |name: &str| {
@@ -308,7 +316,7 @@ fn a_link_that_names_other_processes_is_stale() {
     for stale in ["", "45"] {
         let handoff = Handoff::decode(five(stale)).unwrap().unwrap();
         assert_eq!(handoff.channel, None);
-        assert_eq!(handoff.descriptors[0].fd, 3, "what the go says of its own is left");
+        assert_eq!(handoff.descriptors[0].fd, 3, "the variables of the Go process are kept");
     }
     let of_another = |name: &str| if name == PPID { Some("78".into()) } else { five("44")(name) };
     assert_eq!(Handoff::decode(of_another).unwrap().unwrap().channel, None);

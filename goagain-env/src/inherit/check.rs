@@ -1,4 +1,4 @@
-//! Whether a descriptor is what its description says, before anybody owns it.
+//! Checks whether a descriptor matches its description, before it is owned.
 
 use std::os::fd::BorrowedFd;
 
@@ -6,13 +6,13 @@ use nix::sys::socket::{getsockopt, sockopt};
 
 use super::InheritError;
 use crate::address::socket;
-use crate::{Address, Described};
+use crate::{Address, NamedDescriptor};
 
-/// A socket, by SO_TYPE and `getsockname(2)`, of the same family and port; by SO_ACCEPTCONN a listener, if it is of a
-/// stream or of packets in order. A Unix path is not compared, as a socket may be bound to another and renamed.
+/// Checks for a socket (SO_TYPE, `getsockname(2)`) of the expected family and port. A stream or seqpacket socket must
+/// listen (SO_ACCEPTCONN). A Unix path is not compared, since a socket may be bound to another path and renamed.
 pub(super) fn check(
     variable: &'static str,
-    Described { fd: number, name, address }: &Described,
+    NamedDescriptor { fd: number, name, address }: &NamedDescriptor,
     fd: BorrowedFd<'_>,
 ) -> Result<(), InheritError> {
     let wrong = |found: String| {
@@ -26,13 +26,13 @@ pub(super) fn check(
     let (network, storage) = match socket(fd) {
         Ok(Some(found)) => found,
         Ok(None) => return wrong("another kind of descriptor".into()),
-        Err(error) => return wrong(format!("a descriptor that cannot be looked at: {error}")),
+        Err(error) => return wrong(format!("a descriptor whose type cannot be read: {error}")),
     };
     if network != address.network() {
-        return wrong(format!("a socket of {network}"));
+        return wrong(format!("a {network} socket"));
     }
     if listens(address) && getsockopt(&fd, sockopt::AcceptConn) != Ok(true) {
-        return wrong(format!("a socket of {network} that does not listen"));
+        return wrong(format!("a {network} socket that does not listen"));
     }
     let bound = Address::bound(network, &storage);
     match (address.internet(), bound.internet()) {
@@ -59,12 +59,12 @@ mod tests {
 
     fn found(fd: impl AsFd, address: &str) -> Result<(), String> {
         let address = Address::parse_go_label(address.as_ref()).unwrap();
-        let described = Described { fd: fd.as_fd().as_raw_fd(), name: "http".into(), address };
+        let described = NamedDescriptor { fd: fd.as_fd().as_raw_fd(), name: "http".into(), address };
         check("GOAGAIN_FD", &described, fd.as_fd()).map_err(|error| error.to_string())
     }
 
     #[test]
-    fn a_listener_is_what_it_says() {
+    fn a_listener_must_match_its_description() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         assert_eq!(found(&listener, &format!("tcp:127.0.0.1:{port}")), Ok(()));
@@ -80,20 +80,20 @@ mod tests {
         );
         assert!(found(&listener, &format!("tcp:[::1]:{port}")).is_err());
         let error = found(&listener, "unix:/x").unwrap_err();
-        assert!(error.ends_with("to be a listener on unix:/x, found a socket of tcp"), "{error}");
+        assert!(error.ends_with("to be a listener on unix:/x, found a tcp socket"), "{error}");
     }
 
     #[test]
-    fn a_connected_socket_is_no_listener() {
+    fn a_connected_socket_is_not_a_listener() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let connected = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let address = format!("tcp:{}", connected.local_addr().unwrap());
         let error = found(&connected, &address).unwrap_err();
-        assert!(error.ends_with("found a socket of tcp that does not listen"), "{error}");
+        assert!(error.ends_with("found a tcp socket that does not listen"), "{error}");
     }
 
     #[test]
-    fn other_kinds_are_told_apart() {
+    fn other_kinds_are_distinguished() {
         let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
         assert_eq!(found(&udp, &format!("udp:{}", udp.local_addr().unwrap())), Ok(()));
         let file = tempfile::tempfile().unwrap();

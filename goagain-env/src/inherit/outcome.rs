@@ -1,4 +1,4 @@
-//! What `inherit` finds: an inheritance, somebody else's variables, or a broken handoff.
+//! The results of `inherit`: an inheritance, variables for another process, or an invalid handoff.
 
 use std::fmt;
 use std::io;
@@ -9,68 +9,72 @@ use super::Inherited;
 use crate::sys::raw::NotInherited;
 use crate::{Channel, Draining, GoSignal, Process, Relation};
 
-/// What became of a handoff.
-// Exhaustive: there is no third way.
+/// The result of [`inherit`](crate::inherit).
+// Exhaustive: there is no third result.
 #[derive(Debug)]
 pub enum Inherit {
-    /// It was not meant for this process, as variables leak to helpers: start as if there were none, and report it.
+    /// The handoff is for another process. Variables leak to helpers, for example. Start as without a handoff, and
+    /// report this reason.
     NotOurs(NotOurs),
-    /// This process is a successor.
+    /// The handoff is for this process, which is a successor.
     Ours(Inheritance),
 }
 
-/// What a successor has from its predecessor.
+/// What a successor gets from its predecessor.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Inheritance {
-    /// The descriptors.
+    /// The listening sockets and other descriptors, by name.
     pub descriptors: Inherited,
-    /// Who handed over.
+    /// The process that handed over.
     pub predecessor: Predecessor,
-    /// Which generation this image is; after a seed, 2.
+    /// The generation of this process; 2 after a Go process.
     pub generation: u64,
-    /// The number of the attempt; a seed's have none, and this is 0.
+    /// The number of the attempt; 0 after a Go process, which does not count attempts.
     pub attempt: u64,
-    /// How long this image may take to be ready, if the predecessor said.
+    /// How long this process may take to become ready, if the predecessor said so.
     pub ready_timeout: Option<Duration>,
-    /// After how long the predecessor is sure to have released, if it is bound to.
+    /// The time after which the predecessor must have released this process, if it has such a limit.
     pub release_timeout: Option<Duration>,
-    /// The predecessor has sent its state over the channel, or will, for this image to await before it is ready.
+    /// The predecessor sends its saved state over the channel. This process has to wait for it before it is ready.
     pub state: bool,
-    /// After an own exec: signals that came before it and are not served yet.
+    /// After an exec in place: a pipe with the signals that came before it and are not handled yet.
     pub signals: Option<OwnedFd>,
-    /// After an own exec: children that are on their way out, to be reaped. Those that are no longer ours are left out.
+    /// After an exec in place: children that are about to exit and must be reaped. Processes that are no longer
+    /// children are left out.
     pub leaving: Vec<Process>,
-    /// The locks of those that drain, if the predecessor had them.
+    /// The locks of the processes that drain, if the predecessor had them.
     pub draining: Option<Draining>,
-    /// What was not as it should be, but does no harm.
+    /// Problems that do no harm.
     pub warnings: Vec<NotOurs>,
 }
 
-/// Who handed over.
-// Exhaustive: a loop must deal with each.
+/// The process that handed over.
+// Exhaustive: a loop must handle each.
 #[derive(Debug)]
 pub enum Predecessor {
     /// A process that runs this library.
     Peer {
         /// The channel to it.
         channel: Channel,
-        /// The process, verified. `None`: it is not our parent, or not our child, any longer, so it is never signalled.
+        /// The verified process. `None`: it is no longer the parent or the child of this process, so it is never
+        /// signaled.
         process: Option<Process>,
-        /// `Parent`: it spawned us. `Child`: we were exec'd in place, and it serves since.
+        /// `Parent`: it spawned this process. `Child`: this process was exec'd in place, and the child has been serving
+        /// since.
         relation: Relation,
     },
-    /// A seed: there is no channel, and signals say it all. One that is gone already (possible after an own exec only) is a
-    /// `Peer` without a process, whose channel has ended.
-    Seed {
-        /// Our parent, if we were spawned; our child, if we were exec'd in place.
+    /// A process that runs the Go package goagain. It has no channel and uses only signals. If it has already ended
+    /// (possible only after an exec in place), it is reported as a `Peer` without a process, whose channel has ended.
+    Go {
+        /// The parent, if this process was spawned; the child, if this process was exec'd in place.
         process: Process,
-        /// What it is sent when we serve.
+        /// The signal to send to it when this process serves.
         signal: GoSignal,
     },
 }
 
-/// Why a handoff is not meant for this process: a variable, and what it does not agree with.
+/// Why a handoff is not meant for this process: a variable, and the reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NotOurs {
     variable: &'static str,
@@ -83,15 +87,15 @@ impl NotOurs {
     }
 
     pub(super) fn descriptor(variable: &'static str, fd: RawFd, why: &NotInherited) -> NotOurs {
-        NotOurs::new(variable, format!("descriptor {fd} {why}, so it is not ours"))
+        NotOurs::new(variable, format!("descriptor {fd} {why}, so the handoff is not for this process"))
     }
 
-    /// The variable.
+    /// Returns the variable that does not match.
     pub fn variable(&self) -> &'static str {
         self.variable
     }
 
-    /// What it does not agree with.
+    /// Returns why it does not match.
     pub fn reason(&self) -> &str {
         &self.reason
     }
@@ -116,15 +120,15 @@ impl InheritError {
     }
 
     pub(super) fn system(variable: &'static str, what: &str, error: &io::Error) -> InheritError {
-        InheritError::new(variable, format!("the system does not give {what}: {error}"))
+        InheritError::new(variable, format!("cannot open or read {what}: {error}"))
     }
 
-    /// The variable that names what is wrong.
+    /// Returns the variable that names the problem.
     pub fn variable(&self) -> &'static str {
         self.variable
     }
 
-    /// What was expected, and what was found.
+    /// Returns what was expected and what was found.
     pub fn reason(&self) -> &str {
         &self.reason
     }
@@ -138,13 +142,13 @@ impl fmt::Display for InheritError {
 
 impl std::error::Error for InheritError {}
 
-/// Why a descriptor that this process was started with cannot be owned.
+/// Why [`adopt`](crate::adopt) cannot take ownership of a descriptor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AdoptError<E> {
-    /// It is not open, or belongs to this process already: which of them.
+    /// The descriptor is not open, or already belongs to this process. The text says which.
     NotInherited(String),
-    /// The check refused it.
+    /// The check refused it with this error.
     Refused(E),
 }
 

@@ -1,30 +1,31 @@
-//! Which variables of this process go on to a new image.
+//! Selects the variables of this process that a new image gets.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 
 use crate::{Pid, VARIABLES};
 
-/// By these systemd hands over descriptors (`sd_listen_fds(3)`): which are at the numbers from 3 on, in one process. What was
-/// adopted of them comes under the names of the handoff, and those numbers may be anything in the new image.
+/// systemd passes descriptors by these variables (`sd_listen_fds(3)`). They describe the numbers from 3 on, in one
+/// process. Adopted descriptors are in the handoff, and those numbers can be anything in the new image.
 const ACTIVATION: &[&str] = &["LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PID", "LISTEN_PIDFDID"];
 
-/// These name the process that a supervisor started, or watches.
+/// These variables name the process that a supervisor started or watches.
 const PIDS: &[&str] = &["MAINPID", "SYSTEMD_EXEC_PID", "WATCHDOG_PID"];
 
-/// What goes on of `environment` to the image that `own` starts, or, if it `stays`, becomes.
+/// Returns the variables of `environment` for the image that process `own` starts, or becomes if it stays the
+/// `same_process`.
 ///
-/// A variable that names another process than this one is somebody else's, and says so in the new image too.
+/// A variable that names a process other than this one stays true in the new image, so it is kept.
 pub(super) fn passed_on(
     environment: impl Iterator<Item = (OsString, OsString)>,
     own: Pid,
-    stays: bool,
+    same_process: bool,
 ) -> BTreeMap<OsString, OsString> {
     let own = own.to_string();
     let names = |names: &[&str], name: &OsString| names.iter().any(|each| name == each);
     let is_passed_on = |(name, value): &(OsString, OsString)| {
         let names_this_process = names(PIDS, name) && value.as_os_str() == own.as_str();
-        !names(VARIABLES, name) && !names(ACTIVATION, name) && (stays || !names_this_process)
+        !names(VARIABLES, name) && !names(ACTIVATION, name) && (same_process || !names_this_process)
     };
     environment.filter(is_passed_on).collect()
 }
@@ -33,9 +34,9 @@ pub(super) fn passed_on(
 mod tests {
     use super::*;
 
-    fn of(own: i32, stays: bool, environment: &[(&str, &str)]) -> Vec<String> {
+    fn of(own: i32, same_process: bool, environment: &[(&str, &str)]) -> Vec<String> {
         let environment = environment.iter().map(|(name, value)| (name.into(), value.into()));
-        let passed_on = passed_on(environment, Pid::new(own).unwrap(), stays);
+        let passed_on = passed_on(environment, Pid::new(own).unwrap(), same_process);
         passed_on.into_keys().map(|name| name.into_string().unwrap()).collect()
     }
 
@@ -55,13 +56,13 @@ mod tests {
     ];
 
     #[test]
-    fn what_names_this_process_is_not_another_ones() {
+    fn a_new_process_does_not_get_variables_that_name_this_one() {
         let kept = ["INVOCATION_ID", "JOURNAL_STREAM", "NOTIFY_SOCKET", "PATH", "WATCHDOG_USEC"];
         assert_eq!(of(77, false, SYSTEMD), kept);
     }
 
     #[test]
-    fn an_exec_in_place_stays_the_process_that_was_named() {
+    fn an_exec_in_place_keeps_variables_that_name_this_process() {
         let kept = [
             "INVOCATION_ID",
             "JOURNAL_STREAM",
@@ -76,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn what_names_another_process_still_does() {
+    fn variables_that_name_another_process_are_kept() {
         assert_eq!(of(78, false, &[("WATCHDOG_PID", "77"), ("LISTEN_PID", "77")]), ["WATCHDOG_PID"]);
     }
 

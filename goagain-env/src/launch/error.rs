@@ -11,44 +11,45 @@ use crate::HandoffError;
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum LaunchError {
-    /// The handoff makes no variables.
+    /// The handoff cannot be encoded as variables.
     Handoff(HandoffError),
-    /// The image's path, an argument or a variable holds a NUL, and no string of the system can.
+    /// The image's path, an argument or a variable contains a NUL, which no string of a system call can.
     Nul(String),
-    /// The descriptors are not those whose numbers the handoff has.
+    /// The descriptors are not those whose numbers are in the handoff.
     Descriptors(String),
     /// `posix_spawn(3)` failed.
     Spawn {
         /// The image.
         image: PathBuf,
-        /// Why.
+        /// The OS error.
         source: io::Error,
     },
-    /// `execve(2)` failed, or what goes before it.
+    /// `execve(2)` failed, or a step before it.
     Exec {
         /// The image.
         image: PathBuf,
-        /// Why.
+        /// The OS error.
         source: io::Error,
     },
-    /// The directory that the image should start in cannot be entered.
+    /// The directory in which the image should start cannot be entered.
     Directory {
         /// The directory.
         directory: PathBuf,
-        /// Why.
+        /// The OS error.
         source: io::Error,
     },
-    /// A strategy did not want to.
+    /// The strategy refused to start the image.
     Refused(String),
 }
 
 impl LaunchError {
-    /// For a strategy that does not want to start the image.
+    /// Creates the error for a strategy that refuses to start the image.
     pub fn refused(reason: impl Into<String>) -> LaunchError {
         LaunchError::Refused(reason.into())
     }
 
-    /// Whether the image's file is open for writing (ETXTBSY): a deploy is on its way, and another try will do.
+    /// Returns whether the image's file is open for writing (ETXTBSY): a deployment is still writing it, and the caller
+    /// should try again.
     pub fn is_busy(&self) -> bool {
         match self {
             LaunchError::Spawn { source, .. } | LaunchError::Exec { source, .. } => {
@@ -79,7 +80,7 @@ impl fmt::Display for LaunchError {
             LaunchError::Exec { image, source } => failed("exec", image, source),
             LaunchError::Directory { directory, source } => write!(
                 f,
-                "cannot start an image in the working directory {}: {source}: make it, or choose another",
+                "cannot start an image in the working directory {}: {source}: create it, or choose another",
                 directory.display()
             ),
             LaunchError::Handoff(error) => error.fmt(f),
@@ -93,17 +94,19 @@ impl fmt::Display for LaunchError {
 fn remedy(error: &io::Error) -> Option<&'static str> {
     Some(match error.raw_os_error()? {
         libc::ENOENT => "deploy the file, and the interpreter or loader that it names",
-        libc::EACCES => "make it executable, for this user, on a file system that allows it",
+        libc::EACCES => "make it executable for this user, on a file system that allows it",
         libc::EPERM => "this user may not run it",
-        libc::ENOEXEC => "it is no program of this machine: deploy one, or begin a script with `#!`",
-        libc::ETXTBSY => "it is being written: rename a finished file over it instead",
-        libc::E2BIG => "arguments and environment are too big together: give it less of them",
-        libc::ENOMEM => "there is no memory left for it",
-        libc::EAGAIN => "the user has too many processes: raise the limit (ulimit -u, TasksMax)",
+        libc::ENOEXEC => {
+            "it is not a program for this machine: deploy one that is, or begin a script with `#!`"
+        }
+        libc::ETXTBSY => "it is still being written: write a new file and rename it over this one",
+        libc::E2BIG => "arguments and environment together are too large: reduce them",
+        libc::ENOMEM => "the system has no memory left",
+        libc::EAGAIN => "this user has too many processes: raise the limit (ulimit -u, TasksMax)",
         libc::EMFILE => "this process has too many descriptors: raise the limit (ulimit -n, LimitNOFILE)",
-        libc::ENFILE => "the system has too many descriptors",
+        libc::ENFILE => "the system has too many open files: raise the limit (fs.file-max)",
         libc::ENOTDIR | libc::ELOOP | libc::ENAMETOOLONG => "give a path that leads to a file",
-        libc::ENOSYS => "a Linux of 5.4 or newer is needed, without a filter on pidfd_open",
+        libc::ENOSYS => "use Linux 5.4 or newer, and allow pidfd_open in the seccomp filter",
         _ => return None,
     })
 }
@@ -125,7 +128,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_error_names_the_image_and_the_remedy() {
+    fn an_error_names_the_image_and_what_to_do() {
         let spawn = |errno| LaunchError::Spawn {
             image: "/srv/x".into(),
             source: io::Error::from_raw_os_error(errno),

@@ -1,4 +1,4 @@
-//! Spawn and exec themselves: what is changed around them, and put back.
+//! Spawn and exec: what they change in this process, and how it is undone.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -20,7 +20,7 @@ pub(super) fn spawn(launch: Launch<'_>) -> Result<Launched, LaunchError> {
     let strings = launch.strings(list.as_ref())?;
     launch.check_directory()?;
     let descriptors = launch.descriptors.iter().copied().chain(list.as_ref().map(AsFd::as_fd));
-    // Before: a deploy in this moment is taken for one that comes later, and never missed.
+    // Before the start: a deployment at this moment counts as a later one, and is not missed.
     let file = ImageFile::at(&launch.image).ok();
     match spawn_and_hold(&strings, descriptors) {
         Ok(process) => Ok(Launched { process, file }),
@@ -35,9 +35,9 @@ fn spawn_and_hold<'fd>(
     #[cfg(goagain_faults)]
     crate::fault::hit("posix_spawn")?;
     let mut actions = PosixSpawnFileActions::init()?;
-    // Where the system cannot do it without, a spare descriptor, open until the child is started.
+    // On systems that need it, a spare descriptor, which stays open until the child is started.
     let _spare = sys::pass_on(&mut actions, descriptors)?;
-    // Where the system cannot do it for the child alone, this process is there meanwhile.
+    // On systems that cannot change the directory of the child alone, this process is in that directory meanwhile.
     let _there = strings.directory.as_deref().map(|there| sys::start_in(&mut actions, there)).transpose()?;
     let mut attributes = PosixSpawnAttr::init()?;
     attributes.set_flags(PosixSpawnFlags::POSIX_SPAWN_SETSIGMASK | PosixSpawnFlags::POSIX_SPAWN_SETSIGDEF)?;
@@ -48,13 +48,13 @@ fn spawn_and_hold<'fd>(
     hold(child)
 }
 
-/// A child that cannot be held must not run on.
+/// Opens the child. A child that cannot be opened must not keep running.
 fn hold(child: unistd::Pid) -> io::Result<Process> {
     let held = Pid::new(child.as_raw())
         .ok_or_else(|| io::Error::from_raw_os_error(libc::ECHILD))
         .and_then(Process::child);
     if held.is_err() {
-        // It is a child that we have not reaped, so its number is its own; it dies of this at once.
+        // The child is not reaped yet, so its pid cannot belong to another process. SIGKILL ends it at once.
         let _ = signal::kill(child, Signal::SIGKILL);
         let _ = waitpid(child, None);
     }
@@ -75,7 +75,7 @@ pub(super) fn exec(launch: Launch<'_>) -> LaunchError {
     LaunchError::Exec { image: launch.image, source }
 }
 
-/// What is changed is undone in reverse order, by drop.
+/// Undoes its changes in reverse order on drop.
 fn become_image<'fd>(
     strings: &Strings,
     descriptors: impl Iterator<Item = BorrowedFd<'fd>>,
@@ -85,7 +85,7 @@ fn become_image<'fd>(
     for descriptor in descriptors {
         undo.inheritable(descriptor)?;
     }
-    // Last, as these hold for other threads too.
+    // Last, because these two affect other threads too.
     undo.directory = strings.directory.as_deref().map(Entered::new).transpose()?;
     undo.sigpipe = Some(SigPipe::set_default()?);
     #[cfg(goagain_faults)]
@@ -115,22 +115,22 @@ impl Drop for Undo<'_> {
             before.restore();
         }
         for (descriptor, flags) in &self.flags {
-            // The descriptor is borrowed, so open, and F_SETFD fails for no other reason.
+            // The descriptor is borrowed, so it is open, and F_SETFD fails for no other reason.
             let _ = fcntl(descriptor, FcntlArg::F_SETFD(*flags));
         }
     }
 }
 
 impl Launch<'_> {
-    /// `posix_spawn` and `execve` would say ENOENT of the directory as they do of the image.
+    /// `posix_spawn` and `execve` report ENOENT for the directory as they do for the image, so it is checked first.
     fn check_directory(&self) -> Result<(), LaunchError> {
         let Some(path) = &self.directory else { return Ok(()) };
-        directory::enterable(path)
+        directory::check_enterable(path)
             .map_err(|source| LaunchError::Directory { directory: path.clone(), source })
     }
 
-    /// What the handoff names and is not handed over would be an error in the new image; what is handed over without a
-    /// name would leak there.
+    /// A descriptor that is in the handoff but not passed would be an error in the new image. One that is passed but
+    /// not in the handoff would leak there.
     pub(super) fn check_descriptors(&self) -> Result<(), LaunchError> {
         let named: BTreeSet<_> = self.handoff.numbers().collect();
         let handed_over: BTreeSet<_> = self.descriptors.iter().map(AsRawFd::as_raw_fd).collect();

@@ -1,11 +1,11 @@
-//! What can be seen without a new image: strings, refusals. Real ones are in `tests/exec`.
+//! Tests what needs no new image: strings and refusals. `tests/exec` starts real ones.
 
 use std::os::fd::{AsFd, AsRawFd};
 use std::path::Path;
 use std::time::Duration;
 
 use super::*;
-use crate::{Address, Channel, Described, Link};
+use crate::{Address, Channel, Link, NamedDescriptor};
 
 fn handoff(channel: &Channel) -> Handoff {
     let link = Link {
@@ -42,7 +42,7 @@ fn environment(launch: &Launch<'_>) -> Vec<String> {
 }
 
 #[test]
-fn a_strategy_changes_what_is_started() {
+fn a_strategy_can_change_the_launch() {
     let (channel, _other) = Channel::pair().unwrap();
     let mut launch = launch(&channel);
     launch
@@ -62,7 +62,7 @@ fn a_strategy_changes_what_is_started() {
 }
 
 #[test]
-fn the_handoff_has_the_last_word_on_its_variables() {
+fn the_handoff_overrides_its_variables() {
     let (channel, _other) = Channel::pair().unwrap();
     let mut launch = launch(&channel);
     launch.env("GOAGAIN_PPID", "1").env("GOAGAIN_FD", "9").env_remove("GOAGAIN_CHANNEL");
@@ -83,7 +83,7 @@ fn secrets_are_not_shown() {
 }
 
 #[test]
-fn the_descriptors_are_those_of_the_handoff() {
+fn descriptors_must_match_the_handoff() {
     let (channel, other) = Channel::pair().unwrap();
     let image = Image::at("/no/such/image").unwrap();
     let missing = Launch::new(&image, Vec::new(), handoff(&channel), Vec::new());
@@ -93,11 +93,11 @@ fn the_descriptors_are_those_of_the_handoff() {
 }
 
 #[test]
-fn a_handoff_that_makes_no_variables_starts_nothing() {
+fn an_invalid_handoff_starts_nothing() {
     let (channel, other) = Channel::pair().unwrap();
     let mut handoff = handoff(&channel);
     let address = Address::Unix("x".repeat(200_000).into());
-    let described = Described { fd: other.as_raw_fd(), name: "x".into(), address };
+    let described = NamedDescriptor { fd: other.as_raw_fd(), name: "x".into(), address };
     handoff.descriptors.push(described);
     let image = Image::at("/no/such/image").unwrap();
     let launch = Launch::new(&image, Vec::new(), handoff, vec![channel.as_fd(), other.as_fd()]);
@@ -111,11 +111,11 @@ fn a_nul_is_refused() {
     let (channel, _other) = Channel::pair().unwrap();
     let mut launch = launch(&channel);
     launch.arg("a\0b");
-    assert_eq!(launch.spawn().unwrap_err().to_string(), "an argument holds a NUL: \"a\\0b\"");
+    assert_eq!(launch.spawn().unwrap_err().to_string(), "an argument contains a NUL: \"a\\0b\"");
 }
 
 #[test]
-fn an_image_that_is_not_there_is_an_error_of_spawn() {
+fn a_missing_image_is_a_spawn_error() {
     let (channel, _other) = Channel::pair().unwrap();
     let error = launch(&channel).spawn().unwrap_err();
     assert!(

@@ -1,7 +1,8 @@
-//! What differs between systems, and what no safe crate offers. `raw` holds all unsafe code of this crate.
+//! The differences between systems, and calls that no safe crate has. All unsafe code of this crate is in `raw`.
 //!
-//! `linux` has pidfds and packets that keep their bounds. `portable` has `waitpid`, and lines over a stream; it is what
-//! every other Unix gets, and `--cfg goagain_portable` chooses it on Linux too, so that it can be tested there.
+//! `linux` uses pidfds, and packets whose boundaries the kernel keeps. `portable` uses `waitpid`, and lines over a
+//! stream. All other Unixes use `portable`. `--cfg goagain_portable` selects it on Linux too, so that it can be tested
+//! there.
 
 pub(crate) mod raw;
 #[cfg(feature = "tokio")]
@@ -33,7 +34,7 @@ cfg_if::cfg_if! {
     }
 }
 
-/// `sendmsg(2)`: bytes, and copies of descriptors with them (SCM_RIGHTS).
+/// Sends bytes and copies of descriptors, by `sendmsg(2)` with SCM_RIGHTS.
 fn send(
     channel: BorrowedFd<'_>,
     bytes: &[u8],
@@ -46,21 +47,21 @@ fn send(
     sendmsg::<()>(channel.as_raw_fd(), &[IoSlice::new(bytes)], control, flags, None)
 }
 
-/// What one read of the channel gave.
+/// The result of one read of the channel.
 #[derive(Debug)]
 pub(crate) enum Frame {
     /// The bytes of one message, and the descriptors that came with it.
     Packet(Vec<u8>, Vec<OwnedFd>),
-    /// More bytes than any message has; they are discarded.
+    /// More bytes than any message has. They are discarded.
     TooLong,
     /// Nothing is queued now.
     Nothing,
-    /// The last holder of the other end has closed it, or died.
+    /// The last process that held the other end has closed it or died.
     End,
 }
 
-/// The most descriptors that go with one packet (SCM_MAX_FD of Linux; no system has less).
-pub(crate) const MOST_WITH_A_FRAME: usize = 253;
+/// The maximum number of descriptors in one packet: SCM_MAX_FD of Linux, and no system has less.
+pub(crate) const MAX_FRAME_DESCRIPTORS: usize = 253;
 
 /// More than any message has: a reason is at most 1,000 bytes.
-pub(crate) const LONGEST_FRAME: usize = 2048;
+pub(crate) const MAX_FRAME_BYTES: usize = 2048;

@@ -1,9 +1,10 @@
 //! Any Unix: `waitid` and `kill` by number, and lines over SOCK_STREAM.
 //!
-//! A child's number is not given to another process before it is reaped, and only we reap it; a parent's is checked with
-//! `getppid` just before it is used. What is lost against Linux: no descriptor tells of a death (SIGCHLD, and the end of
-//! the channel, must), a parent that dies between check and `kill` can in theory be taken for a later process, and the
-//! channel does not say who made it where the system has no credentials for a pair of sockets.
+//! The system does not reuse a child's number before the child is reaped, and only this process reaps it. A parent's
+//! number is checked with `getppid` just before it is used. Compared with Linux, three things are missing: no
+//! descriptor becomes readable when a process dies (SIGCHLD and the end of the channel must show it); a parent that
+//! dies between the check and `kill` can in theory be mistaken for a later process; and the channel does not say who
+//! made it, on systems without credentials for a pair of sockets.
 
 use std::collections::VecDeque;
 use std::ffi::{CStr, OsStr};
@@ -17,23 +18,23 @@ use nix::sys::signal::kill;
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, UnixAddr, socketpair};
 use nix::unistd::{getppid, mkstemp, unlink};
 
-use super::raw::{self, Taken};
+use super::raw::{self, RawPacket};
 use super::spawn::PosixSpawnFileActions;
-use super::{Frame, LONGEST_FRAME};
+use super::{Frame, MAX_FRAME_BYTES};
 use crate::directory::Entered;
 use crate::{Exit, Pid, Relation};
 
-/// What a process is held by: nothing but its number.
+/// What holds a process: nothing but its number.
 #[derive(Debug)]
 pub(crate) struct Handle;
 
 impl Handle {
-    /// `waitid(P_PID, WNOHANG | WNOWAIT)`.
+    /// Checks a child: `waitid(P_PID, WNOHANG | WNOWAIT)`.
     pub(crate) fn child(pid: Pid) -> io::Result<Handle> {
         wait(pid, false).map(|_| Handle)
     }
 
-    /// `getppid`.
+    /// Checks the parent: `getppid`.
     pub(crate) fn parent(pid: Pid) -> io::Result<Handle> {
         if is_parent(pid) { Ok(Handle) } else { Err(Errno::ESRCH.into()) }
     }
@@ -43,12 +44,12 @@ impl Handle {
         wait(pid, true)
     }
 
-    /// Whether a parent has ended: somebody else is our parent then.
+    /// Returns whether a parent has ended: this process has another parent then.
     pub(crate) fn is_gone(&self, pid: Pid) -> io::Result<bool> {
         Ok(!is_parent(pid))
     }
 
-    /// `kill`, after a look that the process is still relation.
+    /// Sends a signal by `kill`, after checking that the process is still the child or the parent.
     pub(crate) fn signal(&self, pid: Pid, relation: Relation, signal: i32) -> io::Result<()> {
         let is_relation = match relation {
             Relation::Child => wait(pid, false).is_ok(),
@@ -62,7 +63,7 @@ impl Handle {
         Ok(kill(pid, signal)?)
     }
 
-    /// No descriptor tells of a death.
+    /// No descriptor becomes readable when a process dies.
     pub(crate) fn as_fd(&self) -> Option<BorrowedFd<'_>> {
         None
     }
@@ -76,16 +77,16 @@ fn is_parent(pid: Pid) -> bool {
     getppid().as_raw() == pid.as_raw()
 }
 
-/// The channel's kind of socket.
+/// The channel's type of socket.
 pub(crate) const CHANNEL_TYPE: SockType = SockType::Stream;
 
-/// The same, as `Address` names it.
+/// The name that `Address` uses for that type.
 pub(crate) const CHANNEL_NETWORK: &str = "unix";
 
-/// LEAVING as a signal handler writes it: with the end of its line.
+/// LEAVING, as a signal handler sends it, with the end of its line.
 pub(crate) const LEAVING: &[u8] = b"goagain/1 LEAVING\n";
 
-/// `socketpair(2)`, then both ends made close-on-exec and non-blocking: not every system can do it in one step.
+/// Calls `socketpair(2)`, then makes both ends close-on-exec and non-blocking: not every system can do it in one call.
 pub(crate) fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
     let (ours, theirs) = socketpair(AddressFamily::Unix, CHANNEL_TYPE, None, SockFlag::empty())?;
     for end in [&ours, &theirs] {
@@ -97,41 +98,41 @@ pub(crate) fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok((ours, theirs))
 }
 
-/// `mkstemp(3)`, then `unlink(2)`, and made close-on-exec.
-pub(crate) fn nameless_file() -> io::Result<OwnedFd> {
+/// Creates a file by `mkstemp(3)` and `unlink(2)`, and makes it close-on-exec.
+pub(crate) fn anonymous_file() -> io::Result<OwnedFd> {
     let (file, path) = mkstemp(&std::env::temp_dir().join("goagain-XXXXXX"))?;
     unlink(&path)?;
     fcntl(&file, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))?;
     Ok(file)
 }
 
-/// Nobody says who made the pair.
+/// These systems do not say who made the pair.
 pub(crate) fn peer_pid(_: BorrowedFd<'_>) -> io::Result<Option<i32>> {
     Ok(None)
 }
 
-/// There are no abstract sockets.
+/// These systems have no abstract sockets.
 pub(crate) fn abstract_name(_: &UnixAddr) -> Option<&OsStr> {
     None
 }
 
 cfg_if::cfg_if! {
     if #[cfg(target_vendor = "apple")] {
-        /// SO_NOSIGPIPE on the socket does it here.
+        /// SO_NOSIGPIPE on the socket has the effect here.
         const SEND: MsgFlags = MsgFlags::empty();
     } else {
         const SEND: MsgFlags = MsgFlags::MSG_NOSIGNAL;
     }
 }
 
-/// Where descriptors cannot be close-on-exec from the start, they are made so at once.
+/// On systems that cannot receive descriptors as close-on-exec, they are made so right after.
 #[cfg(target_vendor = "apple")]
 const CLOSE_ON_EXEC: libc::c_int = 0;
 #[cfg(not(target_vendor = "apple"))]
 const CLOSE_ON_EXEC: libc::c_int = libc::MSG_CMSG_CLOEXEC;
 
-/// Sends one line, and descriptors with it (SCM_RIGHTS): a line that has some begins with their number, as in "+2 ". A
-/// message is far shorter than any socket's buffer, so it is taken whole or not at all.
+/// Sends one line, and descriptors with it (SCM_RIGHTS). A line with descriptors begins with their number, as in "+2 ".
+/// A message is far smaller than any socket's buffer, so it is sent whole or not at all.
 pub(crate) fn send_frame(
     channel: BorrowedFd<'_>,
     packet: &[u8],
@@ -145,13 +146,13 @@ pub(crate) fn send_frame(
     }
 }
 
-/// Reads lines, and keeps what came of the next ones.
+/// Reads lines, and keeps the bytes of the lines after the current one.
 #[derive(Debug, Default)]
 pub(crate) struct Frames {
     read: Vec<u8>,
-    /// What came with the lines that are still to be looked at.
+    /// The descriptors of the lines that have not been decoded yet.
     descriptors: VecDeque<OwnedFd>,
-    /// In a line that is too long: it is discarded up to its end.
+    /// The current line is too long. It is discarded up to its end.
     skipping: bool,
 }
 
@@ -161,10 +162,10 @@ impl Frames {
             if let Some(frame) = self.line() {
                 return Ok(frame);
             }
-            let mut buffer = [0; LONGEST_FRAME];
+            let mut buffer = [0; MAX_FRAME_BYTES];
             match raw::receive(channel, &mut buffer, libc::MSG_DONTWAIT | CLOSE_ON_EXEC) {
-                Ok(Taken { length: 0, .. }) => return Ok(Frame::End),
-                Ok(Taken { length, descriptors }) => {
+                Ok(RawPacket { length: 0, .. }) => return Ok(Frame::End),
+                Ok(RawPacket { length, descriptors }) => {
                     #[cfg(target_vendor = "apple")]
                     for descriptor in &descriptors {
                         fcntl(descriptor, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))?;
@@ -172,7 +173,8 @@ impl Frames {
                     self.descriptors.extend(descriptors);
                     self.read.extend_from_slice(&buffer[..length]);
                 }
-                // The peer died with bytes of ours unread: told once, before the bytes that it sent us.
+                // ECONNRESET: the peer died without reading our bytes. It is reported once, before the bytes that the
+                // peer sent.
                 Err(Errno::EINTR | Errno::ECONNRESET) => {}
                 Err(Errno::EAGAIN) => return Ok(Frame::Nothing),
                 Err(error) => return Err(error.into()),
@@ -182,7 +184,7 @@ impl Frames {
 
     fn line(&mut self) -> Option<Frame> {
         let Some(end) = self.read.iter().position(|byte| *byte == b'\n') else {
-            if self.read.len() > LONGEST_FRAME {
+            if self.read.len() > MAX_FRAME_BYTES {
                 self.read.clear();
                 self.skipping = true;
             }
@@ -190,7 +192,7 @@ impl Frames {
         };
         let mut line: Vec<u8> = self.read.drain(..=end).collect();
         line.pop();
-        let too_long = std::mem::take(&mut self.skipping) || line.len() > LONGEST_FRAME;
+        let too_long = std::mem::take(&mut self.skipping) || line.len() > MAX_FRAME_BYTES;
         let (with, head) = count(&line);
         let descriptors: Vec<OwnedFd> = self.descriptors.drain(..with.min(self.descriptors.len())).collect();
         line.drain(..head);
@@ -198,7 +200,7 @@ impl Frames {
     }
 }
 
-/// How many descriptors a line says that it has, and the length of its saying so.
+/// Returns the number of descriptors that a line announces, and the length of the announcement.
 fn count(line: &[u8]) -> (usize, usize) {
     let words = line.strip_prefix(b"+").and_then(|rest| {
         let end = rest.iter().position(|byte| *byte == b' ')?;
@@ -208,24 +210,26 @@ fn count(line: &[u8]) -> (usize, usize) {
     words.unwrap_or((0, 0))
 }
 
-/// Nothing seals a file here.
+/// These systems cannot seal a file.
 pub(crate) fn seal(_: &File) -> io::Result<()> {
     Ok(())
 }
 
-/// How the directory of this process is opened to come back to it.
-pub(crate) const HERE: OFlag = OFlag::O_RDONLY;
+/// The flag for opening this process's directory to return to it.
+pub(crate) const DIRECTORY_ACCESS: OFlag = OFlag::O_RDONLY;
 
-/// A child starts where this process is, so that goes to `directory` until the result is dropped: not every system's
-/// `posix_spawn` can do it for the child alone.
+/// Moves this process to `directory` until the result is dropped, because a child starts where this process is: not
+/// every system's `posix_spawn` can change the directory of the child alone.
 pub(crate) fn start_in(_: &mut PosixSpawnFileActions, directory: &CStr) -> io::Result<Entered> {
     Entered::new(directory)
 }
 
-/// A child of `posix_spawn(3)` gets these descriptors under their numbers. What is returned must live until it is started.
+/// Passes these descriptors to a child of `posix_spawn(3)`, under the same numbers. The result must live until the
+/// child is started.
 ///
-/// Each goes to the number of a spare one and back: only a copy is not close-on-exec everywhere. Where `dup2` onto itself is
-/// all that `posix_spawn` does (macOS, Android), a descriptor stays close-on-exec by it.
+/// Each descriptor is duplicated to the number of a spare one and back, because on every system a copy is not
+/// close-on-exec. On some systems (macOS, Android) `posix_spawn` only calls `dup2`, and a descriptor that is duplicated
+/// onto itself stays close-on-exec.
 pub(crate) fn pass_on<'fd>(
     actions: &mut PosixSpawnFileActions,
     descriptors: impl IntoIterator<Item = BorrowedFd<'fd>>,

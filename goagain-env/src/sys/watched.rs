@@ -1,5 +1,5 @@
-//! A descriptor that a tokio runtime watches: an owned duplicate, which nobody can reach, exchange or close before the runtime has
-//! let it go.
+//! A descriptor that a tokio runtime watches: an owned duplicate, which no other code can exchange or close while the
+//! runtime uses it.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -8,46 +8,47 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::runtime::Handle;
 
-/// A duplicate of a descriptor, of which a tokio runtime tells when it is readable (`epoll_ctl`).
+/// A duplicate of a descriptor, for which a tokio runtime waits until it is ready (`epoll_ctl`).
 #[derive(Debug)]
 pub struct Watched(AsyncFd<OwnedFd>);
 
 impl Watched {
-    /// Duplicates `fd` (`fcntl(F_DUPFD_CLOEXEC)`) and registers the duplicate with the runtime of the caller.
+    /// Duplicates `fd` (`fcntl(F_DUPFD_CLOEXEC)`), and registers the duplicate with the caller's runtime, to wait until
+    /// it is [readable](Watched::readable).
     ///
     /// # Errors
-    /// - there is no tokio runtime here;
-    /// - what `fcntl` and `epoll_ctl` return: EPERM for a descriptor that cannot be polled, a file's.
+    /// - There is no tokio runtime here.
+    /// - The errors of `fcntl` and `epoll_ctl`: EPERM for a descriptor that cannot be polled, such as a file.
     ///
     /// # Panics
     /// If the runtime was built without `enable_io`.
     pub fn new(fd: impl AsFd) -> io::Result<Watched> {
-        Watched::of(fd, Interest::READABLE)
+        Watched::register(fd, Interest::READABLE)
     }
 
-    /// The same, to wait until it is [writable](Watched::writable).
+    /// As [`Watched::new`], to wait until it is [writable](Watched::writable).
     ///
     /// # Errors
     /// As [`Watched::new`].
     ///
     /// # Panics
     /// As [`Watched::new`].
-    pub fn for_room(fd: impl AsFd) -> io::Result<Watched> {
-        Watched::of(fd, Interest::WRITABLE)
+    pub fn new_writable(fd: impl AsFd) -> io::Result<Watched> {
+        Watched::register(fd, Interest::WRITABLE)
     }
 
-    fn of(fd: impl AsFd, interest: Interest) -> io::Result<Watched> {
+    fn register(fd: impl AsFd, interest: Interest) -> io::Result<Watched> {
         Handle::try_current().map_err(io::Error::other)?;
         let duplicate = fd.as_fd().try_clone_to_owned()?;
-        // tokio 1.54 has an unsafe call in its place, since another type could exchange its descriptor. An `OwnedFd` is open and
-        // keeps its number as long as it lives, and this one lives in the `AsyncFd`.
+        // tokio 1.54 has an unsafe function instead, because other types could exchange their descriptor. An `OwnedFd`
+        // is open and keeps its number as long as it lives, and this one lives in the `AsyncFd`.
         #[allow(deprecated, reason = "older versions have no other")]
         let registered = AsyncFd::with_interest(duplicate, interest);
         Ok(Watched(registered?))
     }
 
-    /// Waits until it may be readable, and forgets that it was told so: look at the descriptor until there is nothing to
-    /// be had before waiting again. Cancelled, it has forgotten nothing.
+    /// Waits until the descriptor may be readable, and clears that state. Read until nothing is left before waiting
+    /// again. A cancelled call has cleared nothing.
     ///
     /// # Errors
     /// The runtime is shutting down.
@@ -56,7 +57,7 @@ impl Watched {
         Ok(())
     }
 
-    /// As [`Watched::readable`], for one made by [`Watched::for_room`].
+    /// As [`Watched::readable`], for a value made by [`Watched::new_writable`].
     ///
     /// # Errors
     /// The runtime is shutting down.

@@ -1,4 +1,4 @@
-//! The cases, each in a process that starts the others and looks at what they saw.
+//! The cases. Each runs in a process that starts the others, and checks what they saw.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -20,20 +20,20 @@ use crate::roles::{ROLE, command, described, handoff, next};
 use crate::seen::{self, Seen, bit, descriptors, is_close_on_exec};
 
 pub(crate) const ALL: &[(&str, fn())] = &[
-    ("spawn_carries_descriptors_and_no_more", spawn_carries_descriptors_and_no_more),
-    ("spawn_shelters_the_new_image", spawn_shelters_the_new_image),
+    ("spawn_passes_only_the_descriptors_of_the_handoff", spawn_passes_only_the_descriptors_of_the_handoff),
+    ("spawn_blocks_signals_in_the_new_process", spawn_blocks_signals_in_the_new_process),
     ("a_helper_inherits_nothing", a_helper_inherits_nothing),
     ("exec_keeps_pid_and_descriptors", exec_keeps_pid_and_descriptors),
-    ("exec_beside_a_seed_speaks_by_signals", exec_beside_a_seed_speaks_by_signals),
+    ("exec_with_a_go_child_uses_signals", exec_with_a_go_child_uses_signals),
     ("a_failed_exec_changes_nothing", a_failed_exec_changes_nothing),
-    ("a_directory_that_is_not_there_is_named", a_directory_that_is_not_there_is_named),
+    ("a_missing_directory_is_named", a_missing_directory_is_named),
     ("a_failed_spawn_changes_nothing", a_failed_spawn_changes_nothing),
-    ("an_image_that_is_written_is_busy", an_image_that_is_written_is_busy),
+    ("an_image_that_is_being_written_is_busy", an_image_that_is_being_written_is_busy),
     ("an_orphan_has_no_predecessor_to_signal", an_orphan_has_no_predecessor_to_signal),
-    ("a_forged_predecessor_is_not_believed", a_forged_predecessor_is_not_believed),
-    ("a_seed_parent_hands_over", a_seed_parent_hands_over),
+    ("a_forged_predecessor_is_not_trusted", a_forged_predecessor_is_not_trusted),
+    ("a_go_parent_hands_over", a_go_parent_hands_over),
     ("a_connected_socket_is_refused", a_connected_socket_is_refused),
-    ("a_process_that_drains_is_counted_until_it_ends", a_process_that_drains_is_counted_until_it_ends),
+    ("a_draining_process_is_counted_until_it_ends", a_draining_process_is_counted_until_it_ends),
     ("descriptor_zero_works", descriptor_zero_works),
 ];
 
@@ -49,7 +49,7 @@ fn numbers(list: &str) -> Vec<i32> {
     list.split(|each: char| !each.is_ascii_digit()).filter_map(|number| number.parse().ok()).collect()
 }
 
-fn spawn_carries_descriptors_and_no_more() {
+fn spawn_passes_only_the_descriptors_of_the_handoff() {
     let folder = folder();
     let report = folder.path().join("seen");
     let http = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -93,9 +93,9 @@ fn spawn_carries_descriptors_and_no_more() {
     assert_eq!((seen.get("directory"), seen.get("pwd")), ("/", link.to_str().unwrap()));
     assert_eq!(std::env::current_dir().unwrap(), here, "this process stays where it is");
     assert_eq!((seen.get("arg"), seen.get("variable")), (r"a\xffb", r"a\xffb"));
-    let sheltered = blocked_before | bit(libc::SIGHUP) | bit(libc::SIGUSR1) | bit(libc::SIGUSR2);
-    assert_eq!(seen.get("blocked"), sheltered.to_string());
-    assert_eq!(seen.get("unblocked"), (blocked_before & !(sheltered ^ blocked_before)).to_string());
+    let blocked = blocked_before | bit(libc::SIGHUP) | bit(libc::SIGUSR1) | bit(libc::SIGUSR2);
+    assert_eq!(seen.get("blocked"), blocked.to_string());
+    assert_eq!(seen.get("unblocked"), (blocked_before & !(blocked ^ blocked_before)).to_string());
     assert_eq!(seen::own_signals("SigBlk"), blocked_before);
     for number in [http.as_raw_fd(), admin.as_raw_fd()] {
         assert_eq!(is_close_on_exec(number), Some(true), "close-on-exec here at all times");
@@ -109,7 +109,7 @@ fn spawn_carries_descriptors_and_no_more() {
     assert_eq!(child.end(), Exit::exited(0));
 }
 
-/// A shell is no Rust program, so it tells the dispositions that it was started with.
+/// A shell does not change signal actions as a Rust program does, so it shows those that it was started with.
 fn shell(script: &str) -> (Launch<'static>, Channel) {
     let (ours, theirs) = Channel::pair().unwrap();
     let theirs: &'static Channel = Box::leak(Box::new(theirs));
@@ -118,7 +118,7 @@ fn shell(script: &str) -> (Launch<'static>, Channel) {
     (Launch::new(&image, args, handoff(Vec::new(), theirs), vec![theirs.as_fd()]), ours)
 }
 
-fn spawn_shelters_the_new_image() {
+fn spawn_blocks_signals_in_the_new_process() {
     let folder = folder();
     let report = folder.path().join("status");
     let (launch, _ours) = shell(&format!("exec cat /proc/self/status > {}", report.display()));
@@ -144,7 +144,7 @@ fn a_helper_inherits_nothing() {
     assert_eq!(ours.receive().unwrap(), Received::Nothing);
 }
 
-/// Runs the role that execs in place; what it saw before and after.
+/// Runs the role that execs in place. Returns what it saw before and after.
 fn exec_in_place(beside: &str) -> (Seen, Seen) {
     let folder = folder();
     let (after, before) = (folder.path().join("after"), folder.path().join("before"));
@@ -167,7 +167,7 @@ fn exec_keeps_pid_and_descriptors() {
     assert_eq!(after.get("after-blocked").parse::<u64>().unwrap() & control, control);
 }
 
-fn exec_beside_a_seed_speaks_by_signals() {
+fn exec_with_a_go_child_uses_signals() {
     let (before, after) = exec_in_place("go");
     assert_eq!(after.get("predecessor"), format!("go Child {} Quit", before.get("child")));
 }
@@ -198,7 +198,7 @@ fn a_failed_exec_changes_nothing() {
     }
 }
 
-fn a_directory_that_is_not_there_is_named() {
+fn a_missing_directory_is_named() {
     for exec in [false, true] {
         let (mut launch, _ours) = shell("exit 0");
         launch.set_working_directory("/no/such/directory");
@@ -218,7 +218,7 @@ fn a_failed_spawn_changes_nothing() {
     assert_eq!(none, Err(nix::errno::Errno::ECHILD), "and leaves no zombie");
 }
 
-fn an_image_that_is_written_is_busy() {
+fn an_image_that_is_being_written_is_busy() {
     let folder = folder();
     let image = folder.path().join("image");
     fs::copy("/bin/sh", &image).unwrap();
@@ -236,7 +236,7 @@ fn an_image_that_is_written_is_busy() {
 fn an_orphan_has_no_predecessor_to_signal() {
     let folder = folder();
     let report = folder.path().join("seen");
-    // The orphan has its output from the middle process, so the output's end is the orphan's.
+    // The orphan gets its output from the middle process, so the output ends when the orphan does.
     let output = command("middle", &report).output().unwrap();
     assert!(output.status.success());
     let seen = Seen::read(&report);
@@ -244,13 +244,13 @@ fn an_orphan_has_no_predecessor_to_signal() {
     assert_eq!(seen.get("channel"), "End");
 }
 
-/// A descriptor that a child of `Command` inherits.
+/// Returns a descriptor that a child of `Command` inherits.
 fn leaked(fd: impl AsFd) -> OwnedFd {
     dup(fd).unwrap()
 }
 
-/// Runs the role `inherits` beneath this process, as a Go program would start it.
-fn as_go(listener: &OwnedFd, variables: &[(&str, &str)]) -> Seen {
+/// Runs the role `inherits` as a child of this process, as a Go program would start it.
+fn run_as_go_child(listener: &OwnedFd, variables: &[(&str, &str)]) -> Seen {
     let folder = folder();
     let report = folder.path().join("seen");
     let label = goagain_env::Address::of(listener.as_fd()).unwrap().go_label();
@@ -261,27 +261,30 @@ fn as_go(listener: &OwnedFd, variables: &[(&str, &str)]) -> Seen {
     Seen::read(&report)
 }
 
-fn a_forged_predecessor_is_not_believed() {
+fn a_forged_predecessor_is_not_trusted() {
     let listener = leaked(TcpListener::bind("127.0.0.1:0").unwrap());
     let victim = Victim::start();
     let pid = victim.pid().to_string();
-    let forged = as_go(&listener, &[("GOAGAIN_PPID", &pid)]);
-    assert_eq!(forged.get("not-ours"), format!("GOAGAIN_PPID: process {pid} is not our parent"));
-    let forged = as_go(&listener, &[("GOAGAIN_PPID", "self"), ("GOAGAIN_PID", &pid)]);
-    assert_eq!(forged.get("not-ours"), format!("GOAGAIN_PID: process {pid} is not our child"));
+    let forged = run_as_go_child(&listener, &[("GOAGAIN_PPID", &pid)]);
+    assert_eq!(
+        forged.get("not-ours"),
+        format!("GOAGAIN_PPID: process {pid} is not the parent of this process")
+    );
+    let forged = run_as_go_child(&listener, &[("GOAGAIN_PPID", "self"), ("GOAGAIN_PID", &pid)]);
+    assert_eq!(forged.get("not-ours"), format!("GOAGAIN_PID: process {pid} is not a child of this process"));
     for (variable, value) in
         [("GOAGAIN_PPID", "-1"), ("GOAGAIN_PPID", "0"), ("GOAGAIN_PID", "-1"), ("GOAGAIN_FD", "0x10")]
     {
-        let forged = as_go(&listener, &[(variable, value)]);
+        let forged = run_as_go_child(&listener, &[(variable, value)]);
         assert!(forged.get("error").starts_with(&format!("{variable}: expected ")), "{forged:?}");
     }
     victim.ends_well();
 }
 
-fn a_seed_parent_hands_over() {
+fn a_go_parent_hands_over() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
-    let seen = as_go(&leaked(&listener), &[]);
+    let seen = run_as_go_child(&leaked(&listener), &[]);
     assert_eq!(seen.get("predecessor"), format!("go Parent {} Quit", Pid::current()));
     assert_eq!(seen.get(&format!("name-tcp:{address}")), format!("tcp:{address}"));
 }
@@ -289,10 +292,10 @@ fn a_seed_parent_hands_over() {
 fn a_connected_socket_is_refused() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut connected = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-    let refused = as_go(&leaked(&connected), &[]);
+    let refused = run_as_go_child(&leaked(&connected), &[]);
     let error = refused.get("error");
     assert!(error.starts_with("GOAGAIN_FD: expected descriptor "), "{error}");
-    assert!(error.ends_with("found a socket of tcp that does not listen"), "{error}");
+    assert!(error.ends_with("found a tcp socket that does not listen"), "{error}");
     connected.write_all(b"x").unwrap();
 }
 
@@ -309,7 +312,7 @@ fn descriptor_zero_works() {
     assert!(Handoff::decode(|_| None).unwrap().is_none());
 }
 
-fn a_process_that_drains_is_counted_until_it_ends() {
+fn a_draining_process_is_counted_until_it_ends() {
     let draining = Draining::new().unwrap();
     let mut children: Vec<_> = (0..3)
         .map(|_| {
@@ -336,7 +339,8 @@ fn a_process_that_drains_is_counted_until_it_ends() {
     second.1.send(&Message::Commit { again: false }).unwrap();
     assert_eq!(next(&mut second.1), Received::Message(Message::Serving));
     counted(&[first, third]);
-    // Killed, it has no chance to say so; the end of its channel may come before the lock goes, its death does not.
+    // A killed process cannot remove its mark. The end of its channel may come before the kernel removes the lock;
+    // after its death the lock is gone.
     third.0.0.kill().unwrap();
     third.0.end();
     counted(&[first]);

@@ -1,4 +1,4 @@
-//! What a case started ends with it.
+//! Ends the processes that a case started.
 
 use std::process::{Child, Command, Stdio};
 
@@ -6,11 +6,11 @@ use goagain_env::{Exit, Pid, Process};
 use nix::poll::{PollFd, PollFlags, poll};
 use nix::sys::wait::{WaitStatus, waitpid};
 
-/// A child that is killed and reaped, whatever becomes of the case.
+/// A child that is killed and reaped, even if the case fails.
 pub(crate) struct Guard(pub(crate) Process);
 
 impl Guard {
-    /// Waits for its end.
+    /// Waits for the child's end.
     pub(crate) fn end(&mut self) -> Exit {
         let Some(pidfd) = self.0.as_fd() else {
             return self.end_without_pidfd();
@@ -43,7 +43,7 @@ fn raw(pid: Pid) -> nix::unistd::Pid {
     nix::unistd::Pid::from_raw(pid.as_raw())
 }
 
-/// A process that has nothing to do with any handoff, and ends with this value.
+/// A process that is part of no handoff. It ends when this value is dropped.
 pub(crate) struct Victim(Child);
 
 impl Victim {
@@ -55,7 +55,7 @@ impl Victim {
         self.0.id()
     }
 
-    /// It ends of itself with its input: no signal has reached it.
+    /// Ends the process through its input, and checks its exit status: no signal has reached it.
     pub(crate) fn ends_well(mut self) {
         drop(self.0.stdin.take());
         assert!(self.0.wait().unwrap().success());

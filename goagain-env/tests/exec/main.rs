@@ -1,8 +1,8 @@
-//! Real processes: what crosses spawn and exec, and what does not.
+//! Tests with real processes what crosses spawn and exec, and what does not.
 //!
-//! The test runs its own binary again in the roles of `roles.rs`. What a role sees of itself it writes into a file, one
-//! "key value" a line. So it needs a `main` of its own, and a small harness: all cases in turn, or those whose name contains
-//! the argument.
+//! The test runs its own binary again in the roles of `roles.rs`. A role writes what it sees into a file, as lines of
+//! "key value". So the test needs a `main` of its own, with a small harness: it runs all cases in turn, or those whose
+//! name contains the argument.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test, though not under `cfg(test)`")]
 
@@ -15,7 +15,7 @@ mod roles;
 #[cfg(target_os = "linux")]
 mod seen;
 
-/// /proc tells what a process has, on Linux alone.
+/// Only Linux has /proc, which shows the descriptors of a process.
 #[cfg(not(target_os = "linux"))]
 fn main() {}
 
@@ -36,7 +36,7 @@ fn main() {
             println!("{name}: test");
             continue;
         }
-        // A panic ends the run with its message; what the case started is ended by its guards.
+        // A panic ends the run with its message. The guards end what the case started.
         case();
         println!("test {name} ... ok");
     }

@@ -1,4 +1,4 @@
-//! What this binary does when a case runs it again.
+//! The roles of this binary, when a case runs it again.
 
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, AsRawFd};
@@ -8,8 +8,8 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use goagain_env::{
-    Address, Channel, Described, GoSignal, Handoff, Image, Inherit, Launch, Link, Message, Pid, Predecessor,
-    Received, inherit, unblock,
+    Address, Channel, GoSignal, Handoff, Image, Inherit, Launch, Link, Message, NamedDescriptor, Pid,
+    Predecessor, Received, inherit, unblock,
 };
 use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -33,7 +33,7 @@ pub(crate) fn play(role: &OsStr, args: &[OsString]) {
     }
 }
 
-/// Inherits, tells all it sees, is READY, and answers one connection once committed.
+/// Inherits, reports all it sees, sends READY, and answers one connection after COMMIT.
 fn successor(args: &[OsString]) {
     let mut seen = Seen::default();
     seen.add("before", format!("{:?}", seen::inheritable()));
@@ -43,7 +43,7 @@ fn successor(args: &[OsString]) {
     seen.add("pwd", std::env::var("PWD").unwrap());
     let variable = std::env::var_os("NOT_UTF_8").unwrap();
     seen.add("variable", variable.as_bytes().escape_ascii());
-    let predecessor = tell_inheritance(&mut seen, |name| std::env::var_os(name)).unwrap();
+    let predecessor = report_inheritance(&mut seen, |name| std::env::var_os(name)).unwrap();
     unblock().unwrap();
     seen.add("unblocked", seen::own_signals("SigBlk"));
     seen.add("helper", format!("{:?}", seen::of_helper()));
@@ -56,17 +56,17 @@ fn successor(args: &[OsString]) {
     std::io::Write::write_all(&mut &stream, std::process::id().to_string().as_bytes()).unwrap();
 }
 
-/// Inherits, tells all it sees, and exits. "self" for GOAGAIN_PPID is its own pid.
+/// Inherits, reports all it sees, and exits. "self" as GOAGAIN_PPID means its own pid.
 fn inherits(args: &[OsString]) {
     let mut seen = Seen::default();
-    let _held = tell_inheritance(&mut seen, |name| {
+    let _held = report_inheritance(&mut seen, |name| {
         let value = std::env::var_os(name)?;
         Some(if value == "self" { std::process::id().to_string().into() } else { value })
     });
     seen.write(args[0].as_ref());
 }
 
-/// Spawns a successor that waits, and execs the role `inherits` in place: by itself `link.seed` as in args[1].
+/// Spawns a successor that waits, and execs the role `inherits` in place. args[1] sets `link.go`.
 fn execs(args: &[OsString]) {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let (ours, theirs) = Channel::pair().unwrap();
@@ -88,12 +88,12 @@ fn execs(args: &[OsString]) {
     panic!("{error}");
 }
 
-/// Spawns the role `orphan`, and dies at once. The orphan knows by the end of a pipe.
+/// Spawns the role `orphan`, and exits at once. The orphan notices by the end of a pipe.
 fn middle(args: &[OsString]) {
     let (end_of_life, _life) = pipe2(OFlag::O_CLOEXEC).unwrap();
     let (_ours, theirs) = Channel::pair().unwrap();
     let described =
-        Described { fd: end_of_life.as_raw_fd(), name: "end of life".into(), address: Address::Other };
+        NamedDescriptor { fd: end_of_life.as_raw_fd(), name: "end of life".into(), address: Address::Other };
     let handed_over = vec![end_of_life.as_fd(), theirs.as_fd()];
     let image = Image::at(std::env::current_exe().unwrap()).unwrap();
     let args = [ROLE.into(), "orphan".into(), args[0].clone()].to_vec();
@@ -101,26 +101,26 @@ fn middle(args: &[OsString]) {
     println!("{}", child.pid());
 }
 
-/// Inherits once its parent is gone.
+/// Inherits once its parent has exited.
 fn orphan(args: &[OsString]) {
     let handoff = Handoff::decode(|name| std::env::var_os(name)).unwrap().unwrap();
     let end_of_life = handoff.descriptors[0].fd;
     let end = std::fs::read(format!("/proc/self/fd/{end_of_life}")).unwrap();
     assert!(end.is_empty());
-    // The pipe ends a moment before the kernel gives us another parent.
+    // The pipe ends a moment before the kernel gives this process another parent.
     let deadline = Instant::now() + Duration::from_secs(10);
     while Pid::parent() == Some(handoff.predecessor) && Instant::now() < deadline {
         std::thread::yield_now();
     }
     let mut seen = Seen::default();
     let Inherit::Ours(inheritance) = inherit(handoff).unwrap() else { panic!() };
-    tell_predecessor(&mut seen, &inheritance.predecessor);
+    report_predecessor(&mut seen, &inheritance.predecessor);
     let Predecessor::Peer { mut channel, .. } = inheritance.predecessor else { panic!() };
     seen.add("channel", format!("{:?}", next(&mut channel)));
     seen.write(args[0].as_ref());
 }
 
-/// Lives as long as its predecessor.
+/// Runs as long as its predecessor.
 fn waits() {
     let handoff = Handoff::decode(|name| std::env::var_os(name)).unwrap().unwrap();
     let Inherit::Ours(inheritance) = inherit(handoff).unwrap() else { panic!() };
@@ -128,7 +128,7 @@ fn waits() {
     while next(&mut channel) != Received::End {}
 }
 
-/// Drains from READY to COMMIT, and says SERVING then.
+/// Drains from READY to COMMIT, and then sends SERVING.
 fn drains() {
     let handoff = Handoff::decode(|name| std::env::var_os(name)).unwrap().unwrap();
     let Inherit::Ours(inheritance) = inherit(handoff).unwrap() else { panic!() };
@@ -144,7 +144,7 @@ fn drains() {
     while next(&mut channel) != Received::End {}
 }
 
-fn tell_inheritance(
+fn report_inheritance(
     seen: &mut Seen,
     lookup: impl Fn(&str) -> Option<OsString>,
 ) -> Option<goagain_env::Inheritance> {
@@ -172,23 +172,23 @@ fn tell_inheritance(
         seen.add(&format!("name-{name}"), inheritance.descriptors.address(name).unwrap());
     }
     seen.add("left", format!("{:?}", seen::inheritable()));
-    tell_predecessor(seen, &inheritance.predecessor);
+    report_predecessor(seen, &inheritance.predecessor);
     Some(inheritance)
 }
 
-fn tell_predecessor(seen: &mut Seen, predecessor: &Predecessor) {
+fn report_predecessor(seen: &mut Seen, predecessor: &Predecessor) {
     match predecessor {
         Predecessor::Peer { process, relation, .. } => {
             let pid = process.as_ref().map(|process| process.pid().as_raw());
             seen.add("predecessor", format!("peer {relation:?} {pid:?}"))
         }
-        Predecessor::Seed { process, signal } => {
+        Predecessor::Go { process, signal } => {
             seen.add("predecessor", format!("go {:?} {} {signal:?}", process.relation(), process.pid()))
         }
     };
 }
 
-/// Waits for what the channel says next.
+/// Waits for the next message on the channel.
 pub(crate) fn next(channel: &mut Channel) -> Received {
     loop {
         match channel.receive().unwrap() {
@@ -202,12 +202,12 @@ pub(crate) fn next(channel: &mut Channel) -> Received {
     }
 }
 
-pub(crate) fn described(name: &str, fd: std::os::fd::BorrowedFd<'_>) -> Described {
-    Described { fd: fd.as_raw_fd(), name: name.into(), address: Address::of(fd).unwrap() }
+pub(crate) fn described(name: &str, fd: std::os::fd::BorrowedFd<'_>) -> NamedDescriptor {
+    NamedDescriptor { fd: fd.as_raw_fd(), name: name.into(), address: Address::of(fd).unwrap() }
 }
 
-/// A first attempt of this process, over this end of a channel.
-pub(crate) fn handoff(descriptors: Vec<Described>, channel: &Channel) -> Handoff {
+/// Returns the handoff of this process's first attempt, with this end of a channel.
+pub(crate) fn handoff(descriptors: Vec<NamedDescriptor>, channel: &Channel) -> Handoff {
     let link = Link {
         fd: channel.as_raw_fd(),
         signals: None,
@@ -231,7 +231,7 @@ pub(crate) fn handoff(descriptors: Vec<Described>, channel: &Channel) -> Handoff
     }
 }
 
-/// This binary in a role.
+/// Returns the command that runs this binary in a role.
 pub(crate) fn command(role: &str, report: &Path) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args([ROLE, role]).arg(report);

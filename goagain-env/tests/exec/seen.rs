@@ -7,7 +7,7 @@ use std::os::fd::RawFd;
 use std::path::Path;
 use std::process::Command;
 
-/// "key value" a line.
+/// Lines of "key value".
 #[derive(Debug, Default)]
 pub(crate) struct Seen(pub(crate) BTreeMap<String, String>);
 
@@ -37,23 +37,23 @@ impl Seen {
     }
 }
 
-/// All open descriptors of this process, with whether they are close-on-exec.
+/// Returns all open descriptors of this process, and whether each is close-on-exec.
 pub(crate) fn descriptors() -> BTreeMap<RawFd, bool> {
     let listed: Vec<_> =
         fs::read_dir("/proc/self/fd").unwrap().map(|entry| entry.unwrap().file_name()).collect();
     let numbers = listed.iter().map(|name| name.to_str().unwrap().parse::<RawFd>().unwrap());
-    // The listing's own descriptor is closed by now.
+    // The descriptor of the listing itself is already closed.
     numbers.filter_map(|number| is_close_on_exec(number).map(|is| (number, is))).collect()
 }
 
-/// As /proc/self/fdinfo tells it; `None`: it is not open.
+/// Reads the flag from /proc/self/fdinfo. `None`: the descriptor is not open.
 pub(crate) fn is_close_on_exec(number: RawFd) -> Option<bool> {
     let info = fs::read_to_string(format!("/proc/self/fdinfo/{number}")).ok()?;
     let flags = info.lines().find_map(|line| line.strip_prefix("flags:")).unwrap();
     Some(i32::from_str_radix(flags.trim(), 8).unwrap() & libc::O_CLOEXEC != 0)
 }
 
-/// Those that a child would inherit.
+/// Returns the descriptors that a child would inherit.
 pub(crate) fn inheritable() -> Vec<RawFd> {
     descriptors()
         .into_iter()
@@ -62,7 +62,8 @@ pub(crate) fn inheritable() -> Vec<RawFd> {
         .collect()
 }
 
-/// What a helper has, as a server runs one. The listing's own descriptor is closed when the shell looks at each.
+/// Returns the descriptors of a helper, as a server runs one. The descriptor of the listing is closed when the shell
+/// checks each.
 pub(crate) fn of_helper() -> Vec<RawFd> {
     let script = "for fd in /proc/$$/fd/*; do [ -e $fd ] && echo ${fd##*/}; done; true";
     let output = Command::new("sh").args(["-c", script]).output().unwrap().stdout;
@@ -72,13 +73,13 @@ pub(crate) fn of_helper() -> Vec<RawFd> {
     numbers
 }
 
-/// A set of signals as in "SigBlk: 0000000000000a01" of /proc/self/status.
+/// Parses a set of signals, as in "SigBlk: 0000000000000a01" of /proc/self/status.
 pub(crate) fn signals(status: &str, field: &str) -> u64 {
     let line = status.lines().find(|line| line.starts_with(field)).unwrap();
     u64::from_str_radix(line.split_whitespace().nth(1).unwrap(), 16).unwrap()
 }
 
-/// The calling thread's.
+/// Returns the set of the calling thread.
 pub(crate) fn own_signals(field: &str) -> u64 {
     signals(&fs::read_to_string("/proc/thread-self/status").unwrap(), field)
 }

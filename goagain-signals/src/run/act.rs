@@ -5,7 +5,7 @@ use super::state::{self, Legacy};
 use crate::peer::Peer;
 use crate::{Action, Deadline, EventKind, Input, Server};
 use goagain_env::{
-    Channel, Described, GoSignal, Handoff, Launch, LaunchError, Launched, Link, Message, Pid, Process,
+    Channel, GoSignal, Handoff, Launch, LaunchError, Launched, Link, Message, NamedDescriptor, Pid, Process,
     Relation, State, StateItem,
 };
 use std::collections::VecDeque;
@@ -331,7 +331,7 @@ impl Loop {
         beside: impl Iterator<Item = BorrowedFd<'fd>>,
         server: &'fd dyn Server,
     ) -> Launch<'fd> {
-        let (mut fds, descriptors): (Vec<BorrowedFd<'fd>>, Vec<Described>) =
+        let (mut fds, descriptors): (Vec<BorrowedFd<'fd>>, Vec<NamedDescriptor>) =
             server.descriptors().into_iter().unzip();
         fds.extend(beside);
         let handoff = Handoff {

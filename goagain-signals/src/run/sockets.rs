@@ -6,7 +6,7 @@
 use super::Loop;
 use crate::machine::Phase;
 use crate::{Input, Server};
-use goagain_env::{Described, Message, Process, Relation};
+use goagain_env::{Message, NamedDescriptor, Process, Relation};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::io;
@@ -20,8 +20,12 @@ impl Loop {
     /// # Errors
     /// - Those of `sendmsg`, but that the predecessor is gone: that is read from the channel.
     /// - [`io::ErrorKind::TimedOut`]: the predecessor has not read for as long as this image may take.
-    pub fn tell_sockets(&self, added: &[(BorrowedFd<'_>, Described)], dropped: &[String]) -> io::Result<()> {
-        for (fd, Described { name, address, .. }) in added {
+    pub fn tell_sockets(
+        &self,
+        added: &[(BorrowedFd<'_>, NamedDescriptor)],
+        dropped: &[String],
+    ) -> io::Result<()> {
+        for (fd, NamedDescriptor { name, address, .. }) in added {
             self.tell_of_one(&Message::Added { name: name.clone(), address: address.clone() }, Some(*fd))?;
         }
         dropped.iter().try_for_each(|name| self.tell_of_one(&Message::Dropped(name.clone()), None))

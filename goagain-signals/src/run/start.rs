@@ -130,7 +130,7 @@ impl Loop {
             Predecessor::Peer { channel, process, relation } => {
                 (Origin { attempt, relation, go: false, bounded }, Peer::new(attempt, process, Some(channel)))
             }
-            Predecessor::Seed { process, signal } => (
+            Predecessor::Go { process, signal } => (
                 Origin { attempt, relation: process.relation(), go: true, bounded },
                 Peer { signal, ..Peer::new(attempt, Some(process), None) },
             ),

@@ -1,7 +1,7 @@
 //! A server that remembers what it was asked.
 #![allow(dead_code, reason = "each test program uses a part")]
 
-use goagain_env::{Described, Image, Next, Strategy, View};
+use goagain_env::{Image, NamedDescriptor, Next, Strategy, View};
 use goagain_signals::{ConnectionInfo, ConnectionKind, Event, EventKind, InFlight, Server, Settings};
 use std::os::fd::BorrowedFd;
 use std::sync::mpsc::channel;
@@ -79,7 +79,7 @@ impl Server for Remembers {
         self.drained
     }
 
-    fn descriptors(&self) -> Vec<(BorrowedFd<'_>, Described)> {
+    fn descriptors(&self) -> Vec<(BorrowedFd<'_>, NamedDescriptor)> {
         Vec::new()
     }
 

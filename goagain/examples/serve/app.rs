@@ -1,4 +1,4 @@
-//! What the examples answer, as a router.
+//! The routes of the examples.
 
 use crate::serve::http::{self, COUNT_LIMIT, MISSING, SIZED_LIMIT, SLOW_LIMIT};
 use axum::Router;
@@ -57,7 +57,7 @@ async fn sized(Query(query): Query<HashMap<String, String>>) -> Response {
 
 async fn count(body: Body) -> Result<String, (StatusCode, String)> {
     let too_long = || (StatusCode::PAYLOAD_TOO_LARGE, "the body is too long\n".to_owned());
-    // What is announced need not come.
+    // The announced length need not arrive.
     if body.size_hint().lower() > COUNT_LIMIT {
         return Err(too_long());
     }
@@ -75,11 +75,11 @@ async fn echo(upgrade: WebSocketUpgrade, connections: Connections) -> Response {
     upgrade.on_upgrade(move |socket| answer_until_closed(socket, connections))
 }
 
-/// Says every word again, and `restart` when it is time to go. Then the client closes: a server that did would leave a word
-/// that is under way without its answer. A drain waits for it, under its deadline.
+/// Echoes every word, and sends `restart` when it is asked to close. Then the client closes: a server that closes itself would
+/// leave a word that is in flight without its answer. A drain waits for the client, until its deadline.
 async fn answer_until_closed(mut socket: WebSocket, connections: Connections) {
-    let mut parting = connections.shutdown_signal(DrainPhase::ClosingLongLived);
-    let mut told = false;
+    let mut shutdown = connections.shutdown_signal(DrainPhase::ClosingLongLived);
+    let mut announced = false;
     loop {
         let answer = tokio::select! {
             message = socket.recv() => match message {
@@ -87,8 +87,8 @@ async fn answer_until_closed(mut socket: WebSocket, connections: Connections) {
                 Some(Ok(_)) => continue,
                 Some(Err(_)) | None => return,
             },
-            () = &mut parting, if !told => {
-                told = true;
+            () = &mut shutdown, if !announced => {
+                announced = true;
                 Message::text("restart")
             }
         };

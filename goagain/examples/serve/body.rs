@@ -1,14 +1,14 @@
-//! A request's body: counted and thrown away, piece by piece, as it comes.
+//! A request's body: counted and discarded, piece by piece, as it arrives.
 
 /// The most bytes that a chunk's size line may take, and that all trailers together may.
 const LINE_LIMIT: usize = 8 * 1024;
 
-/// What is left of a body.
+/// The rest of a body.
 #[derive(Debug)]
 pub(crate) enum Body {
-    /// So many bytes (Content-Length).
+    /// This many bytes (Content-Length).
     Length(u64),
-    /// Chunks (Transfer-Encoding: chunked), from this part of one on.
+    /// Chunks (Transfer-Encoding: chunked), starting with this part of a chunk.
     Chunked(Chunk),
 }
 
@@ -16,15 +16,15 @@ pub(crate) enum Body {
 #[derive(Debug)]
 pub(crate) enum Chunk {
     Size,
-    /// So many bytes, then the end of the line.
+    /// This many bytes, then the end of the line.
     Data(u64),
     DataEnd,
-    /// So many bytes of trailers have been read.
+    /// This many bytes of trailers were read.
     Trailers(usize),
     Over,
 }
 
-/// The body is not as HTTP has it.
+/// The body is not valid HTTP.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Malformed;
 
@@ -33,7 +33,7 @@ impl Body {
         matches!(self, Body::Length(0) | Body::Chunked(Chunk::Over))
     }
 
-    /// Takes what belongs to it from the beginning of `buffer`, and returns how many bytes of content that were.
+    /// Removes what belongs to the body from the beginning of `buffer`, and returns how many bytes of content that was.
     pub(crate) fn take(&mut self, buffer: &mut Vec<u8>) -> Result<u64, Malformed> {
         match self {
             Body::Length(left) => Ok(take_at_most(left, buffer)),
@@ -47,7 +47,7 @@ impl Body {
 }
 
 impl Chunk {
-    /// Goes on by one part; `false` when it is over or there is more to come.
+    /// Processes one part. Returns `false` when the body is over or more bytes are needed.
     fn step(&mut self, buffer: &mut Vec<u8>, content: &mut u64) -> Result<bool, Malformed> {
         *self = match self {
             Chunk::Over => return Ok(false),
@@ -100,7 +100,7 @@ fn take_at_most(left: &mut u64, buffer: &mut Vec<u8>) -> u64 {
 mod tests {
     use super::*;
 
-    /// The content's length and what is behind the body, for bytes that come `step` at a time.
+    /// Returns the content's length and what follows the body, for bytes that arrive `step` at a time.
     fn taken(bytes: &str, step: usize) -> Result<(u64, String), Malformed> {
         let (mut body, mut buffer, mut content) = (Body::Chunked(Chunk::Size), Vec::new(), 0);
         for piece in bytes.as_bytes().chunks(step) {

@@ -1,4 +1,4 @@
-//! gRPC's own health service, as tonic has it: `Check`, and the stream `Watch`.
+//! gRPC's health service, as tonic implements it: `Check`, and the stream `Watch`.
 
 use axum::Router;
 use goagain::Connections;
@@ -7,8 +7,8 @@ use tonic::service::Routes;
 use tonic_health::ServingStatus;
 use tonic_health::server::health_reporter;
 
-/// The service as a router, for one term. GOAWAY tells the clients to send their next request elsewhere; to a stream that is
-/// open it says nothing. So whoever watches is told by the stream itself, and goes.
+/// Returns the service as a router, for one term. GOAWAY tells the clients to send their next request on another connection.
+/// It does not affect an open stream. So each watcher gets a message on the stream itself, and closes it.
 pub(crate) fn routes(connections: &Connections) -> Router {
     let (reporter, service) = health_reporter();
     let draining = connections.shutdown_signal(DrainPhase::Draining);

@@ -1,4 +1,4 @@
-//! As much HTTP/1.1 as an example needs: one request after another, over whatever reads and writes.
+//! As much HTTP/1.1 as an example needs: one request after another, over anything that reads and writes.
 //!
 //! ```ignore
 //! let mut reader = Reader::new();
@@ -12,9 +12,9 @@
 //! }
 //! ```
 //!
-//! A server that wants to wait for bytes itself (together with "drain", say) does so before `read_request`, unless
-//! [`Reader::has_buffered`] says that the next request, or its beginning, was read along with the last one. One that neither
-//! blocks nor has a thread a connection asks [`Reader::next`] itself.
+//! A server that waits for bytes itself (together with "drain", for example) does so before `read_request`, unless
+//! [`Reader::has_buffered`] says that the next request, or its beginning, was read together with the previous one. A server that
+//! neither blocks nor has a thread for each connection calls [`Reader::next`] itself.
 #![allow(dead_code, reason = "every example includes this file and uses its own part of it")]
 
 #[path = "body.rs"]
@@ -32,72 +32,72 @@ const BODY_LIMIT: u64 = 1024 * 1024;
 pub(crate) const COUNT_LIMIT: u64 = 64 * 1024 * 1024;
 /// The most headers that a request may have.
 const HEADERS_LIMIT: usize = 100;
-/// The longest that a slow request may be, in milliseconds.
+/// The longest duration of a slow request, in milliseconds.
 pub(crate) const SLOW_LIMIT: u64 = 60_000;
-/// The most that `/sized` gives, in KiB.
+/// The most that `/sized` returns, in KiB.
 pub(crate) const SIZED_LIMIT: u64 = 65_536;
 
 /// How many bytes to read at a time.
 pub(crate) const CHUNK: usize = 16 * 1024;
-/// What is written when [`Next::Continue`] says so.
+/// What is written when [`Next::Continue`] requests it.
 pub(crate) const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
-/// What a path that is not there is answered.
+/// The answer for any other path.
 pub(crate) const MISSING: &str = "there is /, /slow?ms=N, /sized?kib=N, and POST /count\n";
 
-/// What was read of a connection and not served.
+/// What was read from a connection and is not served yet.
 #[derive(Debug, Default)]
 pub(crate) struct Reader {
     buffer: Vec<u8>,
-    /// A request whose head is read, and what is left of its body.
+    /// A request whose head was read, and the rest of its body.
     pending: Option<(Request, Body)>,
-    /// Its client waits to be told to send the body.
+    /// Whether its client waits for "100 Continue" before it sends the body.
     expects: bool,
 }
 
 /// What a connection needs next.
 #[derive(Debug)]
 pub(crate) enum Next {
-    /// To answer this.
+    /// Answer this request.
     Request(Request),
-    /// To write [`CONTINUE`], and to ask again.
+    /// Write [`CONTINUE`], and call [`Reader::next`] again.
     Continue,
-    /// To read more, and to [add](Reader::add) it.
+    /// Read more bytes, and [add](Reader::add) them.
     Read,
 }
 
-/// One request, its body read and thrown away.
+/// One request. Its body was read and discarded.
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
     pub(crate) method: String,
     /// The path, without the query.
     pub(crate) path: String,
-    /// The query's `ms`, if there is one and it is a number.
+    /// The query's `ms`, if it is present and a number.
     pub(crate) ms: Option<u64>,
-    /// The query's `kib`, likewise.
+    /// The query's `kib`, if it is present and a number.
     pub(crate) kib: Option<u64>,
     /// How many bytes its body had.
     pub(crate) length: u64,
     /// Whether the client expects to send another request.
     pub(crate) keep_alive: bool,
-    /// The status of a request that was not understood. [`answer`] says so, and the connection must be closed.
+    /// The status for a request that was not understood. [`answer`] returns it, and the connection must be closed.
     pub(crate) refused: Option<&'static str>,
 }
 
 /// What is written for one request.
 #[derive(Clone, Debug)]
 pub(crate) struct Response {
-    /// Number and reason, as in `200 OK`.
+    /// Number and reason, such as `200 OK`.
     pub(crate) status: &'static str,
     pub(crate) content: Content,
-    /// Whether the body is announced but not sent, as HEAD has it.
+    /// Whether the body is announced but not sent, as for HEAD.
     pub(crate) head_only: bool,
 }
 
-/// What a response's body says.
+/// The content of a response's body.
 #[derive(Clone, Debug)]
 pub(crate) enum Content {
     Text(String),
-    /// So many KiB, made while they are written.
+    /// This many KiB, generated while they are written.
     Sized(u64),
 }
 
@@ -106,27 +106,27 @@ impl Reader {
         Reader::default()
     }
 
-    /// Whether another request, or a part of one, has been read already: then do not wait for the stream.
+    /// Returns whether another request, or a part of one, was read already. Then the caller must not wait for the stream.
     pub(crate) fn has_buffered(&self) -> bool {
         !self.buffer.is_empty() || self.pending.is_some()
     }
 
-    /// Whether a whole head of a request, at least, has been read already.
+    /// Returns whether at least a complete head of a request was read already.
     pub(crate) fn has_request(&self) -> bool {
         self.pending.is_some() || parse(&self.buffer).is_some()
     }
 
-    /// What has been read of the next request.
+    /// Returns what was read of the next request.
     pub(crate) fn buffered(&self) -> &[u8] {
         &self.buffer
     }
 
-    /// Adds what was read.
+    /// Adds the bytes that were read.
     pub(crate) fn add(&mut self, bytes: &[u8]) {
         self.buffer.extend_from_slice(bytes);
     }
 
-    /// The next request, if all of it was read.
+    /// Returns the next request, if all of it was read.
     pub(crate) fn next(&mut self) -> Next {
         if self.pending.is_none() {
             let Some(head) = parse(&self.buffer) else { return Next::Read };
@@ -152,18 +152,18 @@ impl Reader {
         Next::Read
     }
 
-    /// The rest of the body may be anything: nothing behind it is read.
+    /// The rest of the body may be anything, so nothing after it is read.
     fn refuse(&mut self, status: &'static str) -> Next {
         self.buffer.clear();
         Next::Request(refusal(status))
     }
 
-    /// The connection has ended.
+    /// Handles the end of the connection.
     ///
     /// # Errors
-    /// `UnexpectedEof` when that was within a request.
+    /// `UnexpectedEof` if it was in the middle of a request.
     pub(crate) fn end(&self) -> io::Result<()> {
-        // Some clients end with an empty line of their own.
+        // Some clients end with an additional empty line.
         if self.pending.is_none() && self.buffer.iter().all(|byte| b"\r\n".contains(byte)) {
             return Ok(());
         }
@@ -171,11 +171,11 @@ impl Reader {
     }
 }
 
-/// Reads the next request to its end; `None` when the client has closed the connection instead of sending one.
+/// Reads the next request to its end. Returns `None` if the client has closed the connection instead of sending one.
 ///
 /// # Errors
 /// - what the stream's `read` and `write` return;
-/// - `UnexpectedEof` when the connection ends within a request.
+/// - `UnexpectedEof` if the connection ends in the middle of a request.
 pub(crate) fn read_request(
     reader: &mut Reader,
     stream: &mut (impl Read + Write),
@@ -198,13 +198,13 @@ pub(crate) fn read_request(
 /// The beginning of a request.
 struct Head {
     request: Request,
-    /// How many bytes it took.
+    /// How many bytes it has.
     length: usize,
     body: Body,
     expects: bool,
 }
 
-/// The head at the beginning of `bytes`; `None` if there is more to come.
+/// Returns the head at the beginning of `bytes`; `None` if more bytes are needed.
 fn parse(bytes: &[u8]) -> Option<Head> {
     let mut headers = [httparse::EMPTY_HEADER; HEADERS_LIMIT];
     let mut parsed = httparse::Request::new(&mut headers);
@@ -231,7 +231,7 @@ fn parse(bytes: &[u8]) -> Option<Head> {
             "transfer-encoding" if !value.eq_ignore_ascii_case(b"chunked") => {
                 return Some(refuse("501 Not Implemented", bytes));
             }
-            // Twice, or before it was there: somebody else may see another end of the body.
+            // Sent twice, or by HTTP/1.0, which does not have it: another server may see another end of the body.
             "transfer-encoding" if chunked || !newest => return Some(refuse("400 Bad Request", bytes)),
             "transfer-encoding" => chunked = true,
             "expect" if !newest => {}
@@ -263,26 +263,27 @@ fn parse(bytes: &[u8]) -> Option<Head> {
         ms: asked("ms="),
         kib: asked("kib="),
         length: 0,
-        // HTTP/1.1 keeps the connection unless told otherwise, HTTP/1.0 closes it.
+        // HTTP/1.1 keeps the connection by default, HTTP/1.0 closes it.
         keep_alive: !close && (keep || newest),
         refused: None,
     };
     Some(Head { request, length, body, expects })
 }
 
-/// The most bytes that the body of a request for `path` may have.
+/// Returns the most bytes that the body of a request for `path` may have.
 fn limit(path: &str) -> u64 {
     if path == "/count" { COUNT_LIMIT } else { BODY_LIMIT }
 }
 
-/// The number in a Content-Length: digits only, where `parse` would take a sign too; the greatest if there are too many.
+/// Returns the number in a Content-Length: digits only, while `parse` would accept a sign too. Returns the maximum if there
+/// are too many digits.
 fn number(value: &[u8]) -> Option<u64> {
     let digits = std::str::from_utf8(value).ok()?;
     let number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
     number.then(|| digits.parse().unwrap_or(u64::MAX))
 }
 
-/// Takes everything that was read: where the next request would begin is not known.
+/// Consumes everything that was read, since the beginning of the next request is unknown.
 fn refuse(status: &'static str, bytes: &[u8]) -> Head {
     Head { request: refusal(status), length: bytes.len(), body: Body::Length(0), expects: false }
 }
@@ -293,19 +294,19 @@ fn refusal(status: &'static str) -> Request {
 }
 
 /// Answers GET and HEAD of `/` and of `/slow?ms=N` with `identity`, the slow one after N milliseconds, those of
-/// `/sized?kib=N` with N KiB, and POST of `/count` with how many bytes came.
+/// `/sized?kib=N` with N KiB, and POST of `/count` with the number of bytes that arrived.
 pub(crate) fn answer(request: &Request, identity: &str) -> Response {
     std::thread::sleep(time(request));
     answer_at_once(request, identity)
 }
 
-/// How long the answer is to take.
+/// Returns how long the answer has to take.
 pub(crate) fn time(request: &Request) -> Duration {
     let ms = request.ms.filter(|ms| request.path == "/slow" && *ms <= SLOW_LIMIT);
     Duration::from_millis(ms.unwrap_or(0))
 }
 
-/// [`answer`] for those who have waited for its [`time`] by themselves.
+/// Answers like [`answer`], for callers that have waited for the [`time`] themselves.
 pub(crate) fn answer_at_once(request: &Request, identity: &str) -> Response {
     let head_only = request.method == "HEAD";
     let said = |status, text: &str| Response { status, content: Content::Text(text.to_owned()), head_only };
@@ -331,7 +332,8 @@ pub(crate) fn answer_at_once(request: &Request, identity: &str) -> Response {
     }
 }
 
-/// So many KiB, in pieces of at most 64: a line a KiB, which ends with its number, so that a reader sees what is missing.
+/// Returns this many KiB, in pieces of at most 64. Each line is one KiB and ends with its number, so that a reader sees what is
+/// missing.
 pub(crate) fn sized(kib: u64) -> impl Iterator<Item = Vec<u8>> + Send {
     let line = |number| format!("{number:>1023}\n");
     (0..kib).step_by(64).map(move |first| {
@@ -340,7 +342,7 @@ pub(crate) fn sized(kib: u64) -> impl Iterator<Item = Vec<u8>> + Send {
     })
 }
 
-/// What to write for `response`, piece by piece, and whether the connection is closed after it.
+/// Returns what to write for `response`, piece by piece. `close` announces that the connection closes after it.
 pub(crate) fn pieces(response: &Response, close: bool) -> impl Iterator<Item = Vec<u8>> + Send + use<> {
     let Response { status, content, head_only } = response;
     let connection = if close { "close" } else { "keep-alive" };
@@ -361,7 +363,7 @@ pub(crate) fn pieces(response: &Response, close: bool) -> impl Iterator<Item = V
     std::iter::once(first.into_bytes()).chain(sized(kib))
 }
 
-/// Writes `response`, a small one by one call, and says whether the connection is closed after it.
+/// Writes `response`, a small one with one call, and announces whether the connection closes after it.
 ///
 /// # Errors
 /// What the stream's `write` returns.
@@ -376,7 +378,7 @@ pub(crate) fn write_response(stream: &mut impl Write, response: &Response, close
 mod tests {
     use super::*;
 
-    /// A client whose bytes come so many at a time.
+    /// A client that sends its bytes in pieces of this size.
     struct Client<'a> {
         sends: &'a [u8],
         step: usize,
@@ -441,7 +443,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_that_expects_to_be_told_is_told_to_go_on() {
+    fn a_client_that_expects_continue_gets_it() {
         let head = b"POST /count HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n";
         let mut reader = Reader::new();
         reader.add(head);
@@ -449,7 +451,7 @@ mod tests {
         assert!(matches!(reader.next(), Next::Read));
         reader.add(b"abc");
         assert!(matches!(reader.next(), Next::Request(Request { length: 3, .. })));
-        // One that did not wait knows already, as does one that is refused.
+        // A client that did not wait gets none, and neither does a client that is refused.
         reader.add(head);
         reader.add(b"a");
         assert!(matches!(reader.next(), Next::Read));
@@ -464,7 +466,7 @@ mod tests {
     }
 
     #[test]
-    fn tells_an_end_between_requests_from_one_within() {
+    fn distinguishes_an_end_between_requests_from_one_in_a_request() {
         let end = |bytes| read_request(&mut Reader::new(), &mut Client::new(bytes, 1000));
         assert!(end(b"\r\n").unwrap().is_none());
         for cut in [

@@ -1,4 +1,4 @@
-//! The server of the examples: a thread for accepting, a thread a connection, HTTP/1.1 with keep-alive.
+//! The server of the examples: a thread that accepts, a thread for each connection, HTTP/1.1 with keep-alive.
 
 pub(crate) mod http;
 
@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-/// What an example can be told.
+/// The arguments of an example.
 #[derive(clap::Parser)]
 #[command(name = env!("CARGO_CRATE_NAME"), version)]
 #[command(after_help = "Signals: USR2 restarts it, QUIT stops it gracefully, INT and TERM stop it now.")]
@@ -22,29 +22,29 @@ struct Args {
     addr: String,
 }
 
-/// Where to listen, as the one argument says. Asked for help, or told something else, it says so and ends the process;
-/// `about` is what the help says first.
+/// Returns the address to listen on, which is the only argument. For `--help` and for wrong arguments it prints a message and
+/// exits. `about` is the first line of the help.
 #[allow(dead_code, reason = "the drill server has a configuration of its own")]
 pub(crate) fn address_from_args(about: &'static str) -> String {
     let matches = Args::command().about(about).get_matches();
     Args::from_arg_matches(&matches).unwrap_or_else(|error| error.exit()).addr
 }
 
-/// Writes a line to standard error by one call: two processes write there during a restart, and `eprintln` writes in parts.
-#[allow(dead_code, reason = "the drill server says what happens to its harness")]
+/// Writes a line to standard error with one call: two processes write there during a restart, and `eprintln` writes in parts.
+#[allow(dead_code, reason = "the drill server reports to its harness")]
 pub(crate) fn say(line: impl Display) {
-    // Where nobody reads it any longer, it is lost.
+    // If nobody reads it any longer, it is lost.
     let _ = io::stderr().write_all(format!("{line}\n").as_bytes());
 }
 
-/// What `GET /` answers: which process, which image (the token is new for each), which generation.
+/// Returns the answer of `GET /`: the process, the image (its token is new for each image), and the generation.
 pub(crate) fn identity(generation: u64) -> String {
     let token = RandomState::new().hash_one(generation);
     format!("pid={} boot={token:016x} generation={generation}\n", std::process::id())
 }
 
-/// Accepts on a thread of its own until the term ends.
-#[allow(dead_code, reason = "for the examples with a thread a connection")]
+/// Accepts on a separate thread until the term ends.
+#[allow(dead_code, reason = "for the examples with a thread for each connection")]
 pub(crate) fn serve(
     acceptor: Acceptor,
     migrator: Migrator,
@@ -55,14 +55,14 @@ pub(crate) fn serve(
         for accepted in acceptor {
             let (stream, guard) = accepted?;
             let (identity, migrator) = (Arc::clone(&identity), migrator.clone());
-            // A client that goes away in mid-request is its own affair.
+            // A client that goes away in the middle of a request is not an error of the server.
             thread::Builder::new().spawn(move || connection(stream, guard, &migrator, &identity))?;
         }
         Ok(())
     })
 }
 
-/// Serves one connection until it ends, or has moved.
+/// Serves one connection until it ends or is migrated.
 #[allow(dead_code, reason = "as above")]
 pub(crate) fn connection(
     mut stream: Stream,
@@ -70,11 +70,11 @@ pub(crate) fn connection(
     migrator: &Migrator,
     identity: &str,
 ) -> io::Result<()> {
-    // A client that takes nothing of its answer for this long has gone.
+    // A client that reads nothing of its answer for this long is gone.
     stream.set_write_timeout(Some(Duration::from_secs(60)))?;
     let mut reader = http::Reader::new();
-    // In the first phase of a drain a connection that waits for a request is still served, in the second it is told to go.
-    // Where connections move, it goes to the successor, with what was read of its next request.
+    // In the first phase of a drain a connection that waits for a request is still served. In the second phase it is asked to
+    // close. If connections are migrated, it goes to the successor, with what was read of its next request.
     loop {
         let is_there = reader.has_request();
         match if is_there {
@@ -84,10 +84,10 @@ pub(crate) fn connection(
         } {
             WaitOutcome::Migrated => return Ok(()),
             WaitOutcome::Close if !reader.has_buffered() => break,
-            // A part of a request has come: that is one which has begun.
+            // A part of a request has arrived, so that request has begun.
             WaitOutcome::Close | WaitOutcome::Readable => guard.busy(),
         }
-        // A client has this long for the rest of a request that it has begun.
+        // The client has this long for the rest of a request that has begun.
         stream.set_read_timeout(Some(Duration::from_secs(10)))?;
         let Some(request) = http::read_request(&mut reader, &mut stream)? else { break };
         let response = http::answer(&request, identity);
@@ -97,7 +97,7 @@ pub(crate) fn connection(
             break;
         }
     }
-    // Not by a drop: what the client sends in this moment would make the kernel throw away the end of the last answer.
+    // Not by dropping it: what the client sends at this moment would make the kernel discard the end of the last answer.
     stream.close(guard);
     Ok(())
 }

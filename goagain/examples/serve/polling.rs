@@ -1,4 +1,4 @@
-//! A loop of its own over mio, on one thread.
+//! A server with its own loop over mio, on one thread.
 
 use crate::serve;
 use crate::serve::http::{self, Reader, Request};
@@ -15,13 +15,13 @@ const AGAIN: Token = Token(0);
 const HTTP: Token = Token(1);
 const FIRST: usize = 2;
 
-/// A client has this long for the rest of a request that it has begun.
+/// A client has this long for the rest of a request that has begun.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// When to accept again after descriptors were short: nothing tells when there are some.
+/// When to accept again after a lack of descriptors, since nothing reports when there are some.
 const SHORTAGE: Duration = Duration::from_millis(100);
 
-/// Serves `http` from ready to the end; `begins` is called when a term begins.
+/// Serves `http` from ready to the end. Calls `begins` when a term begins.
 pub(crate) fn run(
     mut again: Goagain,
     http: &Listener,
@@ -62,7 +62,7 @@ fn descriptor(again: &Goagain) -> anyhow::Result<RawFd> {
 
 #[cfg(not(all(target_os = "linux", not(goagain_portable))))]
 fn descriptor(_: &Goagain) -> anyhow::Result<RawFd> {
-    anyhow::bail!("only on Linux there is a descriptor to poll")
+    anyhow::bail!("a descriptor to poll exists only on Linux")
 }
 
 struct Server {
@@ -71,7 +71,7 @@ struct Server {
     acceptor: Option<Acceptor>,
     connections: HashMap<Token, Connection>,
     next: usize,
-    /// What is to be done at a time.
+    /// What has to be done at which time.
     due: BTreeSet<(Instant, Token)>,
 }
 
@@ -91,7 +91,7 @@ impl Server {
         Ok(())
     }
 
-    /// The term is over. A listener that the successor has not asked for has a last word.
+    /// The term is over. A listener that the successor has not requested is emptied once more.
     fn end(&mut self) -> io::Result<()> {
         self.accept()?;
         if let Some(acceptor) = self.acceptor.take() {
@@ -100,7 +100,7 @@ impl Server {
         Ok(())
     }
 
-    /// Waits once, and does what is to be done.
+    /// Waits once, and handles what is ready or due.
     fn turn(&mut self) -> io::Result<()> {
         let left = self.due.first().map(|(at, _)| at.saturating_duration_since(Instant::now()));
         let mut events = Events::with_capacity(256);
@@ -151,7 +151,8 @@ impl Server {
         }
     }
 
-    /// Does for a connection what can be done now. A client that goes away in mid-request is its own affair.
+    /// Does what can be done now for a connection. A client that goes away in the middle of a request is not an error of the
+    /// server.
     fn advance(&mut self, token: Token) {
         let Some(connection) = self.connections.get_mut(&token) else { return };
         match connection.advance(&self.identity) {
@@ -167,12 +168,12 @@ struct Connection {
     stream: Stream,
     guard: Guard,
     reader: Reader,
-    /// When the rest of a request that has begun must be there.
+    /// When the rest of a request that has begun must have arrived.
     begun_until: Option<Instant>,
-    /// A request, and when it is to be answered.
+    /// A request, and when to answer it.
     request: Option<(Request, Instant)>,
     answer: Answer,
-    /// Whether nothing more is read, and the connection ends when the answer is written.
+    /// Whether nothing more is read, and the connection closes when the answer is written.
     closes: bool,
     /// How it ends.
     linger: Option<Linger>,
@@ -199,7 +200,7 @@ impl Connection {
         }
     }
 
-    /// Goes on until it would have to wait.
+    /// Continues until it would have to wait.
     fn advance(&mut self, identity: &str) -> io::Result<Next> {
         match self.go_on(identity) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Next::Wait),
@@ -211,7 +212,8 @@ impl Connection {
         loop {
             self.answer.write_to(&mut self.stream)?;
             if self.closes {
-                // Not by a drop: what the client sends in this moment would make the kernel throw away the end of the last answer.
+                // Not by dropping it: what the client sends at this moment would make the kernel discard the end of the last
+                // answer.
                 let linger = self.linger.get_or_insert_with(|| Linger::begin(&self.stream));
                 return Ok(linger.step(&self.stream).map_or(Next::Close, Next::At));
             }
@@ -247,7 +249,7 @@ impl Connection {
         }
     }
 
-    /// Reads once; 0 at the end.
+    /// Reads once; returns 0 at the end.
     fn read(&mut self) -> io::Result<usize> {
         let mut chunk = [0; http::CHUNK];
         loop {
@@ -258,7 +260,7 @@ impl Connection {
         }
     }
 
-    /// Nothing more is there to read.
+    /// Nothing more can be read now.
     fn wait(&mut self) -> Next {
         if self.reader.has_buffered() {
             self.guard.busy();
@@ -270,7 +272,7 @@ impl Connection {
     }
 }
 
-/// What is to be written, piece by piece.
+/// What has to be written, piece by piece.
 #[derive(Default)]
 struct Answer {
     piece: Vec<u8>,

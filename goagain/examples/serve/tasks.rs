@@ -1,4 +1,4 @@
-//! The same server in a tokio runtime: a task for accepting, a task a connection.
+//! The same server in a tokio runtime: a task that accepts, and a task for each connection.
 
 use crate::serve::http::{self, Next, Reader};
 use goagain::Guard;
@@ -9,24 +9,26 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{sleep, timeout};
 
-/// A client has this long for the rest of a request that it has begun.
+/// A client has this long for the rest of a request that has begun.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// A client that takes nothing of its answer for this long has gone.
+/// A client that reads nothing of its answer for this long is gone.
 const TAKES_WITHIN: Duration = Duration::from_secs(60);
 
 /// Accepts until the term ends.
+#[allow(dead_code, reason = "the example has `goagain::tokio::server` for it")]
 pub(crate) async fn serve(mut acceptor: Acceptor, identity: Arc<str>) -> io::Result<()> {
     while let Some(accepted) = acceptor.accept().await {
         let (stream, guard) = accepted?;
-        // A client that goes away in mid-request is its own affair.
+        // A client that goes away in the middle of a request is not an error of the server.
         tokio::spawn(connection(stream, guard, Arc::clone(&identity)));
     }
     Ok(())
 }
 
-async fn connection(mut stream: Stream, mut guard: Guard, identity: Arc<str>) -> io::Result<()> {
+pub(crate) async fn connection(mut stream: Stream, mut guard: Guard, identity: Arc<str>) -> io::Result<()> {
     let mut reader = Reader::new();
-    // In the first phase of a drain a connection that waits for a request is still served, in the second it is told to go.
+    // In the first phase of a drain a connection that waits for a request is still served. In the second phase it is asked to
+    // close.
     while reader.has_buffered() || guard.readable(&stream).await? {
         let Some(mut request) = timeout(PATIENCE, read_request(&mut reader, &mut stream)).await?? else {
             break;
@@ -44,7 +46,7 @@ async fn connection(mut stream: Stream, mut guard: Guard, identity: Arc<str>) ->
             break;
         }
     }
-    // Not by a drop: what the client sends in this moment would make the kernel throw away the end of the last answer.
+    // Not by dropping it: what the client sends at this moment would make the kernel discard the end of the last answer.
     stream.close(guard).await;
     Ok(())
 }

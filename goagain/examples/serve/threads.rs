@@ -1,4 +1,4 @@
-//! A bounded pool: each thread accepts for itself, and serves one connection at a time.
+//! A bounded pool: each thread accepts on its own, and serves one connection at a time.
 
 use crate::serve;
 use goagain::Listener;
@@ -6,10 +6,10 @@ use std::io;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
-/// A connection that is kept has its thread for as long as it is.
+/// A kept connection occupies its thread for as long as it is open.
 const THREADS: usize = 64;
 
-/// Starts them, for one term.
+/// Starts the threads, for one term.
 pub(crate) fn start(http: &Listener, identity: &str) -> io::Result<Vec<JoinHandle<()>>> {
     let identity: Arc<str> = identity.into();
     (0..THREADS).map(|_| work(http, &identity)).collect()
@@ -20,7 +20,7 @@ fn work(http: &Listener, identity: &Arc<str>) -> io::Result<JoinHandle<()>> {
     thread::Builder::new().spawn(move || {
         for accepted in acceptor {
             match accepted {
-                // A client that goes away in mid-request is its own affair.
+                // A client that goes away in the middle of a request is not an error of the server.
                 Ok((stream, guard)) => drop(serve::connection(stream, guard, &migrator, &identity)),
                 Err(error) => serve::say(format_args!("pool: {error}")),
             }

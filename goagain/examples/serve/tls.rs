@@ -17,7 +17,7 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 /// A client has this long for its handshake.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// With a certificate for `localhost` whose key everybody knows.
+/// Returns an acceptor with a certificate for `localhost` whose private key is public.
 pub(crate) fn acceptor() -> anyhow::Result<TlsAcceptor> {
     let certificate = CertificateDer::from_pem_slice(include_bytes!("tls/certificate.pem"));
     let key = PrivateKeyDer::from_pem_slice(include_bytes!("tls/key.pem"));
@@ -37,9 +37,10 @@ pub(crate) async fn serve(mut acceptor: Acceptor, tls: TlsAcceptor, app: Router)
     Ok(())
 }
 
-/// A handshake that a drain comes upon is finished, and its first request served: the guard counts it from the beginning.
+/// If a handshake is in progress when a drain begins, it is finished, and its first request is served: the guard counts it
+/// from the beginning.
 async fn connection(stream: Stream, mut guard: Guard, tls: TlsAcceptor, app: Router) -> anyhow::Result<()> {
-    // TLS hides the socket, which says at the end how much of the last answer its client has taken.
+    // TLS hides the socket, which shows at the end how much of the last answer its client has acknowledged.
     guard.set_socket(&stream)?;
     let stream = timeout(PATIENCE, tls.accept(stream)).await??;
     let served = goagain::hyper::serve_connection(stream, guard, TowerToHyperService::new(app)).await;

@@ -1,7 +1,8 @@
-//! Workers with actix-web: a thread each, with a runtime and an app of its own.
+//! Workers with actix-web: each has a thread, with its own runtime and app.
 
 use crate::serve::http::{self, COUNT_LIMIT, MISSING, SIZED_LIMIT, SLOW_LIMIT};
 use actix_web::body::SizedStream;
+use actix_web::dev::{ServiceFactory, ServiceRequest, ServiceResponse};
 use actix_web::rt::System;
 use actix_web::rt::time::sleep;
 use actix_web::web::{self, Data, Query};
@@ -15,29 +16,41 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-/// How many there are.
-const WORKERS: usize = 2;
+/// The number of workers.
+pub(crate) const WORKERS: usize = 2;
 
-/// Starts them.
+/// Starts the workers for one term.
+#[allow(dead_code, reason = "the example has `goagain::actix::server` for it")]
 pub(crate) fn start(http: &Listener, identity: &str) -> Vec<JoinHandle<io::Result<()>>> {
     let worker = |_| {
         let (http, identity) = (http.clone(), identity.into());
-        thread::spawn(move || System::new().block_on(work(http, identity)))
+        let work = async move || goagain::actix::serve(http.to_tokio()?, app(identity)).await;
+        thread::spawn(move || System::new().block_on(work()))
     };
     (0..WORKERS).map(worker).collect()
 }
 
-async fn work(http: Listener, identity: Arc<str>) -> io::Result<()> {
+/// Makes the application of one worker.
+pub(crate) fn app(
+    identity: Arc<str>,
+) -> App<
+    impl ServiceFactory<
+        ServiceRequest,
+        Config = (),
+        Response = ServiceResponse,
+        Error = actix_web::Error,
+        InitError = (),
+    >,
+> {
     let get = || web::route().guard(guard::Any(guard::Get()).or(guard::Head()));
     let missing = || async { HttpResponse::NotFound().body(MISSING) };
-    let app = App::new()
+    App::new()
         .app_data(Data::new(identity))
         .route("/", get().to(|identity: Data<Arc<str>>| async move { identity.to_string() }))
         .route("/slow", get().to(slow))
         .route("/sized", get().to(sized))
         .route("/count", web::post().to(count))
-        .default_service(web::to(missing));
-    goagain::actix::serve(http.to_tokio()?, app).await
+        .default_service(web::to(missing))
 }
 
 async fn slow(identity: Data<Arc<str>>, query: Query<HashMap<String, String>>) -> HttpResponse {

@@ -17,7 +17,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Everything that can be chosen. Made by [`Goagain::builder`].
+/// The settings of a server. Made by [`Goagain::builder`], or from a strategy by `into`.
 #[derive(Debug)]
 #[must_use = "nothing happens before `start`"]
 pub struct Builder {
@@ -47,8 +47,8 @@ struct Adjust {
     reexec_timeout: Option<Duration>,
 }
 
-/// A century stands for ever: times are added to each other and to the clock, which has an end.
-const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+/// A century is as good as forever. Times are added to each other and to the clock, which overflows.
+const FOREVER: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
 impl Adjust {
     fn bound(&mut self) {
@@ -56,7 +56,7 @@ impl Adjust {
         let Adjust { probation, serving_timeout, abort_timeout, reexec_timeout, .. } = self;
         let times = [ready_timeout, drain_timeout, idle_grace, long_lived_timeout, drain_jitter];
         for time in times.into_iter().chain([probation, serving_timeout, abort_timeout, reexec_timeout]) {
-            *time = time.map(|time| time.min(FOR_EVER));
+            *time = time.map(|time| time.min(FOREVER));
         }
     }
 }
@@ -83,55 +83,64 @@ impl Builder {
         }
     }
 
-    /// How long a new image may take from spawn to READY; then it is aborted. 60 s if not said.
+    /// Sets how long a new process may take from its start to READY. After that it is aborted, and the old process keeps serving.
+    /// Defaults to 60 seconds.
     pub fn ready_timeout(mut self, time: Duration) -> Builder {
         self.adjust.ready_timeout = Some(time);
         self
     }
 
-    /// How long a drain may take; what is in flight then is [cut off](Builder::cut). 30 s if not said.
+    /// Sets how long draining may take. Connections that are still open after that are handled as
+    /// [`unfinished`](Builder::unfinished) says. Defaults to 30 seconds.
     pub fn drain_timeout(mut self, time: Duration) -> Builder {
         self.adjust.drain_timeout = Some(time);
         self
     }
 
-    /// How long the first phase of a drain may take, in which connections that wait for a request are still served; then
-    /// they are told to go. 5 s if not said. A client that sends its requests further apart than this may find its
-    /// connection closed, as it may with any server's keep-alive timeout.
+    /// Sets how long the first phase of a drain lasts, in which idle connections are still served. After that they are asked to close. Defaults to 5
+    /// seconds.
+    ///
+    /// A client that sends its requests further apart than this may find its connection closed, as it may with the keep-alive timeout of
+    /// any server.
     pub fn idle_grace(mut self, time: Duration) -> Builder {
         self.adjust.idle_grace = Some(time);
         self
     }
 
-    /// How long [long-lived](crate::Guard::long_lived) connections have, within the drain, from being told to go. They are told
-    /// when `idle_grace` is over and nothing else is in flight any longer, or, `idle_grace` being over, this long before the
-    /// drain's deadline. Half of `drain_timeout` if not said.
+    /// Sets how long [long-lived](crate::Guard::long_lived) connections may take to close, once they are asked to. Defaults to half of
+    /// [`drain_timeout`](Builder::drain_timeout), which bounds it.
+    ///
+    /// They are asked when `idle_grace` is over and nothing else is in flight, or, at the latest, this long before the drain times out.
     pub fn long_lived_timeout(mut self, time: Duration) -> Builder {
         self.adjust.long_lived_timeout = Some(time);
         self
     }
 
-    /// Over how long a time connections are told to go, the idle and later the long-lived, each at its own moment, evenly
-    /// spread: so that the clients of long connections do not all come back at once. None if not said: it makes each drain
-    /// longer by as much, and how many clients are too many at once is known to the service alone. The long-lived have
-    /// `long_lived_timeout` after the last is told, as far as `drain_timeout` goes.
+    /// Sets a window over which the requests to close are spread evenly: first those to idle connections, later those to long-lived ones. Defaults
+    /// to zero.
+    ///
+    /// It keeps the clients of many long connections from coming back all at once. Each drain takes longer by up to this time. A long-lived
+    /// connection has [`long_lived_timeout`](Builder::long_lived_timeout) from the end of the window, as far as `drain_timeout` allows.
     pub fn drain_jitter(mut self, window: Duration) -> Builder {
         self.adjust.drain_jitter = Some(window);
         self
     }
 
-    /// What becomes of connections that are in flight when a drain ends, by its deadline or by a stop; [`Unfinished::Leave`] if not
-    /// said. For anything else an acceptor keeps a duplicate of each connection's descriptor: count two for each in
-    /// RLIMIT_NOFILE.
+    /// Sets what happens to connections that are still open when a drain ends, because it timed out or because of a stop. Defaults to
+    /// [`Unfinished::Leave`].
+    ///
+    /// For the other choices an acceptor keeps a duplicate of the descriptor of each connection: count two for each in RLIMIT_NOFILE.
     pub fn unfinished(mut self, unfinished: Unfinished) -> Builder {
         self.adjust.unfinished = unfinished;
         self
     }
 
-    /// Called when a drain ends, by its deadline or by a stop, and something is in flight still, before it is
-    /// [cut](Builder::cut): with what is [held](crate::Connections::held) by guards that have a name. How many there are in
-    /// all is reported. It runs in the loop, so it should not block; its error or panic is reported, and the process goes
-    /// its way.
+    /// Sets a callback for a drain that ends while connections are still open. It runs before these are handled as
+    /// [`unfinished`](Builder::unfinished) says.
+    ///
+    /// It gets the connections that have a name: see [`Connections::list`](crate::Connections::list). The event
+    /// [`EventKind::Unfinished`](crate::EventKind::Unfinished) has the number of all. The callback runs in the signal loop, so it should not
+    /// block. An error or a panic is reported, and the process continues.
     pub fn on_unfinished<R: CallbackResult>(
         mut self,
         mut callback: impl FnMut(&[ConnectionInfo]) -> R + Send + 'static,
@@ -140,75 +149,79 @@ impl Builder {
         self
     }
 
-    /// How many processes may drain at the same time, whatever generation they are of; as many as there are if not said. A
-    /// restart that would make them more, with this one, is refused with the reason, which names them; ask again when one
-    /// of them has left. At least 1. Processes of the Go package are not counted.
+    /// Sets how many processes of this service may drain at the same time, of whatever generation. Defaults to no limit; at least 1.
+    ///
+    /// A restart that would exceed it is refused with a reason that has their pids. Ask again when one of them has exited. Processes
+    /// of the Go package goagain are not counted.
     pub fn max_draining(mut self, processes: usize) -> Builder {
         self.adjust.max_draining = Some(processes);
         self
     }
 
-    /// The least time for which this process, as a predecessor, would roll back. 1 s if not said. A restart can follow on
-    /// another no sooner.
+    /// Sets the probation period: how long the old process stays the fallback, at the least, after the new process took over. Defaults to 1 second.
+    ///
+    /// If the new process dies in this time, the old one takes over again. The next restart can begin when it is over.
     pub fn probation(mut self, time: Duration) -> Builder {
         self.adjust.probation = Some(time);
         self
     }
 
-    /// How long a committed successor may take until it waits for its turn to end, and so accepts; then it hangs, is
-    /// killed, and rolled back. 5 s if not said. Nobody accepts meanwhile: connections queue in the kernel.
+    /// Sets how long a new process may take from the commit until it accepts. After that it is killed, and the old process takes over again.
+    /// Defaults to 5 seconds. Nobody accepts in this time; connections wait in the kernel's queue.
     pub fn serving_timeout(mut self, time: Duration) -> Builder {
         self.adjust.serving_timeout = Some(time);
         self
     }
 
-    /// How long an aborted image may take to leave; then it is killed. 5 s if not said.
+    /// Sets how long an aborted process may take to exit. After that it is killed (SIGKILL). Defaults to 5 seconds.
     pub fn abort_timeout(mut self, time: Duration) -> Builder {
         self.adjust.abort_timeout = Some(time);
         self
     }
 
-    /// Under a strategy that execs: how long the process may take from its exec to READY; then its child, which owns
-    /// meanwhile, gives it up. As `ready_timeout` if not said.
+    /// Sets how long the process may take from its `execve` to READY, under a strategy that execs. After that its child, which serves meanwhile,
+    /// gives it up. Defaults to [`ready_timeout`](Builder::ready_timeout).
     pub fn reexec_timeout(mut self, time: Duration) -> Builder {
         self.adjust.reexec_timeout = Some(time);
         self
     }
 
-    /// How many bytes one parcel of [state](Goagain::offer) may have: 1 GiB if not said.
+    /// Sets how many bytes one item of [state](Goagain::save_state) may have. Defaults to 1 GiB.
     pub fn state_limit(mut self, bytes: u64) -> Builder {
         self.offers.limit = bytes;
         self
     }
 
-    /// How long making the [state](Goagain::offer) of one restart may take, all parcels together: 10 s if not said. A function
-    /// that takes longer fails the restart when it writes next, or is done. Under a strategy that execs it counts into the
-    /// time that the process has to be back.
+    /// Sets how long saving the [state](Goagain::save_state) for one restart may take, all items together. Defaults to 10 seconds.
+    ///
+    /// The time is checked when a function writes and when it returns: one that takes longer fails the restart then. Under a strategy that
+    /// execs, saving counts into [`reexec_timeout`](Builder::reexec_timeout).
     pub fn state_timeout(mut self, time: Duration) -> Builder {
-        self.offers.within = time.min(FOR_EVER);
+        self.offers.within = time.min(FOREVER);
         self
     }
 
-    /// Lets idle connections move to the successor in place of being closed, and takes those of the predecessor. Both images must
-    /// have called it.
+    /// Lets idle connections move to the new process instead of being closed, and accepts those of the old one. Both processes have to call this.
+    /// Off by default.
     ///
-    /// To send them is the server's part: by [`Migrator::wait`](crate::migrate::Migrator::wait), or [`Migrator::offer`](crate::migrate::Migrator::offer); the
-    /// servers for hyper and axum do it by themselves. A moved connection comes out of the acceptor of the listener of the same
-    /// name as if just accepted; what was read of it and not served comes first from its [`Stream`](crate::Stream). Only what
-    /// the socket itself holds moves: no TLS session, no HTTP/2 state.
+    /// The servers for hyper and axum send their connections by themselves. Other servers send them by
+    /// [`Migrator::wait`](crate::migrate::Migrator::wait) or [`Migrator::send`](crate::migrate::Migrator::send). A migrated connection comes
+    /// out of the acceptor of the listener of the same name, as if just accepted. What the old process had read of it and not served comes
+    /// first from its [`Stream`](crate::Stream). Only what the socket itself holds can move: no TLS session, and no state of HTTP/2.
     pub fn migrate_connections(mut self) -> Builder {
         self.moves = true;
         self
     }
 
-    /// What HUP does: reload the configuration, by custom. It runs in `wait`, `ready` and `finish`; its error or panic is
-    /// reported, and the server goes on.
+    /// Sets a callback for HUP. By custom it reloads the configuration.
+    ///
+    /// It runs in the signal loop, so it should not block. An error or a panic is reported, and the server continues.
     pub fn on_hup<R: CallbackResult>(mut self, callback: impl FnMut() -> R + Send + 'static) -> Builder {
         self.callbacks.on_hup = Some(boxed(callback));
         self
     }
 
-    /// What USR1 does: reopen the logs, by custom. As [`Builder::on_hup`].
+    /// Sets a callback for USR1. By custom it reopens the logs. See [`on_hup`](Builder::on_hup) for where it runs.
     pub fn on_usr1<R: CallbackResult>(mut self, callback: impl FnMut() -> R + Send + 'static) -> Builder {
         self.callbacks.on_usr1 = Some(boxed(callback));
         self
@@ -224,26 +237,38 @@ impl Builder {
         self
     }
 
-    /// Who is told of everything that happens; may be called more than once. It runs in the loop, so it should not block.
+    /// Adds a callback that gets every [`Event`]. It may be called more than once.
+    ///
+    /// It runs in the signal loop, so it should not block. See [`log_to_stderr`](Builder::log_to_stderr) for the common case.
     pub fn on_event(mut self, observer: impl FnMut(&Event) + Send + 'static) -> Builder {
         self.callbacks.observers.push(Box::new(observer));
         self
     }
 
-    /// Which signal means what; [`Signals::default`] if not said.
+    /// Writes each event to stderr.
+    pub fn log_to_stderr(self) -> Builder {
+        self.on_event(|event| {
+            use std::io::Write;
+            let _ = std::io::stderr().write_all(format!("{event}\n").as_bytes());
+        })
+    }
+
+    /// Sets which signal does what. Defaults to [`Signals::default`].
     pub fn signals(mut self, signals: Signals) -> Builder {
         self.adjust.signals = Some(signals);
         self
     }
 
-    /// The program that a restart starts, in place of the one that runs (argv\[0\], through PATH and the working
-    /// directory of the start). It is looked up anew at each restart, so a symlink or a replaced file is followed.
+    /// Sets the program that a restart starts. Defaults to the program that runs: `argv[0]`, through PATH and the working directory of the
+    /// start.
+    ///
+    /// The path is looked up anew at each restart, so a replaced file or a changed link is followed.
     pub fn image(mut self, path: impl Into<PathBuf>) -> Builder {
         self.image = Some(path.into());
         self
     }
 
-    /// The arguments of a new image, without its name; those of this process if not said.
+    /// Sets the arguments of the new process, without the name of the program. Defaults to the arguments of this process.
     pub fn args<I>(mut self, args: I) -> Builder
     where
         I: IntoIterator,
@@ -253,27 +278,29 @@ impl Builder {
         self
     }
 
-    /// The directory that a new image starts in. Its path is followed anew at each restart, so that a link which a deploy
-    /// turns to the next release, such as `/srv/app/current`, leads there. If this process is in it, a relative `argv[0]` is
-    /// looked for there too.
+    /// Sets the working directory of the new process. The path is followed anew at each restart, so that a link which a deployment changes to the
+    /// next release, such as `/srv/app/current`, leads there. If this process is in that directory, a relative `argv[0]` is looked up there too.
     ///
-    /// Defaults to the directory that this process is in at [`start`](Builder::start): by its name in the variable `PWD`, as a
-    /// shell sets it, if that is absolute and names this directory, and by `getcwd(3)` otherwise. If that one cannot be entered
-    /// at a restart, the new image starts where this process is, and a [`Warning`](crate::EventKind::Warning) says so. If a chosen
-    /// one cannot be, the restart fails.
+    /// Defaults to the working directory of this process at [`start`](Builder::start): the path in the variable `PWD`, as a shell sets it, if
+    /// that is absolute and names this directory, and otherwise the one of `getcwd(3)`. If that default cannot be entered at a restart, the
+    /// new process starts where this process is, and a [`Warning`](crate::EventKind::Warning) says so. If the directory that you set cannot be
+    /// entered, the restart fails.
     pub fn working_directory(mut self, path: impl Into<PathBuf>) -> Builder {
         self.directory = Some(path.into());
         self
     }
 
-    /// Reads the handoff, installs the signal handlers (`sigaction`) and unblocks their signals (`pthread_sigmask`).
+    /// Reads what the predecessor handed over, installs the signal handlers (`sigaction`), and unblocks their signals in this thread
+    /// (`pthread_sigmask`). [`run`](crate::run) calls it.
     ///
-    /// Call it early in `main`, before there are other threads: a thread that is older keeps HUP, USR1 and USR2 blocked, as
-    /// the predecessor passed them on, and so do the programs that it starts.
+    /// Other threads may be running, such as those of `#[tokio::main]`. A new process starts with HUP, USR1 and USR2 blocked, and so a thread that
+    /// is older than this call keeps them blocked. No signal is lost by that. A program that such a thread starts by
+    /// [`std::process::Command`] has an empty mask; one that it starts in another way inherits the mask, unless
+    /// [`unblock_signals`](crate::signal::unblock_signals) was called in that thread.
     ///
     /// # Errors
-    /// [`StartError`]: this process has started before, a variable or a descriptor of the handoff is broken, or a system
-    /// call failed. The predecessor, if there is one, serves on.
+    /// [`StartError`]: this process has called it before, a variable or a descriptor of the handoff is broken, or a system call
+    /// failed. The predecessor, if there is one, keeps serving.
     pub fn start(self) -> Result<Goagain, StartError> {
         let Chosen { settings, strategy, mut serving } = self.chosen()?;
         let (inner, inherited) = Loop::start(settings, strategy)?;
@@ -281,9 +308,10 @@ impl Builder {
         Ok(Goagain::from_parts(inner, serving))
     }
 
-    /// A server without an environment and without handlers: for unit tests, any number in a process. Nothing is
-    /// inherited, signals do what they did before, and requests come by [`Handle`](crate::Handle) alone. A restart starts
-    /// the [image](Builder::image) that was chosen and fails if none was: the program that runs is the test.
+    /// Makes a server without an environment and without signal handlers, for unit tests. A process may have any number of them.
+    ///
+    /// Nothing is inherited, and signals do what they did before. Requests come by a [`Handle`](crate::Handle) alone. A restart starts the
+    /// [image](Builder::image) that was set, and fails if none was: the program that runs is the test.
     ///
     /// # Errors
     /// [`StartError`]: a system call failed.

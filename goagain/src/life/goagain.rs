@@ -1,4 +1,4 @@
-//! One image's part in the life of a service.
+//! One process of a service.
 
 use crate::drain::Connections;
 use crate::error::ListenError;
@@ -15,42 +15,44 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::Duration;
 
-/// One image's part in the life of a service: it gets ready, serves, hands over or stops, drains, and leaves.
+/// One process of a service: it prepares itself, serves, hands over or stops, drains, and exits.
 ///
-/// Made by [`Goagain::builder`]. The order of calls is that of the life: listeners, [`ready`](Goagain::ready),
-/// [`wait`](Goagain::wait), [`finish`](Goagain::finish), and around again where that answers [`Finish::Resume`].
+/// Made by [`Builder::start`]. [`run`](crate::run) makes these calls for you. By hand the order is: listeners and state,
+/// [`ready`](Goagain::ready), [`wait`](Goagain::wait), [`finish`](Goagain::finish), and again from `wait` if that returns
+/// [`Finish::Resume`].
 ///
-/// Signals, messages and deadlines are acted on in these calls only: this type has no thread. A program with a loop of
-/// its own polls the descriptor of this type, on Linux, and calls [`step`](Goagain::step) when it is readable.
+/// Signals, messages and timeouts are handled in these calls only: this type has no thread. On Linux it has one descriptor. A program
+/// with an event loop of its own polls it, and calls [`step`](Goagain::step) when it is readable.
 ///
-/// Dropping it before the process is the owner tells the predecessor that this image has failed. Dropping it later is
-/// this process's death to the others: acceptors end, the listeners are closed. Either way signals have their default
-/// action from then on.
+/// Dropping it before this process is the owner tells the predecessor that this process has failed. Dropping it later looks to the
+/// other processes as if this one had died: acceptors end, and the listeners are closed. Either way, signals have their default action
+/// from then on.
 #[derive(Debug)]
-#[must_use = "dropping it tells the predecessor that this image has failed"]
+#[must_use = "dropping it tells the predecessor that this process has failed"]
 pub struct Goagain {
     pub(super) inner: Loop,
     pub(super) serving: Serving,
-    /// Why the predecessor could not be told what this image has.
+    /// Why the predecessor could not be told which sockets this process has.
     pub(super) untold: Option<io::Error>,
-    /// Why the state of the predecessor did not come.
+    /// Why the state of the predecessor did not arrive.
     pub(super) stateless: Option<RestoreError>,
     /// `before_exit` has run.
     pub(super) has_left: bool,
 }
 
-/// What to do after a drain.
+/// What to do after [`Goagain::finish`].
 // Exhaustive: a `main` that ignored a third answer would end, or serve, wrongly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Finish {
-    /// Return from `main`.
+    /// Exit: return from `main`.
     Exit,
-    /// Serve again: the successor died and this process rolled back, perhaps in mid-drain, or its exec failed.
+    /// Serve again. The successor failed and this process is the owner again, perhaps in the middle of its drain; or its exec failed.
     Resume,
 }
 
 impl Goagain {
-    /// Starts choosing; the strategy has no default.
+    /// Returns the settings for a server under this strategy, to be changed and [started](Builder::start), or passed to
+    /// [`run`](crate::run).
     pub fn builder(strategy: impl Strategy + 'static) -> Builder {
         Builder::new(Box::new(strategy))
     }
@@ -67,28 +69,29 @@ impl Goagain {
         (&mut self.inner, &mut self.serving)
     }
 
-    /// The number of this image in the life of the service, from 1. Where a seed handed over, which does not count, 2.
+    /// Returns the generation: the number of this process in the life of the service, counted from 1. After a handover from the Go package
+    /// goagain, which does not count, it is 2.
     pub fn generation(&self) -> u64 {
         self.inner.generation()
     }
 
-    /// Whether a predecessor handed something to this image.
+    /// Returns whether a predecessor handed over to this process.
     pub fn is_successor(&self) -> bool {
         self.generation() > 1
     }
 
-    /// A handle to ask for a restart or a stop, from any thread.
+    /// Returns a handle to request a restart or a stop from any thread.
     pub fn handle(&self) -> Handle {
         self.inner.handle()
     }
 
-    /// What is in flight.
+    /// Returns the connections in flight: to count and list them, to hold [guards](crate::Guard), and to wait for the phases of a drain.
     pub fn connections(&self) -> Connections {
         self.serving.connections.clone()
     }
 
-    /// The listener of this name: inherited, or bound to `address`, which is like `127.0.0.1:80`, `[::1]:80`,
-    /// `unix:/run/http.sock` or `unix:@name`: see [`Bind::listen`].
+    /// Returns the listener of this name: the inherited one, or one that is bound to `address`, such as `127.0.0.1:80`, `[::1]:80`,
+    /// `unix:/run/http.sock` or `unix:@name`. See [`Bind::listen`].
     ///
     /// # Errors
     /// [`ListenError`]
@@ -96,8 +99,8 @@ impl Goagain {
         self.bind(name).listen(address)
     }
 
-    /// As [`listen`](Goagain::listen), but that where the predecessor has another address or kind under this name, the new one
-    /// is bound and the old one dropped: a listener that moves, in one restart.
+    /// Returns the listener of this name, as [`listen`](Goagain::listen) does. If the predecessor has another address or kind under this name,
+    /// binds the new address and drops the old one: the listener moves in one restart.
     ///
     /// # Errors
     /// [`ListenError`], but never [`ListenError::AnotherAddress`].
@@ -105,7 +108,7 @@ impl Goagain {
         self.bind(name).or_rebind().listen(address)
     }
 
-    /// The TCP listener of this name: see [`Bind::tcp`].
+    /// Returns the TCP listener of this name. See [`Bind::tcp`].
     ///
     /// # Errors
     /// [`ListenError`]
@@ -113,7 +116,7 @@ impl Goagain {
         self.bind(name).tcp(address)
     }
 
-    /// The Unix listener of this name: see [`Bind::unix`].
+    /// Returns the Unix listener of this name. See [`Bind::unix`].
     ///
     /// # Errors
     /// [`ListenError`]
@@ -121,18 +124,21 @@ impl Goagain {
         self.bind(name).unix(path)
     }
 
-    /// A socket of this name, of any kind, with a choice of how it is bound.
+    /// Begins to bind a socket of this name, of any kind and with options.
     pub fn bind(&mut self, name: &str) -> Bind<'_> {
         Bind::new(self, name)
     }
 
-    /// Takes the descriptor that the predecessor kept under this name, or `None`. It crosses the next restart only if it
-    /// is [kept](Goagain::keep) again.
+    /// Takes the descriptor that the predecessor kept under this name by [`keep_fd`](Goagain::keep_fd), or returns `None`. To hand it to
+    /// this process's own successor too, keep it again.
     pub fn kept_fd(&mut self, name: &str) -> Option<OwnedFd> {
         self.serving.inherited.take(name).map(|descriptor| descriptor.fd)
     }
 
-    /// Hands any descriptor to the successors, under this name. Give a duplicate of what you use yourself.
+    /// Keeps a descriptor for every successor of this process, under this name. A successor takes it by [`kept_fd`](Goagain::kept_fd). Give
+    /// a duplicate of what you use yourself.
+    ///
+    /// A descriptor that only exists at the restart, or changes, is saved by [`save_fd`](Goagain::save_fd).
     ///
     /// # Errors
     /// [`ListenError::NameTaken`]
@@ -144,7 +150,7 @@ impl Goagain {
         Ok(())
     }
 
-    /// Tells the predecessor that this image cannot serve, and why. Nothing is lost: the predecessor goes on.
+    /// Tells the predecessor that this process cannot serve, and why. The predecessor keeps serving.
     pub fn fail(mut self, reason: impl Into<String>) {
         self.fail_because(reason.into());
     }
@@ -162,11 +168,11 @@ impl Goagain {
 impl Drop for Goagain {
     fn drop(&mut self) {
         self.inner.tell(Input::Fail("it gave up before it was ready".into()), &mut self.serving);
-        // The end of the channel, which follows, makes another the owner: nothing is accepted here from now on.
+        // The channel ends next, which makes another process the owner. So this one accepts nothing from now on.
         self.serving.stop_accepting();
         self.serving.close_listeners(false);
         self.serving.report_left_over();
-        // Who waits for nothing else, as a loop of its own, may hold an acceptor itself.
+        // Does not wait for acceptors: a program with an event loop may hold one in this very thread.
         self.serving.unlink(Duration::ZERO);
     }
 }

@@ -6,13 +6,13 @@ use goagain_signals::{EventKind, Input, RestoreError, Turn};
 use std::io;
 
 impl Goagain {
-    /// Says READY, and comes back once this process is the owner. What was inherited and not claimed is closed.
+    /// Says READY, and returns when this process is the owner. Closes what was inherited and not claimed.
     ///
-    /// Everything that can fail should be done before: the listeners bound, the configuration read, the database
-    /// reached. From here on nothing of the predecessor's is needed.
+    /// Do everything that can fail before: bind the listeners, read the configuration, reach the database. From here on nothing of the
+    /// predecessor is needed.
     ///
     /// # Errors
-    /// [`ReadyError`]: this process is not to serve. Leave; the predecessor goes on.
+    /// [`ReadyError`]: this process does not serve. Exit. The predecessor keeps serving.
     pub fn ready(&mut self) -> Result<(), ReadyError> {
         self.announce_ready();
         loop {
@@ -24,14 +24,14 @@ impl Goagain {
         }
     }
 
-    /// Says READY and comes back at once: for programs with a loop of their own, that [`step`](Goagain::step) until it
-    /// answers [`Turn::Serve`]. In a process that was exec'd in place it comes back when the owner has made its state, as
-    /// [`take`](Goagain::take) does.
+    /// Says READY and returns at once, for a program with an event loop of its own, which calls [`step`](Goagain::step) until it returns
+    /// [`Turn::Serve`]. In a process that was exec'd in place it returns when the owner has saved its state, as
+    /// [`restore_state`](Goagain::restore_state) does.
     pub fn announce_ready(&mut self) {
-        // It may wait, and until signals are read a stop has its default action at once.
+        // This may wait. Until signals are read, a stop signal has its default action at once.
         let has_state = self.has_state();
         self.inner.read_signals();
-        // An abort that is waiting is to be heard first.
+        // An abort may have arrived already.
         if self.step() != Turn::Prepare || !has_state {
             return;
         }
@@ -55,7 +55,7 @@ impl Goagain {
         }
     }
 
-    /// Closes what was not taken of the state, or tells the owner that it did not come.
+    /// Closes the state that was not taken, or tells the owner that the state did not arrive.
     fn has_state(&mut self) -> bool {
         let attempt = self.inner.attempt();
         let state = self.inner.state(&mut self.serving).map(|_| ());
@@ -76,7 +76,7 @@ impl Goagain {
         }
     }
 
-    /// Takes the socket for moved connections, if one has come. Closing it tells the predecessor that none are taken.
+    /// Takes the socket for migrated connections, if there is one. Closing it tells the predecessor that none are taken.
     pub(super) fn receive_connections(&mut self) {
         let came = self.inner.take_connections();
         if let (Some(moves), Some(predecessor)) = (&mut self.serving.moves, came) {
@@ -84,7 +84,7 @@ impl Goagain {
         }
     }
 
-    /// Why [`Turn::Exit`] came before [`Turn::Serve`].
+    /// Returns why [`step`](Goagain::step) returned [`Turn::Exit`] before [`Turn::Serve`].
     pub fn ready_error(&self) -> ReadyError {
         if let Some(error) = &self.untold {
             return ReadyError::Channel(io::Error::new(error.kind(), error.to_string()));

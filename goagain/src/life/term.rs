@@ -1,4 +1,4 @@
-//! A term: serving, draining, and what follows.
+//! A term, and the drain after it.
 
 use crate::life::{Finish, Goagain};
 use crate::server::serving::LAST_CALLS;
@@ -6,8 +6,8 @@ use goagain_signals::{EventKind, Input, Server, Stop, Turn};
 use std::io;
 
 impl Goagain {
-    /// Serves: waits for signals, restarts and the end of the term. Comes back when this process has to stop accepting,
-    /// and at once while that is so. The acceptors end by themselves.
+    /// Handles signals, restarts and messages until the term ends, which is when this process has to stop accepting. Returns at once while that
+    /// is so. The acceptors end by themselves.
     ///
     /// # Errors
     /// Those of `epoll_wait`, and [`io::ErrorKind::InvalidInput`] before [`ready`](Goagain::ready).
@@ -22,7 +22,7 @@ impl Goagain {
         }
     }
 
-    /// Why this process stops accepting, if it does.
+    /// Returns why this process stops accepting, or `None` if it does not.
     pub fn stopping(&self) -> Option<Stop> {
         match self.inner.turn() {
             Turn::Serve if self.serving.missed_the_end() => Some(Stop::HandedOver),
@@ -32,8 +32,8 @@ impl Goagain {
         }
     }
 
-    /// Waits until nothing is in flight, or the deadline of the drain is over, or a stop says now: for last work between
-    /// that and [`finish`](Goagain::finish). [`Finish::Resume`]: serve again.
+    /// Waits until nothing is in flight, the drain has timed out, or a stop ends it. Last work between that and
+    /// [`finish`](Goagain::finish) goes after it. [`Finish::Resume`]: serve again.
     ///
     /// # Errors
     /// Those of `epoll_wait`, and [`io::ErrorKind::InvalidInput`] before [`ready`](Goagain::ready).
@@ -46,7 +46,7 @@ impl Goagain {
         }
     }
 
-    /// One step of [`Goagain::drain`]; `None`: there is more to wait for.
+    /// Makes one step of [`Goagain::drain`]. `None`: there is more to wait for.
     pub(crate) fn drained(&mut self) -> io::Result<Option<Finish>> {
         Ok(match self.inner.step(&mut self.serving) {
             Turn::Prepare => return Err(before_ready()),
@@ -60,8 +60,8 @@ impl Goagain {
         })
     }
 
-    /// Drains, stays the net for as long as the strategy wants, and, under a strategy that execs, execs. Comes back when
-    /// this process is to leave, or to serve again.
+    /// Drains, stays the fallback for as long as the strategy wants, and, under a strategy that execs, execs. Returns when this process
+    /// has to exit, or to serve again.
     ///
     /// # Errors
     /// Those of `epoll_wait`, and [`io::ErrorKind::InvalidInput`] before [`ready`](Goagain::ready).
@@ -74,7 +74,7 @@ impl Goagain {
         }
     }
 
-    /// One step of [`Goagain::finish`]; `None`: there is more to wait for.
+    /// Makes one step of [`Goagain::finish`]. `None`: there is more to wait for.
     pub(crate) fn finished(&mut self) -> io::Result<Option<Finish>> {
         self.serving.finishing = true;
         Ok(match self.step() {
@@ -88,12 +88,12 @@ impl Goagain {
         })
     }
 
-    /// Does whatever can be done without blocking, and says what the application has to do: for programs with a loop of
-    /// their own. In it, call [`serves`](Goagain::serves) once you accept, and [`announce_done`](Goagain::announce_done) once you drain
-    /// and have no last work left.
+    /// Does what can be done without blocking, and returns what the application has to do: for a program with an event loop of its own. Call
+    /// [`announce_serving`](Goagain::announce_serving) when you accept, and [`announce_done`](Goagain::announce_done) when you drain and have no
+    /// last work left.
     ///
-    /// A term whose acceptors have ended is followed by [`Turn::Drain`] before the next [`Turn::Serve`], even if the
-    /// successor has died by then.
+    /// A term whose acceptors have ended is followed by [`Turn::Drain`] before the next [`Turn::Serve`], even if the successor has died in
+    /// between.
     pub fn step(&mut self) -> Turn {
         match self.inner.step(&mut self.serving) {
             Turn::Serve if self.serving.missed_the_end() && !self.serving.finishing => {
@@ -123,12 +123,12 @@ impl Goagain {
         }
     }
 
-    /// Tells the predecessor that this process accepts: what [`wait`](Goagain::wait) does first.
+    /// Tells the predecessor that this process accepts. [`wait`](Goagain::wait) does this first.
     pub fn announce_serving(&mut self) {
         self.inner.tell(Input::Waiting, &mut self.serving);
     }
 
-    /// Says that the application has no last work left: what [`finish`](Goagain::finish) does first.
+    /// Says that the application has no work left but its connections. [`finish`](Goagain::finish) does this first.
     pub fn announce_done(&mut self) {
         self.serving.finishing = true;
         // Where nothing is in flight any longer, no guard will wake the loop.

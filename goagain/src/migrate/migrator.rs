@@ -161,7 +161,7 @@ impl Migrator {
     /// with.
     #[cfg(feature = "hyper")]
     pub(crate) fn room(&self) -> Option<goagain_env::Watched> {
-        goagain_env::Watched::for_room(&*self.outgoing.as_ref()?.channel()?).ok()
+        goagain_env::Watched::new_writable(&*self.outgoing.as_ref()?.channel()?).ok()
     }
 
     /// Returns a descriptor that becomes readable, and stays so, once connections can be sent. For code that does not wait with

@@ -4,7 +4,7 @@ use crate::socket::kinds::{DatagramSocket, Socket};
 use crate::socket::new_socket::begin_listening;
 use crate::socket::path;
 use crate::socket::shared::{CallsEnded, SharedSocket};
-use goagain_env::{Address, Described};
+use goagain_env::{Address, NamedDescriptor};
 use nix::sys::socket::{getsockopt, sockopt};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -113,9 +113,9 @@ impl Kept {
         }
     }
 
-    pub(super) fn described(&self) -> (BorrowedFd<'_>, Described) {
+    pub(super) fn described(&self) -> (BorrowedFd<'_>, NamedDescriptor) {
         let (name, address) = (self.name.clone(), self.address.clone());
-        (self.fd(), Described { fd: self.fd().as_raw_fd(), name, address })
+        (self.fd(), NamedDescriptor { fd: self.fd().as_raw_fd(), name, address })
     }
 
     fn fd(&self) -> BorrowedFd<'_> {

@@ -9,7 +9,7 @@ use crate::migrate::{ListenerMigrations, Migrations};
 use crate::socket::path;
 use crate::socket::term::CurrentTerm;
 use crate::state::SavedState;
-use goagain_env::{Address, Described, Inherited, SaveError, StateItem};
+use goagain_env::{Address, Inherited, NamedDescriptor, SaveError, StateItem};
 use goagain_signals::{ConnectionInfo, Event, EventKind, InFlight, Server};
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -95,13 +95,13 @@ impl Serving {
     /// process holds the socket.
     pub(crate) fn drop_unclaimed(&mut self) -> Vec<String> {
         let unclaimed: Vec<_> =
-            self.inherited.drain_unclaimed().map(|each| (each.name, each.address)).collect();
+            self.inherited.drain_remaining().map(|each| (each.name, each.address)).collect();
         unclaimed.iter().filter_map(|(_, address)| path::of(address)).for_each(path::remove_if_stale);
         unclaimed.into_iter().map(|(name, _)| name).collect()
     }
 
     /// As [`Table::own`].
-    pub(crate) fn own(&self) -> Vec<(BorrowedFd<'_>, Described)> {
+    pub(crate) fn own(&self) -> Vec<(BorrowedFd<'_>, NamedDescriptor)> {
         self.table.own()
     }
 
@@ -204,7 +204,7 @@ impl Server for Serving {
         self.finishing && self.connections.is_empty()
     }
 
-    fn descriptors(&self) -> Vec<(BorrowedFd<'_>, Described)> {
+    fn descriptors(&self) -> Vec<(BorrowedFd<'_>, NamedDescriptor)> {
         self.table.descriptors()
     }
 

@@ -1,7 +1,7 @@
 //! All descriptors that this process hands over, and what the successor has changed of them.
 
 use super::kept::Kept;
-use goagain_env::{Address, Described};
+use goagain_env::{Address, NamedDescriptor};
 use std::collections::HashSet;
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -42,7 +42,7 @@ impl Table {
 
     /// Returns the descriptors that this process was not handed. Whether one that is only kept is the one that was handed over
     /// cannot be known, so it counts as new.
-    pub(super) fn own(&self) -> Vec<(BorrowedFd<'_>, Described)> {
+    pub(super) fn own(&self) -> Vec<(BorrowedFd<'_>, NamedDescriptor)> {
         self.kept.iter().filter(|kept| !kept.inherited).map(Kept::described).collect()
     }
 
@@ -57,7 +57,7 @@ impl Table {
     }
 
     /// Returns what a new process is started with.
-    pub(super) fn descriptors(&self) -> Vec<(BorrowedFd<'_>, Described)> {
+    pub(super) fn descriptors(&self) -> Vec<(BorrowedFd<'_>, NamedDescriptor)> {
         // A Go process takes the first descriptor for its listener, so listeners go first.
         let (listeners, others): (Vec<_>, Vec<_>) =
             self.kept.iter().filter(|kept| !self.is_dropped(kept)).partition(|kept| kept.is_listener());
@@ -68,7 +68,7 @@ impl Table {
         let last = self.kept.iter().filter(|kept| self.is_dropped(kept) && kept.path().is_some());
         let last = last.map(|kept| {
             let (fd, described) = kept.described();
-            (fd, Described { name: format!("{} (dropped)", kept.name), ..described })
+            (fd, NamedDescriptor { name: format!("{} (dropped)", kept.name), ..described })
         });
         handed.chain(last).collect()
     }

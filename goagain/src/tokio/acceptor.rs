@@ -1,4 +1,4 @@
-//! Accepting, for as long as this process is the owner.
+//! An acceptor, as futures.
 
 use super::Stream;
 use crate::drain::{Connections, Guard, ShutdownSignal};
@@ -11,27 +11,29 @@ use std::io;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 
-/// Yields connections until the term of this process ends, and what is queued then if the successor has not asked for the
-/// listener: [`crate::Acceptor`] as futures, with what the predecessor moved here. Made by
+/// Yields connections until the term of this process ends: [`crate::Acceptor`] as futures. Made by
 /// [`Listener::to_tokio`](crate::Listener::to_tokio).
+///
+/// Connections that the predecessor migrated to this process come out of it too. If the successor does not use this listener any more,
+/// the acceptor yields what is in the queue at the end of the term.
 #[derive(Debug)]
 pub struct Acceptor {
     /// `None` once it has ended, so that the listener is not held.
     listener: Option<Open>,
     ended: ShutdownSignal,
-    /// Takes what has been moved here, and what is queued at the end, where the successor has not asked for the listener.
+    /// Takes migrated connections, and at the end what is in the queue of a listener that the successor does not use.
     rest: Option<crate::socket::Acceptor>,
-    /// Tells when something has been moved here.
+    /// Readable when a connection was migrated to this process.
     incoming: Option<Watched>,
     migrator: Option<Migrator>,
     connections: Connections,
 }
 
-/// The listener, and perhaps a guard that is dropped after it.
+/// The listener, and perhaps a guard, which is dropped after it.
 #[derive(Debug)]
 struct Open(Listening, #[allow(dead_code, reason = "what matters is when it is dropped")] Option<Guard>);
 
-/// A listener as tokio knows it.
+/// A listener of tokio.
 #[derive(Debug)]
 pub(crate) enum Listening {
     Tcp(TcpListener),
@@ -66,14 +68,15 @@ impl Acceptor {
         }
     }
 
-    /// What moves its connections to the successor: [`Listener::migrator`](crate::Listener::migrator), where
-    /// [`Builder::migrate_connections`](crate::Builder::migrate_connections) was called.
+    /// Returns what moves connections of this listener to the successor, or `None` if
+    /// [`Builder::migrate_connections`](crate::Builder::migrate_connections) was not called. See
+    /// [`Listener::migrator`](crate::Listener::migrator).
     pub fn migrator(&self) -> Option<Migrator> {
         self.migrator.clone()
     }
 
-    /// Lets a drain wait until the listener is closed here, where nothing else tells when that is: the last to have a Unix
-    /// socket removes its path, and this could be taken for another.
+    /// Makes the drain wait until this acceptor has closed its listener, where nothing else says when that is. The last process that has
+    /// a Unix socket removes its path, and would take an open listener for that of another server.
     #[cfg(any(feature = "actix", feature = "axum"))]
     pub(crate) fn counted(mut self) -> Acceptor {
         if let Some(Open(_, guard)) = &mut self.listener {
@@ -82,11 +85,11 @@ impl Acceptor {
         self
     }
 
-    /// The next connection (`accept4`); `None` from the end of the term on. It can be dropped at any time, and no
+    /// Returns the next connection (`accept4`), or `None` from the end of the term on. The future can be dropped at any time, and no
     /// connection is lost.
     ///
-    /// What goes wrong with one connection is passed over, and when descriptors or memory are short it is tried again, as
-    /// [`crate::Acceptor`] does. `Some(Err)` is what accepting again would not mend; the acceptor has ended then.
+    /// An error of one connection is skipped, and when descriptors or memory are short it tries again, as [`crate::Acceptor`] does.
+    /// `Some(Err)` is an error that another call would return again. The acceptor has ended then.
     ///
     /// # Panics
     /// If descriptors are short and the runtime was built without `enable_time`.
@@ -121,7 +124,7 @@ impl Acceptor {
                 Some(Ok(Some(stream))) => {
                     let mut guard = self.connections.begin();
                     if self.connections.closes_unfinished() {
-                        // Short of descriptors, it is served all the same, and is not cut.
+                        // Where descriptors are short, the connection is served all the same, and stays open when a drain times out.
                         let _ = guard.set_socket(&stream);
                     }
                     return Some(Ok((stream, guard)));
@@ -137,12 +140,12 @@ impl Acceptor {
         }
     }
 
-    /// What is still queued after the end.
+    /// Returns what is still in the queue after the end.
     fn rest(&mut self) -> Option<io::Result<(Stream, Guard)>> {
         Some(of_std(self.rest.as_mut()?.try_accept().ok()??))
     }
 
-    /// Waits for the end of the term, or for a time.
+    /// Waits for the end of the term, but no longer than this time.
     async fn wait(&mut self, backoff: &mut Backoff) {
         let mut time = Box::pin(::tokio::time::sleep(backoff.next()));
         let ended = &mut self.ended;

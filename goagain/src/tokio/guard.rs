@@ -1,4 +1,4 @@
-//! The waits of a connection, as futures.
+//! What a connection waits for, as futures.
 
 use super::Stream;
 use crate::drain::{Guard, ShutdownSignal};
@@ -11,24 +11,24 @@ use std::task::Poll;
 use std::time::Instant;
 
 impl Guard {
-    /// Is done when this connection is told to go: in [its phase](Guard::told), at [its moment](Guard::shutdown_at) of it. If
-    /// the drain is rolled back before that, it waits for the next one.
+    /// Waits until this connection is asked to close: when [its phase](Guard::shutdown_signal) of the drain has begun, at
+    /// [its moment](Guard::shutdown_at) of it. If the drain is rolled back before that, waits for the next one.
     ///
     /// # Panics
-    /// With a [spread](crate::Builder::spread), if the runtime was built without `enable_time`.
+    /// With a [jitter](crate::Builder::drain_jitter), if the runtime was built without `enable_time`.
     pub async fn shutdown_requested(&self) {
         shutdown_requested(|| (self.shutdown_signal(), self.shutdown_at())).await;
     }
 
-    /// [`Guard::wait_readable`] as a future: `true` when there is something to read on `stream`, `false` when this
-    /// connection is told to go and there is nothing. Unless it is long-lived, the guard is idle meanwhile, and busy after
-    /// `true`.
+    /// Waits for the next request, as [`Guard::wait_readable`] does. Returns `true` when there is something to read on `stream`, and
+    /// `false` when this connection is asked to close and there is nothing. Unless the connection is long-lived, the guard is idle
+    /// meanwhile, and busy after `true`.
     ///
     /// # Errors
     /// The runtime is shutting down.
     ///
     /// # Panics
-    /// As [`Guard::shutdown_requested`].
+    /// Those of [`Guard::shutdown_requested`].
     pub async fn readable(&mut self, stream: &Stream) -> io::Result<bool> {
         self.begin_to_wait();
         if self.kind() != ConnectionKind::LongLived {
@@ -36,8 +36,7 @@ impl Guard {
         }
         let readable = {
             let mut told = pin!(self.shutdown_requested());
-            // A request that is there is served, whatever else is said: so the stream is looked at first, and the kernel
-            // asked.
+            // A request that has arrived is served in any case. So the stream is looked at first, and the kernel is asked.
             poll_fn(|cx| match stream.poll_arrived(cx) {
                 Poll::Ready(result) => Poll::Ready(result.map(|()| true)),
                 Poll::Pending => told.as_mut().poll(cx).map(|()| Ok(stream.has_arrived())),
@@ -51,14 +50,14 @@ impl Guard {
     }
 }
 
-/// [`Guard::shutdown_requested`] for a guard that is asked each time anew: it may be in several hands.
+/// [`Guard::shutdown_requested`] for a guard that several parts share: it is asked again each time.
 pub(crate) async fn shutdown_requested(ask: impl Fn() -> (ShutdownSignal, Option<Instant>)) {
     loop {
         ask().0.await;
         match ask().1 {
             Some(moment) if moment <= Instant::now() => return,
             Some(moment) => sleep_until(moment.into()).await,
-            // Rolled back meanwhile.
+            // The drain was rolled back in between.
             None => {}
         }
     }

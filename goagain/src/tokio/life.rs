@@ -1,4 +1,4 @@
-//! The life of an image, as futures.
+//! One process of a service, as futures.
 
 use crate::drain::Connections;
 use crate::error::{ListenError, ReadyError};
@@ -8,11 +8,11 @@ use goagain_env::Watched;
 use goagain_signals::{Handle, Stop, Turn};
 use std::io;
 
-/// [`crate::Goagain`] in a tokio runtime; made by [`crate::Goagain::into_tokio`].
+/// [`crate::Goagain`] in a tokio runtime. Made by [`crate::Goagain::into_tokio`].
 ///
-/// Dropping it does what dropping the other does.
+/// Dropping it does what dropping that one does.
 #[derive(Debug)]
-#[must_use = "dropping it tells the predecessor that this image has failed"]
+#[must_use = "dropping it tells the predecessor that this process has failed"]
 pub struct Goagain {
     inner: goagain::Goagain,
     /// The descriptor that stands for everything that the loop waits for.
@@ -20,14 +20,14 @@ pub struct Goagain {
 }
 
 impl goagain::Goagain {
-    /// The same in the tokio runtime of the caller, which is told of its one descriptor (`epoll_ctl`). Nothing of the
-    /// handoff is lost: what was bound, inherited or kept stays so.
+    /// Moves this process's loop into the tokio runtime of the caller, which registers its one descriptor (`epoll_ctl`). What was bound,
+    /// inherited or kept stays so.
     ///
     /// # Errors
     /// - There is no runtime here.
     /// - Those of `fcntl(F_DUPFD_CLOEXEC)` and `epoll_ctl`.
     ///
-    /// As this drops `self`, the predecessor is told that this image has failed, and goes on.
+    /// An error drops `self`, so the predecessor learns that this process has failed, and keeps serving.
     ///
     /// # Panics
     /// If the runtime was built without `enable_io`.
@@ -38,27 +38,28 @@ impl goagain::Goagain {
 }
 
 impl Goagain {
-    /// As [`crate::Goagain::generation`].
+    /// Returns the generation. See [`crate::Goagain::generation`].
     pub fn generation(&self) -> u64 {
         self.inner.generation()
     }
 
-    /// As [`crate::Goagain::is_successor`].
+    /// Returns whether a predecessor handed over to this process.
     pub fn is_successor(&self) -> bool {
         self.inner.is_successor()
     }
 
-    /// As [`crate::Goagain::handle`].
+    /// Returns a handle to request a restart or a stop from any thread.
     pub fn handle(&self) -> Handle {
         self.inner.handle()
     }
 
-    /// As [`crate::Goagain::connections`].
+    /// Returns the connections in flight.
     pub fn connections(&self) -> Connections {
         self.inner.connections()
     }
 
-    /// As [`crate::Goagain::listen`].
+    /// Returns the listener of this name. See [`crate::Goagain::listen`]. Other sockets, state and descriptors are handled before
+    /// [`into_tokio`](crate::Goagain::into_tokio).
     ///
     /// # Errors
     /// [`ListenError`]
@@ -66,10 +67,10 @@ impl Goagain {
         self.inner.listen(name, address)
     }
 
-    /// Says READY, and is done once this process is the owner. As [`crate::Goagain::ready`].
+    /// Says READY, and returns when this process is the owner. See [`crate::Goagain::ready`].
     ///
     /// # Errors
-    /// [`ReadyError`]: this process is not to serve. Leave; the predecessor goes on.
+    /// [`ReadyError`]: this process does not serve. Exit. The predecessor keeps serving.
     pub async fn ready(&mut self) -> Result<(), ReadyError> {
         self.inner.announce_ready();
         loop {
@@ -81,8 +82,8 @@ impl Goagain {
         }
     }
 
-    /// Serves: is done when this process has to stop accepting, and at once while that is so. The acceptors end by
-    /// themselves. As [`crate::Goagain::wait`].
+    /// Handles signals, restarts and messages until the term ends, which is when this process has to stop accepting. The acceptors end by
+    /// themselves. See [`crate::Goagain::wait`].
     ///
     /// # Errors
     /// [`io::ErrorKind::InvalidInput`] before [`ready`](Goagain::ready), and where the runtime is shutting down.
@@ -97,13 +98,13 @@ impl Goagain {
         }
     }
 
-    /// Why this process stops accepting, if it does.
+    /// Returns why this process stops accepting, or `None` if it does not.
     pub fn stopping(&self) -> Option<Stop> {
         self.inner.stopping()
     }
 
-    /// Is done when nothing is in flight, or the deadline of the drain is over, or a stop says now: for last work between
-    /// that and [`finish`](Goagain::finish). [`Finish::Resume`]: serve again. As [`crate::Goagain::drain`].
+    /// Waits until nothing is in flight, the drain has timed out, or a stop ends it. Last work between that and
+    /// [`finish`](Goagain::finish) goes after it. [`Finish::Resume`]: serve again. See [`crate::Goagain::drain`].
     ///
     /// # Errors
     /// [`io::ErrorKind::InvalidInput`] before [`ready`](Goagain::ready), and where the runtime is shutting down.
@@ -116,8 +117,8 @@ impl Goagain {
         }
     }
 
-    /// Drains, stays the net for as long as the strategy wants, and, under a strategy that execs, execs, which ends every
-    /// task and thread. Is done when this process is to leave, or to serve again. As [`crate::Goagain::finish`].
+    /// Drains, stays the fallback for as long as the strategy wants, and, under a strategy that execs, execs, which ends every task and
+    /// thread. Returns when this process has to exit, or to serve again. See [`crate::Goagain::finish`].
     ///
     /// # Errors
     /// [`io::ErrorKind::InvalidInput`] before [`ready`](Goagain::ready), and where the runtime is shutting down.
@@ -130,7 +131,7 @@ impl Goagain {
         }
     }
 
-    /// As [`crate::Goagain::fail`].
+    /// Tells the predecessor that this process cannot serve, and why.
     pub fn fail(self, reason: impl Into<String>) {
         self.inner.fail(reason);
     }

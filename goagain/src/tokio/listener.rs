@@ -1,4 +1,4 @@
-//! Listeners as tokio's.
+//! Listeners for tokio.
 
 use super::Acceptor;
 use super::acceptor::Listening;
@@ -9,10 +9,10 @@ use goagain_env::Address;
 use goagain_env::Watched;
 use std::io;
 
-/// In a tokio runtime.
+/// For a tokio runtime.
 impl Listener {
-    /// An acceptor for the present term, as futures. After the term has ended, and until the next, it ends at once.
-    /// Connections that the predecessor has moved here come out of it too.
+    /// Returns an acceptor for this term, as futures. Between two terms it returns one that has ended. Connections that the predecessor
+    /// migrated come out of it too.
     ///
     /// # Errors
     /// - Before [`ready`](crate::Goagain::ready): nothing may be accepted yet.
@@ -20,7 +20,7 @@ impl Listener {
     /// - There is no tokio runtime here, and those of `fcntl(F_DUPFD_CLOEXEC)` and `epoll_ctl`.
     pub fn to_tokio(&self) -> io::Result<Acceptor> {
         let (ended, rest) = (self.end()?, self.acceptor()?);
-        // A listener that is closed already is no error while its term is over: the acceptor would end at once.
+        // After the term a closed listener is no error: the acceptor has ended anyway.
         let listener = match (ended.is_requested(), &self.address) {
             (true, _) => None,
             (false, Address::Unix(_)) => Some(Listening::Unix(self.to_tokio_unix()?)),
@@ -34,8 +34,8 @@ impl Listener {
         Ok(Acceptor::new(listener, ended, rest, incoming, migrator, self.connections.clone()))
     }
 
-    /// A duplicate as tokio's (`fcntl(F_DUPFD_CLOEXEC)`), non-blocking. As with [`Listener::to_std_tcp`] the library can
-    /// neither end nor count what is accepted on it.
+    /// Returns a duplicate for tokio (`fcntl(F_DUPFD_CLOEXEC)`), non-blocking. As with [`Listener::to_std_tcp`], goagain cannot end the
+    /// accepting on it, and does not count its connections.
     ///
     /// # Errors
     /// Those of [`Listener::to_std_tcp`], of `epoll_ctl`, and if there is no tokio runtime here.
@@ -44,7 +44,7 @@ impl Listener {
         TcpListener::from_std(self.to_std_tcp()?)
     }
 
-    /// As [`Listener::to_tokio_tcp`], for Unix sockets.
+    /// Returns a duplicate for tokio, as [`Listener::to_tokio_tcp`] does, for Unix sockets.
     ///
     /// # Errors
     /// Those of [`Listener::to_std_unix`], of `epoll_ctl`, and if there is no tokio runtime here.
@@ -54,7 +54,7 @@ impl Listener {
     }
 }
 
-/// tokio would panic.
+/// Returns an error where tokio would panic.
 fn in_a_runtime() -> io::Result<()> {
     Handle::try_current().map(drop).map_err(io::Error::other)
 }

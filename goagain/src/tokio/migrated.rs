@@ -1,4 +1,4 @@
-//! A connection that came with bytes that were read of it before.
+//! A connection of which another process has read some bytes.
 
 use super::Stream;
 use ::tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-/// A connection with bytes that come before what is read from its descriptor: [`crate::Migrated`], as tokio's.
+/// A connection with bytes that come before what is read from its descriptor: [`crate::migrate::Migrated`], for tokio.
 #[derive(Debug)]
 pub struct Migrated {
     unread: VecDeque<u8>,
@@ -20,12 +20,12 @@ impl Migrated {
         Migrated { unread: unread.into(), stream: Box::new(stream) }
     }
 
-    /// The connection itself, to look at its addresses and to set its options.
+    /// Returns the connection itself, to look at its addresses and to set its options.
     pub fn get_ref(&self) -> &Stream {
         &self.stream
     }
 
-    /// The connection, and the bytes that were not read yet.
+    /// Returns the connection, and the bytes that were not read yet.
     pub fn into_parts(self) -> (Stream, Vec<u8>) {
         (*self.stream, self.unread.into())
     }

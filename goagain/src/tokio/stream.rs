@@ -1,4 +1,4 @@
-//! What an acceptor yields.
+//! An accepted connection.
 
 use super::Migrated;
 use crate::drain::Guard;
@@ -12,7 +12,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-/// An accepted connection, as tokio's.
+/// An accepted connection, for tokio.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Stream {
@@ -52,7 +52,7 @@ impl Stream {
         }
     }
 
-    /// Waits until there is something to read, the end or an error too.
+    /// Waits until there is something to read. The end and an error count too.
     ///
     /// # Errors
     /// The runtime is shutting down.
@@ -60,11 +60,11 @@ impl Stream {
         poll_fn(|cx| self.poll_arrived(cx)).await
     }
 
-    /// Closes this connection, and waits until its client has the last answer: shuts down the writing side, reads and drops what
-    /// comes, and is done when the client has closed, or 2 seconds after its last sign of life. See [`Linger`](crate::drain::Linger).
+    /// Closes this connection so that the client gets the last answer: shuts down the writing side, reads and drops what arrives, and
+    /// returns when the client has closed, or 2 seconds after its last sign of life. See [`Linger`](crate::drain::Linger).
     ///
-    /// The drain waits for it: the guard is dropped at the end. Closing a connection without this can lose the end of what was
-    /// written, where the client sends more at that moment. What goes wrong is passed over, as the connection ends anyway.
+    /// The drain waits for it, because the guard is dropped at the end. Without this the end of what was written can be lost, where the
+    /// client sends more in that moment. Errors are ignored, because the connection ends anyway.
     ///
     /// # Panics
     /// If the runtime was built without `enable_time`.
@@ -72,15 +72,15 @@ impl Stream {
         let mut lingering = Lingering::default();
         let unsent = |stream: &Stream| bytes_unsent(stream.as_fd());
         let _ = poll_fn(|cx| lingering.poll(cx, &mut self, unsent)).await;
-        // In this order, as the process may leave after the last guard.
+        // In this order, because the process may exit after the last guard.
         drop(self);
         drop(guard);
     }
 
-    /// Reads what is there (`recv`), and never waits.
+    /// Reads what has arrived (`recv`), and never waits.
     ///
     /// # Errors
-    /// [`io::ErrorKind::WouldBlock`] where nothing is there, and those of `recv`.
+    /// [`io::ErrorKind::WouldBlock`] if nothing has arrived, and those of `recv`.
     pub fn try_read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
             Stream::Tcp(stream) => stream.try_read(buffer),
@@ -89,12 +89,12 @@ impl Stream {
         }
     }
 
-    /// The same, with bytes that come before what is read from its descriptor.
+    /// Returns this connection with bytes that come before what is read from its descriptor.
     pub(crate) fn with_unread(self, unread: Vec<u8>) -> Stream {
         if unread.is_empty() { self } else { Stream::Migrated(Migrated::new(self, unread)) }
     }
 
-    /// Whose client it is, over TCP.
+    /// Returns the address of the client, if the connection is over TCP.
     #[cfg(any(feature = "actix", feature = "axum"))]
     pub(crate) fn peer(&self) -> Option<std::net::SocketAddr> {
         match self {
@@ -104,13 +104,13 @@ impl Stream {
         }
     }
 
-    /// Whether there is something to read, the end or an error too: the kernel is asked (`recv` with MSG_PEEK).
+    /// Returns whether there is something to read, and asks the kernel for it (`recv` with MSG_PEEK). The end and an error count too.
     pub(crate) fn has_arrived(&self) -> bool {
         matches!(self, Stream::Migrated(moved) if moved.has_unread())
             || self.peek().map_or_else(|error| error.kind() != io::ErrorKind::WouldBlock, |()| true)
     }
 
-    /// Waits until there is. What a runtime knows of a descriptor may be out of date, and is mended then.
+    /// Waits until there is. The readiness that the runtime remembers may be out of date, and is corrected then.
     pub(crate) fn poll_arrived(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
             let looked = match self {
@@ -127,7 +127,7 @@ impl Stream {
             };
             match looked {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                // An error is told by the read that follows.
+                // The next read returns the error.
                 _ => return Poll::Ready(Ok(())),
             }
         }

@@ -1,4 +1,4 @@
-//! The list of a state: any bytes in it have an answer, and what is understood has one parcel for each descriptor at most.
+//! The list of a state: any bytes in it have a result, and what is understood has at most one item for each descriptor.
 #![no_main]
 
 use goagain_env::State;
@@ -13,17 +13,17 @@ thread_local! {
 
 fuzz_target!(|list: &[u8]| {
     LIST.with(|mut file| {
-        file.set_len(0).expect("a file is cut");
-        file.seek(SeekFrom::Start(0)).expect("a file is sought");
+        file.set_len(0).expect("a file is truncated");
+        file.seek(SeekFrom::Start(0)).expect("a file is positioned");
         file.write_all(list).expect("a file is written");
-        file.seek(SeekFrom::Start(0)).expect("a file is sought");
-        // The list itself, and a descriptor for each entry that it seems to have; it is the same file, which is as long as it is.
+        file.seek(SeekFrom::Start(0)).expect("a file is positioned");
+        // The list itself, and one descriptor for each entry that it seems to have. All of them are the same file.
         let entries = list.iter().filter(|byte| **byte == b';').count() + 1;
         let count = entries.min(200) as u32 + 1;
         let descriptors: Vec<OwnedFd> =
             (0..count).map(|_| file.try_clone().expect("a duplicate").into()).collect();
-        if let Ok(parcels) = State::default().take(count, count, descriptors) {
-            assert!(parcels.expect("all are there").len() < count as usize);
+        if let Ok(items) = State::default().take(count, count, descriptors) {
+            assert!(items.expect("all are there").len() < count as usize);
         }
     });
 });

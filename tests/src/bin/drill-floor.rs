@@ -1,4 +1,4 @@
-//! Prints the floor: the time of a bare spawn until the new program's first word.
+//! Prints the floor: the time from a bare spawn to the new program's first message.
 
 #![forbid(unsafe_code)]
 
@@ -8,13 +8,13 @@ use std::path::PathBuf;
 use clap::Parser;
 use goagain_tests::floor;
 
-/// Spawns an image again and again and prints how long it takes to say READY.
+/// Spawns an image again and again and prints how long it takes to send READY.
 #[derive(Debug, Parser)]
 struct Options {
     /// The image: a drill server, or this program itself.
     #[arg(long)]
     image: Option<PathBuf>,
-    /// How often.
+    /// How many times.
     #[arg(short = 'n', long, default_value_t = 20)]
     times: usize,
     /// Prints JSON, in nanoseconds.

@@ -1,4 +1,4 @@
-//! SavedState load to a server, open-loop, and writes one record a request.
+//! Generates load for a server, open-loop, and writes one record for each request.
 
 #![forbid(unsafe_code)]
 
@@ -15,16 +15,16 @@ use goagain_tests::records;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::sync::oneshot;
 
-/// SavedState load to a server until standard input ends. Latency is counted from the time a request was due.
+/// Generates load for a server until standard input ends. Latency counts from the time when a request was due.
 #[derive(Debug, Parser)]
 struct Options {
-    /// Where: tcp:IP:PORT or unix:PATH.
+    /// The server's address: tcp:IP:PORT or unix:PATH.
     #[arg(long)]
     target: Target,
     /// Requests a second, each on a connection of its own.
     #[arg(long, default_value_t = 0)]
     rate: u32,
-    /// Connections that are kept.
+    /// The number of kept connections.
     #[arg(long, default_value_t = 0)]
     keepalive: u32,
     /// Milliseconds between two requests on a kept connection.
@@ -68,7 +68,7 @@ fn say_started() {
     let _ = output.write_all(b"started\n").and_then(|()| output.flush());
 }
 
-/// Resolves when standard input ends: the harness has no more use for the load, or is gone.
+/// Resolves when standard input ends: the harness does not need the load any longer, or is gone.
 async fn end_of_input() {
     let (sender, receiver) = oneshot::channel::<()>();
     thread::spawn(move || {

@@ -1,6 +1,6 @@
-//! The servers on a runtime that the drills restart: what the examples serve, with what they have no need of, reports and a
-//! choice of strategy. Which one is said by the configuration's `behaviour`.
-#![allow(clippy::print_stderr, reason = "the harness shows what a server said when a drill fails")]
+//! The servers on a runtime that the drills restart. They serve what the examples serve, and add what the examples do not need:
+//! reports, and a choice of the strategy. The configuration's `behaviour` selects the server.
+#![allow(clippy::print_stderr, reason = "the harness shows a server's output when a drill fails")]
 
 #[path = "../../../goagain/examples/serve/app.rs"]
 mod app;
@@ -8,6 +8,8 @@ mod app;
 mod echo;
 #[path = "../../../goagain/examples/serve/health.rs"]
 mod health;
+#[path = "drill-runtimes/one_call.rs"]
+mod one_call;
 #[path = "../../../goagain/examples/serve/polling.rs"]
 mod polling;
 #[path = "drill-runtimes/proxied.rs"]
@@ -55,10 +57,10 @@ fn run() -> anyhow::Result<()> {
         StrategyKind::Double => Goagain::builder(Double),
         StrategyKind::Standby => bail!("strategy: expected single or double, found standby"),
     };
-    let builder = if config.moves { builder.migrate_connections() } else { builder };
+    let builder = if config.migrate { builder.migrate_connections() } else { builder };
     let generation = Arc::new(OnceLock::new());
     let (number, for_reports) = (Arc::clone(&generation), emitter.try_clone()?);
-    let again = builder
+    let builder = builder
         .ready_timeout(config.ready_timeout())
         .drain_timeout(config.drain_timeout())
         .idle_grace(config.idle_grace())
@@ -66,13 +68,19 @@ fn run() -> anyhow::Result<()> {
         .reexec_timeout(config.reexec_timeout())
         .on_event(move |observed| {
             for_reports.emit(&reports::event(number.get().copied().unwrap_or(0), observed));
-        })
-        .start()?;
+        });
+    if config.behaviour.starts_with("run_") {
+        let emitter = Arc::new(emitter);
+        one_call::run(builder, &config, &emitter, &generation)?;
+        emitter.emit(&Event::new(generation.get().copied().unwrap_or(0), "leaving"));
+        return Ok(());
+    }
+    let again = builder.start()?;
     generation.get_or_init(|| again.generation());
     if config.behaviour == "mio" {
         return poll(again, &config, &emitter);
     }
-    // The flavour alternates, so that each server is seen in both.
+    // The flavor alternates, so that each server is tested with both.
     let mut runtime = match again.generation() % 2 {
         0 => Builder::new_multi_thread(),
         _ => Builder::new_current_thread(),
@@ -80,7 +88,7 @@ fn run() -> anyhow::Result<()> {
     runtime.enable_all().build()?.block_on(live(again, &config, &emitter))
 }
 
-/// A server with a loop of its own.
+/// Serves with its own loop.
 fn poll(mut again: Goagain, config: &ServerConfig, emitter: &Emitter) -> anyhow::Result<()> {
     let number = again.generation();
     let emit = |name: &str, detail: Value| emitter.emit(&Event::new(number, name).detail(detail));
@@ -119,7 +127,7 @@ async fn live(again: Goagain, config: &ServerConfig, emitter: &Emitter) -> anyho
         again.wait().await?;
         let finish = again.finish().await?;
         for task in serving {
-            // axum's own serve ends with the second phase of a drain, which need not come.
+            // axum's own serve ends with the second phase of a drain, which does not always come.
             task.abort();
             task.await.or_else(|error| if error.is_cancelled() { Ok(Ok(())) } else { Err(error) })??;
         }

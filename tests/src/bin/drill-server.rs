@@ -1,8 +1,8 @@
-//! The server that the drills restart: an example's server that reports what happens, and misbehaves when asked to.
+//! The server that the drills restart: an example's server that reports what happens, and misbehaves on request.
 #![allow(
     clippy::print_stderr,
     clippy::print_stdout,
-    reason = "the harness shows what a server said when a drill fails"
+    reason = "the harness shows a server's output when a drill fails"
 )]
 
 #[path = "drill-server/kept.rs"]
@@ -73,7 +73,7 @@ fn run() -> anyhow::Result<()> {
     };
     let generation = Arc::new(OnceLock::new());
     let handle = Arc::new(OnceLock::new());
-    let builder = if config.moves { builder.migrate_connections() } else { builder };
+    let builder = if config.migrate { builder.migrate_connections() } else { builder };
     let mut again = configure(builder, &config, &emitter, &generation, &handle)?.start()?;
     handle.get_or_init(|| again.handle());
     let number = *generation.get_or_init(|| again.generation());
@@ -115,8 +115,8 @@ fn run() -> anyhow::Result<()> {
         }
         _ => {}
     }
-    match goagain_tests::parcels::pass_on(&mut again, &config) {
-        Ok(taken) => emit("took", taken),
+    match goagain_tests::state::pass_on(&mut again, &config) {
+        Ok(taken) => emit("restored", taken),
         Err(error) => {
             again.fail(format!("{error:#}"));
             return Err(error);
@@ -147,7 +147,7 @@ fn run() -> anyhow::Result<()> {
             _ => {}
         }
         again.wait()?;
-        // What is queued by now is taken by who is the last to have the socket, or else by the successor.
+        // The process that keeps the socket accepts what is queued by now.
         drop(late);
         for thread in accepting {
             thread.join().expect("accepting does not panic")?;
@@ -158,7 +158,7 @@ fn run() -> anyhow::Result<()> {
     }
     drop(heap);
     if config.behaviour == "lingers" {
-        // As a runtime that waits for its last tasks.
+        // Like a runtime that waits for its last tasks.
         drop(again);
         emit("lingers", Value::Null);
         hang();
@@ -184,7 +184,7 @@ fn configure(
     };
     let aborts = config.behaviour == "aborts";
     let (on_usr1, handle) = (callback(for_usr1, "USR1"), Arc::clone(handle));
-    let (held, for_held) = (emitter.try_clone()?, Arc::clone(generation));
+    let (for_list, list_generation) = (emitter.try_clone()?, Arc::clone(generation));
     let mut builder = builder;
     if !config.directory.as_os_str().is_empty() {
         builder = builder.working_directory(&config.directory);
@@ -207,16 +207,16 @@ fn configure(
         .drain_jitter(config.drain_jitter())
         .unfinished(unfinished)
         .on_unfinished(move |list| {
-            let names: Vec<_> = list.iter().map(|held| held.name.clone()).collect();
-            let number = for_held.get().copied().unwrap_or(0);
-            held.emit(&Event::new(number, "held").detail(json!({ "names": names })));
+            let names: Vec<_> = list.iter().map(|connection| connection.name.clone()).collect();
+            let number = list_generation.get().copied().unwrap_or(0);
+            for_list.emit(&Event::new(number, "on_unfinished").detail(json!({ "names": names })));
         })
         .probation(config.probation())
         .serving_timeout(config.serving_timeout())
         .reexec_timeout(config.reexec_timeout())
         .abort_timeout(config.abort_timeout())
         .state_timeout(config.state_timeout())
-        .state_limit(goagain_tests::parcels::LIMIT)
+        .state_limit(goagain_tests::state::LIMIT)
         .on_hup(callback(for_hup, "HUP"))
         .on_usr1(move || {
             on_usr1();
@@ -241,7 +241,7 @@ fn addresses(sockets: &[Socket]) -> Value {
         .collect()
 }
 
-/// Says something on the channel that this image would not say by itself.
+/// Sends a message on the channel that this image would not send by itself.
 fn say_to_predecessor(words: &str) -> anyhow::Result<()> {
     let channel = std::env::var("GOAGAIN_CHANNEL").context("GOAGAIN_CHANNEL")?;
     let number = channel.split(' ').find_map(|pair| pair.strip_prefix("fd=")).context("fd")?;
@@ -249,7 +249,7 @@ fn say_to_predecessor(words: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Arms the fault that the drill asks for. That it strikes is an event, whose socket every image has, with a fault or without.
+/// Arms the fault that the drill requests. When it is hit, this emits an event, through the socket that every image has anyway.
 #[cfg(goagain_faults)]
 fn arm(config: &ServerConfig, emitter: &Emitter) -> anyhow::Result<()> {
     let emitter = emitter.try_clone()?;
@@ -273,7 +273,7 @@ fn arm(config: &ServerConfig, _emitter: &Emitter) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Memory that is there, not only promised.
+/// Memory that is touched, not only reserved.
 fn touched(mib: u64) -> Vec<u8> {
     let mut heap = vec![0u8; usize::try_from(mib).unwrap_or(0) << 20];
     heap.iter_mut().step_by(4096).for_each(|byte| *byte = 1);
@@ -286,7 +286,7 @@ fn hang() -> ! {
     }
 }
 
-/// Starts this program anew, as any helper of a server is started.
+/// Starts this program again, as a server starts a helper.
 fn run_helper() -> anyhow::Result<()> {
     let image = std::env::args_os().next().context("argv[0]")?;
     let status = Command::new(image).env(HELPER, "1").status()?;
@@ -294,9 +294,9 @@ fn run_helper() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Says what a helper finds: its descriptors, before it opens any of its own, and what goagain makes of its environment.
+/// Reports what a helper finds: its descriptors, before it opens any of its own, and what goagain reads from its environment.
 fn help(emitter: &Emitter) -> anyhow::Result<()> {
-    // Whatever is open but for this socket and the folder that is being read.
+    // Everything that is open except this socket and the folder that is being read.
     let socket = emitter.as_fd().map(|fd| fd.as_raw_fd());
     let mut descriptors = Vec::new();
     for entry in std::fs::read_dir("/proc/self/fd")? {

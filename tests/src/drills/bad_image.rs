@@ -1,4 +1,4 @@
-//! Images that start and are no good: before ready nothing happens to the service, after commit it is rolled back.
+//! Images that start and do not work: before READY the service is not affected, after commit the restart is rolled back.
 
 use anyhow::{Context as _, ensure};
 use nix::sys::signal::Signal;
@@ -6,7 +6,7 @@ use nix::sys::signal::Signal;
 use super::{Context, Drill, SHORT, restarts_well, serves_as_before, successor_is_gone};
 use crate::config::StrategyKind;
 use crate::events::Event;
-use crate::held::Held;
+use crate::open_request::OpenRequest;
 use crate::service::{DEADLINE, Service};
 
 /// Longer than a drill waits for anything, in milliseconds.
@@ -16,46 +16,54 @@ pub(super) fn all() -> Vec<Drill> {
     vec![
         Drill::both(
             "image_that_exits",
-            "exit before ready: the old one serves, the child is reaped (seed 3, 14)",
+            "exit before READY: the old process keeps serving, the child is reaped (Go defects 3, 14)",
             exits,
         ),
         Drill::both(
             "image_that_panics",
-            "a panic before ready: the old one serves, the child is reaped",
+            "a panic before READY: the old process keeps serving, the child is reaped",
             panics,
         ),
-        Drill::both("image_that_fails", "FAILED: the old one serves, and the reason is reported", fails),
+        Drill::both(
+            "image_that_fails",
+            "FAILED: the old process keeps serving, and the reason is reported",
+            fails,
+        ),
         Drill::both(
             "image_that_hangs",
-            "not ready in time: killed and reaped, a retry works (seed 9)",
+            "not ready in time: killed and reaped, a retry works (Go defect 9)",
             hangs,
         ),
         Drill::both(
             "image_that_hangs_is_replaced",
-            "a fixed image, deployed over one that hangs, is started at once, without waiting for ready_timeout",
+            "a fixed image, deployed over one that hangs, starts at once, without waiting for ready_timeout",
             hangs_and_is_replaced,
         ),
         Drill::both(
             "image_that_hangs_is_aborted",
-            "abort_attempt ends the attempt under way; after commit it does nothing, and says so",
+            "abort_attempt ends the current attempt; after commit it does nothing and reports that",
             hangs_and_is_aborted,
         ),
         Drill {
             name: "parent_image_that_hangs_is_aborted",
-            about: "Double's second exec hangs: a newer image waits for it, abort_attempt gives it up",
+            about: "Double's second exec hangs: a newer image waits for it, abort_attempt abandons it",
             strategies: &[StrategyKind::Double],
             run: parent_hangs_and_is_aborted,
         },
         Drill::both("successor_dies_in_probation", "kill -9 after commit: rolled back", killed_in_probation),
-        Drill::both("image_that_aborts_after_commit", "abort once it owns: rolled back", aborts_after_commit),
+        Drill::both(
+            "image_that_aborts_after_commit",
+            "abort once it is the owner: rolled back",
+            aborts_after_commit,
+        ),
         Drill::both(
             "image_that_hangs_after_commit",
-            "it never serves: killed, rolled back",
+            "it never sends SERVING: killed, rolled back",
             hangs_after_commit,
         ),
         Drill {
             name: "parent_image_that_exits",
-            about: "Double's second exec finds a bad image: the child goes on serving (seed 8)",
+            about: "Double's second exec runs a bad image: the child keeps serving (Go defect 8)",
             strategies: &[StrategyKind::Double],
             run: parent_exits,
         },
@@ -90,11 +98,11 @@ fn hangs_and_is_replaced(context: &Context) -> anyhow::Result<()> {
     service.deploy(&service.image().behaviour("hang"))?;
     service.restart()?;
     let hung = service.await_name("hangs")?.pid;
-    // Asked for once more of the same image, it is noted.
+    // A further request for the same image is noted.
     service.restart()?;
     service.await_name("requested")?;
     service.quiesce()?;
-    ensure!(service.living().contains(&hung), "{hung}: expected it to live on");
+    ensure!(service.living().contains(&hung), "{hung}: expected it to be alive");
     service.deploy(&service.image())?;
     service.restart_and_settle()?;
     let failed = service.await_name("failed")?;
@@ -140,21 +148,21 @@ fn hangs_and_is_aborted(context: &Context) -> anyhow::Result<()> {
 
 fn parent_hangs_and_is_aborted(context: &Context) -> anyhow::Result<()> {
     let mut service = context.start_with(|config| {
-        (config.back_ms, config.probation_ms, config.abort_timeout_ms) = (TOO_LONG, 2_000, 200);
+        (config.reexec_ms, config.probation_ms, config.abort_timeout_ms) = (TOO_LONG, 2_000, 200);
         config.behaviour = "aborts".into();
     })?;
     let parent = service.owner()?;
     let load = context.load(&service)?;
     service.restart()?;
     let child = service.await_event(|event| event.name == "owner" && event.pid != parent, DEADLINE)?.pid;
-    // Before probation is over, so before the parent execs itself.
+    // Before probation ends, so before the parent execs itself.
     service.deploy(&service.image().behaviour("hang"))?;
     service.await_event(|event| event.name == "hangs" && event.pid == parent, DEADLINE)?;
     service.deploy(&service.image())?;
     service.signal(child, Signal::SIGUSR2)?;
     service.await_event(|event| event.name == "requested" && event.pid == child, DEADLINE)?;
     service.quiesce()?;
-    ensure!(service.living().contains(&parent), "{parent}: expected it to live on");
+    ensure!(service.living().contains(&parent), "{parent}: expected it to be alive");
     service.signal(child, Signal::SIGUSR1)?;
     let failed = service.await_name("failed")?;
     ensure!(failed.reason() == "the operator said so", "reason: found `{}`", failed.reason());
@@ -187,13 +195,13 @@ fn killed_in_probation(context: &Context) -> anyhow::Result<()> {
     let successor = service.await_event(|event| event.name == "owner" && event.pid != owner, DEADLINE)?;
     service.signal(successor.pid, Signal::SIGKILL)?;
     rolled_back(&service, owner)?;
-    // What the killed process had accepted is gone with it: that cannot be helped, and is not judged.
+    // What the killed process had accepted is lost with it. That cannot be prevented, and is not checked.
     load.finish()?;
     service.end()
 }
 
 fn aborts_after_commit(context: &Context) -> anyhow::Result<()> {
-    // It never serves, and probation alone releases nobody.
+    // It never sends SERVING, and the end of probation alone does not release the predecessor.
     bad_after_commit(context.start()?, "die_after_ready")
 }
 
@@ -212,7 +220,7 @@ fn bad_after_commit(mut service: Service, behaviour: &str) -> anyhow::Result<()>
     service.end()
 }
 
-/// Waits until the old owner has taken over again, and nobody else is left.
+/// Waits until the old owner has taken over again, and no other process is left.
 fn rolled_back(service: &Service, owner: i32) -> anyhow::Result<()> {
     let rolled = service.await_event(|event| event.name == "rolled_back" && event.pid == owner, DEADLINE)?;
     ensure!(!rolled.reason().is_empty(), "reason: expected one, found none");
@@ -226,13 +234,13 @@ fn rolled_back(service: &Service, owner: i32) -> anyhow::Result<()> {
 fn parent_exits(context: &Context) -> anyhow::Result<()> {
     let mut service = context.start()?;
     let parent = service.owner()?;
-    // Until it is answered the parent does not exec itself.
-    let held = Held::by(&service, parent)?;
+    // The parent does not exec itself until the request is answered.
+    let request = OpenRequest::by(&service, parent)?;
     let load = context.load(&service)?;
     service.restart()?;
     let child = service.await_event(|event| event.name == "owner" && event.pid != parent, DEADLINE)?.pid;
     service.deploy(&service.image().behaviour("exit3"))?;
-    held.finish()?;
+    request.finish()?;
     service.await_gone(parent)?;
     let answered = service.get("/")?;
     ensure!(answered.pid == child, "owner: expected {child}, found {}", answered.pid);

@@ -1,4 +1,4 @@
-//! Restarts that add sockets, drop them, or move them.
+//! Restarts that add or drop sockets, or change their addresses.
 
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::path::Path;
@@ -17,7 +17,7 @@ pub(super) fn all() -> Vec<Drill> {
     vec![
         Drill::both(
             "sockets_added",
-            "a restart adds TCP, Unix and UDP: each is there, and is carried over from then on",
+            "a restart adds TCP, Unix and UDP sockets: each exists, and is carried over from then on",
             added,
         ),
         Drill::both(
@@ -32,42 +32,42 @@ pub(super) fn all() -> Vec<Drill> {
         ),
         Drill::both(
             "udp_dropped",
-            "a restart drops a UDP socket: what is in its queue is answered before it is closed",
+            "a restart drops a UDP socket: the datagrams in its queue are answered before it is closed",
             udp_dropped,
         ),
         Drill::both(
-            "listener_moves",
-            "another address for a name fails the restart, naming both; bound anew it moves",
-            moves,
+            "listener_address_changes",
+            "another address for a name fails the restart, and the reason names both; with `rebind` the listener changes its address",
+            address_changes,
         ),
         Drill::both(
-            "taken_port",
-            "a new listener whose port is taken fails the restart, not the service",
-            taken,
+            "port_in_use",
+            "a new listener whose port is in use fails the restart, not the service",
+            port_in_use,
         ),
         Drill::both(
             "group_grows",
-            "a group of listeners of one address grows in a restart, and never shrinks: nothing lost",
+            "a group of listeners of one address grows in a restart, and never shrinks: no request is lost",
             group,
         ),
         Drill::both(
             "changes_rolled_back",
-            "an image that added, dropped and moved sockets dies once it owns: all is as before",
+            "an image that added, dropped and rebound sockets dies once it is the owner: everything is as before",
             rolled_back,
         ),
         Drill::both(
-            "nonsense_about_sockets",
-            "an image tells of a descriptor that did not come, or of none: aborted, the old one serves",
-            nonsense,
+            "invalid_socket_messages",
+            "an image announces a descriptor that was not sent, or none: aborted, the old process keeps serving",
+            invalid_messages,
         ),
     ]
 }
 
 const BEAT: Duration = Duration::from_millis(2);
-/// Fewer than any queue holds: net.unix.max_dgram_qlen may be 10.
+/// Fewer than any queue can take: net.unix.max_dgram_qlen may be 10.
 const QUEUED: usize = 8;
 
-/// The listener that the harness asks, and these.
+/// Returns the listener that the harness uses, and these.
 fn listen(more: &[(&str, &str)]) -> Value {
     let all: Vec<_> = [("http", "127.0.0.1:0")].iter().chain(more).collect();
     json!(all)
@@ -90,7 +90,7 @@ fn added(context: &Context) -> anyhow::Result<()> {
     for (name, _) in more {
         service.await_event(|event| event.name == "added" && event.detail["name"] == name, DEADLINE)?;
     }
-    // Under Double the first process comes back, and has not bound them.
+    // Under Double the first process becomes the owner again, and has not bound them.
     service.await_settled(before)?;
     for _ in 0..3 {
         restarts_well(&mut service)?;
@@ -106,7 +106,7 @@ fn added(context: &Context) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A service whose socket is not read before the end of the term, so that what comes is in its queue.
+/// Starts a service whose socket is not read before the end of the term, so that everything sent to it stays in its queue.
 fn with_queue(context: &Context, address: &str) -> anyhow::Result<Service> {
     context.start_with(|config| {
         config.listen.push(("socket".into(), address.to_owned()));
@@ -175,7 +175,7 @@ fn udp_dropped(context: &Context) -> anyhow::Result<()> {
     service.end()
 }
 
-fn moves(context: &Context) -> anyhow::Result<()> {
+fn address_changes(context: &Context) -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("socket");
     let unix = format!("unix:{}", path.display());
@@ -218,7 +218,7 @@ fn moves(context: &Context) -> anyhow::Result<()> {
     is_gone(&path)
 }
 
-fn taken(context: &Context) -> anyhow::Result<()> {
+fn port_in_use(context: &Context) -> anyhow::Result<()> {
     let mut service = context.start()?;
     let owner = service.owner()?;
     let load = context.load(&service)?;
@@ -252,7 +252,7 @@ fn group(context: &Context) -> anyhow::Result<()> {
     let clients = (0..3).map(|_| Paced::start(&service.address("socket")?, BEAT));
     let clients = clients.collect::<anyhow::Result<Vec<_>>>()?;
 
-    // What a new member were given before its image is the owner would be lost with the image.
+    // A connection that a new member got before its image is the owner would be lost with the image.
     let image = |service: &Service, size: &str| {
         let address = format!("group:{size}:127.0.0.1:0");
         service.image().with("listen", listen(&[("socket", &address)]))
@@ -293,7 +293,7 @@ fn rolled_back(context: &Context) -> anyhow::Result<()> {
     serves_as_before(&service, owner)?;
     let new = service.address("new")?.parse()?;
     ensure!(Connection::open(&new).is_err(), "{new}: expected it to be closed with its image");
-    // The dead image has said where it was.
+    // The dead image has reported where it was.
     let addresses = service
         .events()
         .iter()
@@ -310,15 +310,15 @@ fn rolled_back(context: &Context) -> anyhow::Result<()> {
     is_gone(&one)
 }
 
-fn nonsense(context: &Context) -> anyhow::Result<()> {
+fn invalid_messages(context: &Context) -> anyhow::Result<()> {
     let mut service = context.start()?;
     let owner = service.owner()?;
     for (words, expected) in [
         ("ADDED new,tcp,127.0.0.1:80", "expected a descriptor with the new `new`, found none"),
-        ("ADDED new", "expected ADDED, found `new` behind it"),
-        ("DROPPED", "expected DROPPED, found `` behind it"),
+        ("ADDED new", "expected ADDED, found `new` after it"),
+        ("DROPPED", "expected DROPPED, found `` after it"),
     ] {
-        // Where messages are lines, this one needs its end.
+        // If messages are lines, this one needs a line feed.
         let line = if cfg!(goagain_portable) { "\n" } else { "" };
         service.deploy(&service.image().behaviour(&format!("says {words}{line}")))?;
         service.restart()?;

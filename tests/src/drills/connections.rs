@@ -12,12 +12,12 @@ pub(super) fn all() -> Vec<Drill> {
     vec![
         Drill::both(
             "slow_request_spans_restart",
-            "a request in flight at commit is answered by the old image (seed 17)",
+            "a request in flight at commit is answered by the old image (Go defect 17)",
             slow,
         ),
         Drill::both(
             "keepalive_spans_restart",
-            "a kept connection is served while draining, and told to close",
+            "a kept connection is served while draining, and its answer says `Connection: close`",
             kept,
         ),
         Drill::both(
@@ -25,13 +25,17 @@ pub(super) fn all() -> Vec<Drill> {
             "a connection that has sent nothing yet is served",
             unused,
         ),
-        Drill::both("idle_connection_does_not_hold", "an idle connection is let go after its grace", idle),
+        Drill::both("idle_connection_is_closed", "an idle connection is closed after its grace period", idle),
         Drill::both(
             "unix_path_survives",
-            "a Unix path is there after 3 restarts, and gone after the stop (seed 6)",
+            "a Unix path exists after 3 restarts, and is gone after the stop (Go defect 6)",
             unix,
         ),
-        Drill::both("several_listeners", "TCP, TCP and Unix are all inherited by name (seed 15)", several),
+        Drill::both(
+            "several_listeners",
+            "TCP, TCP and Unix are all inherited by name (Go defect 15)",
+            several,
+        ),
     ]
 }
 
@@ -72,7 +76,7 @@ fn kept(context: &Context) -> anyhow::Result<()> {
 fn unused(context: &Context) -> anyhow::Result<()> {
     let mut service = context.start_with(|config| config.idle_ms = 10_000)?;
     let old = service.generation()?;
-    // The one after it is answered, so this one has been accepted before.
+    // The connection after it is answered, so this one was accepted before.
     let mut connection = open(&service)?;
     service.get("/")?;
     service.restart()?;
@@ -83,7 +87,7 @@ fn unused(context: &Context) -> anyhow::Result<()> {
     service.end()
 }
 
-/// Waits until the old image says that it drains; the new one may report the commit before that.
+/// Waits until the old image reports that it drains. The new one may report the commit before that.
 fn is_draining(service: &Service, old: u64) -> anyhow::Result<()> {
     service.await_event(|event| event.name == "draining" && event.generation == old, DEADLINE).map(drop)
 }

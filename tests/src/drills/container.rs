@@ -1,11 +1,11 @@
-//! Pid 1 of a container: its end is everybody's end.
+//! Pid 1 of a container: when it ends, all processes end.
 
 use std::process::{Command, Stdio};
 
 use anyhow::ensure;
 use nix::sys::signal::Signal;
 
-use super::within::Within;
+use super::wrapped::Wrapped;
 use super::{Context, Drill, nothing_lost};
 use crate::config::StrategyKind;
 use crate::image::no_writers;
@@ -14,12 +14,12 @@ use crate::load::{Load, LoadOptions};
 pub(super) fn all() -> Vec<Drill> {
     vec![Drill::both(
         "pid_1",
-        "the first process of a pid namespace: Single refuses the restart and serves on, Double restarts, nothing lost",
+        "the first process of a pid namespace: Single refuses the restart and keeps serving, Double restarts, no request is lost",
         pid_1,
     )]
 }
 
-/// Makes a namespace in which the next program is pid 1.
+/// Creates a namespace in which the next program is pid 1.
 fn unshare() -> Command {
     let mut command = Command::new("unshare");
     command.args(["--pid", "--fork", "--mount-proc", "--kill-child"]);
@@ -33,10 +33,10 @@ fn pid_1(context: &Context) -> anyhow::Result<()> {
         unshare().arg("true").stderr(Stdio::null()).status()
     };
     if !possible.is_ok_and(|status| status.success()) {
-        context.note("not drilled: this user may make no namespace of pids");
+        context.note("not drilled: this user may not create a pid namespace");
         return Ok(());
     }
-    let mut contained = Within::start(context, |image| {
+    let mut contained = Wrapped::start(context, |image| {
         let mut command = unshare();
         command.arg(image);
         command
@@ -46,7 +46,7 @@ fn pid_1(context: &Context) -> anyhow::Result<()> {
     let load = Load::start(&context.binaries.load, &contained.address()?, &LoadOptions::default())?;
     for _ in 0..2 {
         let (from, (_, before)) = (contained.inbox.len(), contained.get()?);
-        ensure!(init.signal(Signal::SIGUSR2)?, "pid 1: expected it to live");
+        ensure!(init.signal(Signal::SIGUSR2)?, "pid 1: expected it to be alive");
         if context.strategy == StrategyKind::Single {
             let refused = contained.await_event(from, |event| event.name == "refused")?;
             ensure!(refused.reason().contains("it is pid 1"), "reason: found `{}`", refused.reason());
@@ -58,7 +58,7 @@ fn pid_1(context: &Context) -> anyhow::Result<()> {
             let (pid, after) = contained.get()?;
             ensure!(
                 pid == 1 && after > before,
-                "owner: expected pid 1 anew, found {pid}, generation {after}"
+                "owner: expected a new image in pid 1, found {pid}, generation {after}"
             );
         }
     }

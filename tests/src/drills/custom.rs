@@ -1,4 +1,4 @@
-//! A strategy that is neither of ours: the old process stays as a warm standby until it is dismissed.
+//! A custom strategy: the old process stays as a warm standby until it is dismissed.
 
 use std::time::Duration;
 
@@ -15,18 +15,18 @@ pub(super) fn all() -> Vec<Drill> {
         standby("standby_takes_over", "the owner is killed: the standby serves", takes_over),
         standby(
             "standby_is_dismissed",
-            "dismissed, the standby leaves and nothing else changes",
+            "the standby exits when it is dismissed, and nothing else changes",
             is_dismissed,
         ),
         standby(
-            "standby_gives_way_to_a_restart",
-            "a restart asked of the owner dismisses the standby and is done: there is one standby at most",
+            "standby_is_dismissed_by_a_restart",
+            "a restart of the owner dismisses the standby first, and succeeds: there is never more than one standby",
             gives_way,
         ),
     ]
 }
 
-/// Restarts: gives the standby's pid and the owner's, once the owner serves.
+/// Restarts. Returns the standby's pid and the owner's, once the owner serves.
 fn stand_by(service: &mut Service) -> anyhow::Result<(i32, i32)> {
     let standby = service.owner()?;
     service.restart()?;
@@ -41,7 +41,7 @@ fn stand_by(service: &mut Service) -> anyhow::Result<(i32, i32)> {
 fn takes_over(context: &Context) -> anyhow::Result<()> {
     let mut service = context.start_with(|config| config.probation_ms = 50)?;
     let (standby, owner) = stand_by(&mut service)?;
-    // Any other net would be gone after this.
+    // Any other fallback would be gone after this.
     let load = context.load(&service)?;
     load.run_for(Duration::from_secs(1))?;
     nothing_lost(load)?;

@@ -1,4 +1,4 @@
-//! Deploys: the image is looked up anew at each restart, and one that cannot be run costs nothing.
+//! Deployments: the image is looked up anew at each restart, and one that cannot be executed does no harm.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
@@ -18,28 +18,28 @@ pub(super) fn all() -> Vec<Drill> {
     vec![
         Drill::both(
             "deploy_replaced_file",
-            "the new file at the image's path is run, not the old one",
+            "the new file at the image's path is executed, not the old one",
             replaced_file,
         ),
-        Drill::both("deploy_symlink", "the link at the image's path is followed anew", by_symlink),
+        Drill::both("deploy_symlink", "the link at the image's path is resolved anew", by_symlink),
         Drill::both(
             "missing_image",
-            "an image that is not there: the old one serves, a retry works (seed 5)",
+            "a missing image: the old process keeps serving, a retry works (Go defect 5)",
             missing,
         ),
         Drill::both(
             "not_executable_image",
-            "an image without permission, and one that is no program: the old one serves, a retry works (seed 5)",
+            "an image without permission, and one that is not a program: the old process keeps serving, a retry works (Go defect 5)",
             not_executable,
         ),
         Drill::both(
             "deploy_release_directory",
-            "started in a link to the release's folder: the next release is run there, the old folder is gone",
+            "started in a link to the release's folder: the next release runs there, the old folder is gone",
             release_directory,
         ),
         Drill::both(
             "working_directory_gone",
-            "a working directory that is gone is reported, and one that was chosen is waited for",
+            "a working directory that is gone is reported; if it was configured, restarts fail until it exists",
             working_directory_gone,
         ),
     ]
@@ -68,7 +68,7 @@ fn deployed_image_runs(mut service: Service) -> anyhow::Result<()> {
     service.end()
 }
 
-/// The file that the owner runs: device and inode.
+/// Returns the file that the owner executes: device and inode.
 fn running(service: &Service) -> anyhow::Result<(u64, u64)> {
     let owner = service.owner()?;
     let image = fs::metadata(format!("/proc/{owner}/exe")).with_context(|| format!("{owner}: its image"))?;
@@ -95,7 +95,7 @@ fn not_executable(context: &Context) -> anyhow::Result<()> {
     service.end()
 }
 
-/// Twice, since a failed attempt must not change what the next one does.
+/// Restarts twice, since a failed attempt must not change what the next one does.
 fn spawn_fails(service: &mut Service) -> anyhow::Result<()> {
     let owner = service.owner()?;
     for _ in 0..2 {
@@ -107,11 +107,11 @@ fn spawn_fails(service: &mut Service) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Releases in folders of their own, and `current`, which leads to the last.
+/// Releases, each in a folder of its own, and `current`, which links to the last one.
 struct Releases(PathBuf);
 
 impl Releases {
-    /// A new one with the service's image, in place of the one before, which is removed.
+    /// Creates a release with the service's image. It replaces the previous release, which is removed.
     fn release(&self, number: u32) -> anyhow::Result<PathBuf> {
         let (release, link) = (self.0.join(format!("release {number}")), self.0.join("next"));
         fs::create_dir(&release)?;
@@ -125,10 +125,10 @@ impl Releases {
     }
 }
 
-/// A script that makes the first release and starts it in a shell's way.
+/// A script that creates the first release and starts it as a shell does.
 const IN_CURRENT: &str = r#"mkdir "release 1" && ln server "release 1/server" && ln -s "release 1" current &&
     cd current && exec ./server"#;
-/// The same without the variable by which a shell says what it meant.
+/// The same without the variable in which a shell keeps the logical path.
 const WITHOUT_PWD: &str = r#"mkdir "release 1" && ln server "release 1/server" && ln -s "release 1" current &&
     cd current && unset PWD && exec "$0""#;
 
@@ -164,9 +164,9 @@ fn working_directory_gone(context: &Context) -> anyhow::Result<()> {
     let releases = Releases(service.folder().path().to_owned());
     releases.release(2)?;
     restarts_well(&mut service)?;
-    let told =
+    let warns =
         |event: &Event| event.name == "warning" && event.reason().contains("release 1 cannot be entered");
-    service.await_event(told, DEADLINE)?;
+    service.await_event(warns, DEADLINE)?;
     service.end()?;
 
     let folder = tempfile::tempdir()?;
@@ -179,17 +179,17 @@ fn working_directory_gone(context: &Context) -> anyhow::Result<()> {
     restarts_well(&mut service)?;
     runs_in(&service, &chosen)?;
     if context.strategy == StrategyKind::Double {
-        // It is there for the child, and gone when the process itself follows.
+        // It exists for the child, and is gone when the process itself execs.
         exec_fails(&mut service, &chosen)?;
     }
     service.end()
 }
 
-/// The old image stays where it was, and serves on.
+/// Checks that the old image stays in its directory, and keeps serving.
 fn exec_fails(service: &mut Service, chosen: &Path) -> anyhow::Result<()> {
     let owner = service.owner()?;
     let before = fs::read_link(format!("/proc/{owner}/cwd"))?;
-    // The drain waits for it, and the exec for the drain.
+    // The drain waits for the request, and the exec waits for the drain.
     let mut slow = Connection::open(&service.address("http")?.parse()?)?;
     slow.send("/slow?ms=1000", true)?;
     service.restart()?;

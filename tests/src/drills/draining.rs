@@ -1,4 +1,4 @@
-//! Drains: in which order they go, how they end, and how many there may be at once.
+//! Drains: their order, how they end, and how many may run at once.
 
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -9,8 +9,8 @@ use nix::sys::signal::Signal;
 use super::{Context, Drill, nothing_lost, restarts_well};
 use crate::client::{Connection, Target};
 use crate::config::{ServerConfig, StrategyKind};
-use crate::held::Held;
 use crate::long_lived::{GOODBYE, STREAM, STUBBORN};
+use crate::open_request::OpenRequest;
 use crate::service::{DEADLINE, Service};
 
 /// A request that takes longer than any deadline here.
@@ -20,37 +20,37 @@ pub(super) fn all() -> Vec<Drill> {
     vec![
         Drill::both(
             "drain_goes_in_order",
-            "the idle are told to go, requests are finished, and only then the long-lived are told",
+            "idle connections are asked to close, requests are finished, and only then long-lived connections are asked to close",
             in_order,
         ),
         Drill::both(
             "drain_timeout_closes_unfinished",
-            "past the deadline a callback gets the names of what is held, and the clients read a reset, or an end",
+            "past the deadline a callback gets the names of the connections that are left, and their clients read a reset or an end",
             unfinished,
         ),
         Drill::both(
             "long_lived_have_a_timeout",
-            "a long-lived connection that does not go holds a drain for its time, not for the drain's",
+            "a long-lived connection that does not close delays a drain for long_lived_timeout, not for drain_timeout",
             own_deadline,
         ),
         Drill::both(
             "drain_jitter_spreads_shutdowns",
-            "40 long-lived connections are told to go each at another moment, over the whole of the window",
+            "40 long-lived connections are asked to close, each at another moment, over the whole drain_jitter",
             drain_jitter,
         ),
         Drill::both(
             "generations_drain_side_by_side",
-            "restart after restart under load while the generations before still drain: all answers come",
+            "restart after restart under load while previous generations still drain: every request is answered",
             side_by_side,
         ),
         Drill::both(
             "too_many_draining_are_refused",
-            "with a cap a restart is refused with the processes that drain, until one of them is killed",
+            "with max_draining a restart is refused, naming the processes that drain, until one of them is killed",
             capped,
         ),
         Drill::both(
-            "counted_until_it_dies",
-            "a process that lives on after the library's end counts as one that drains, until it dies",
+            "draining_is_counted_until_death",
+            "a process that outlives its Goagain counts as draining until it dies",
             lingers,
         ),
     ]
@@ -65,7 +65,7 @@ fn with_listener(name: &str) -> impl FnOnce(&mut ServerConfig) + use<> {
 struct Stream(BufReader<TcpStream>);
 
 impl Stream {
-    /// Connects, and is served under this name.
+    /// Connects, and checks that the connection is served under this name.
     fn open(service: &Service, listener: &str, name: &str) -> anyhow::Result<Stream> {
         let address = service.address(listener)?;
         let address: SocketAddr = match address.parse()? {
@@ -82,7 +82,7 @@ impl Stream {
     fn is_served(&mut self, name: &str) -> anyhow::Result<()> {
         self.0.get_mut().write_all(format!("{name}\n").as_bytes())?;
         let line = self.line()?;
-        ensure!(line.trim_end() == name, "{name}: expected it to come back, found `{line}`");
+        ensure!(line.trim_end() == name, "{name}: expected its echo, found `{line}`");
         Ok(())
     }
 
@@ -92,23 +92,23 @@ impl Stream {
         Ok(line)
     }
 
-    fn is_told(&mut self) -> anyhow::Result<()> {
+    fn says_goodbye(&mut self) -> anyhow::Result<()> {
         let line = self.line()?;
-        ensure!(line == GOODBYE, "expected to be told to go, found `{line}`");
+        ensure!(line == GOODBYE, "expected a goodbye, found `{line}`");
         let rest = self.line()?;
         ensure!(rest.is_empty(), "expected the end after a goodbye, found `{rest}`");
         Ok(())
     }
 }
 
-/// A connection that the server has accepted for sure, with a request in flight.
+/// A connection that the server has accepted, with a request in flight.
 fn in_flight(service: &Service, path: &str) -> anyhow::Result<Connection> {
     let (mut connection, _) = idle(service)?;
     connection.send(path, false)?;
     Ok(connection)
 }
 
-/// A connection that the server has accepted for sure, and the process that has it.
+/// A connection that the server has accepted, and the process that has it.
 fn idle(service: &Service) -> anyhow::Result<(Connection, i32)> {
     let mut connection = Connection::open(&service.address("http")?.parse()?)?;
     connection.send("/", false)?;
@@ -123,14 +123,17 @@ fn in_order(context: &Context) -> anyhow::Result<()> {
     })?;
     let old = service.generation()?;
     let mut stream = Stream::open(&service, STREAM, "stream")?;
-    let (mut idle, mut slow) = (idle(&service)?.0, Held::by_owner(&service)?);
+    let (mut idle, mut slow) = (idle(&service)?.0, OpenRequest::by_owner(&service)?);
     service.restart()?;
     idle.closed().context("the idle connection")?;
-    stream.is_served("still").context("beside a request")?;
+    stream.is_served("still").context("while a request is in flight")?;
     slow.end()?;
-    stream.is_told()?;
-    // It was written before the long-lived were told, so it is there.
-    ensure!(slow.has_answer()?, "the request: expected its answer before the long-lived are told");
+    stream.says_goodbye()?;
+    // It was written before the long-lived connections were asked to close, so it has arrived.
+    ensure!(
+        slow.has_answer()?,
+        "the request: expected its answer before the long-lived connections are asked to close"
+    );
     let answered = slow.answer()?.0.identity().context("identity")?;
     ensure!(answered.generation == old, "generation: expected {old}, found {}", answered.generation);
     service.await_settled(old)?;
@@ -138,9 +141,9 @@ fn in_order(context: &Context) -> anyhow::Result<()> {
 }
 
 fn unfinished(context: &Context) -> anyhow::Result<()> {
-    for cut in ["reset", "close"] {
+    for how in ["reset", "close"] {
         let mut service = context.start_with(|config| {
-            (config.drain_ms, config.idle_ms, config.unfinished) = (1_000, 100, cut.into());
+            (config.drain_ms, config.idle_ms, config.unfinished) = (1_000, 100, how.into());
             with_listener(STUBBORN)(config);
         })?;
         let old = service.generation()?;
@@ -150,22 +153,22 @@ fn unfinished(context: &Context) -> anyhow::Result<()> {
         let is_old = |name: &'static str| {
             move |event: &crate::events::Event| event.name == name && event.generation == old
         };
-        let held = service.await_event(is_old("held"), DEADLINE)?.detail;
-        let names = held["names"].as_array().context("names")?;
-        // The other has no name but its client's address.
+        let listed = service.await_event(is_old("on_unfinished"), DEADLINE)?.detail;
+        let names = listed["names"].as_array().context("names")?;
+        // The other connection has no name but its client's address.
         ensure!(
             names.len() == 2 && names[0] == "stubborn",
-            "held: expected two, the oldest first, found {held}"
+            "on_unfinished: expected two, the oldest first, found {listed}"
         );
-        let counted = service.await_event(is_old("unfinished"), DEADLINE)?.detail;
+        let reported = service.await_event(is_old("unfinished"), DEADLINE)?.detail;
         let expected = serde_json::json!({ "idle": 0, "in_request": 1, "long_lived": 1, "names": names });
-        ensure!(counted == expected, "cut off: expected {expected}, found {counted}");
+        ensure!(reported == expected, "unfinished: expected {expected}, found {reported}");
         for stream in [stubborn.0.get_mut() as &mut dyn Read, slow.stream()] {
             let read = stream.read(&mut [0; 64]);
-            match (cut, &read) {
+            match (how, &read) {
                 ("close", Ok(0)) => {}
                 ("reset", Err(error)) if error.kind() == ErrorKind::ConnectionReset => {}
-                _ => bail!("{cut}: found {read:?}"),
+                _ => bail!("{how}: found {read:?}"),
             }
         }
         service.await_settled(restart.generation)?;
@@ -181,9 +184,9 @@ fn own_deadline(context: &Context) -> anyhow::Result<()> {
     })?;
     let _stubborn = Stream::open(&service, STUBBORN, "stubborn")?;
     let restart = service.restart()?;
-    let held = service.await_name("still_draining")?.detail;
+    let reported = service.await_name("still_draining")?.detail;
     let expected = serde_json::json!({ "idle": 0, "in_request": 0, "long_lived": 1, "names": ["stubborn"] });
-    ensure!(held == expected, "still draining: expected {expected}, found {held}");
+    ensure!(reported == expected, "still draining: expected {expected}, found {reported}");
     service.await_name("unfinished")?;
     service.await_settled(restart.generation)?;
     service.end()
@@ -201,17 +204,19 @@ fn drain_jitter(context: &Context) -> anyhow::Result<()> {
         .collect::<anyhow::Result<Vec<_>>>()?;
     let restart = service.restart()?;
     for stream in &mut streams {
-        stream.is_told()?;
+        stream.says_goodbye()?;
     }
     service.await_settled(restart.generation)?;
-    let told: Vec<_> = service.marked().into_iter().filter(|event| event.name == "told").collect();
-    ensure!(told.len() as u64 == STREAMS, "told: expected {STREAMS}, found {}", told.len());
-    let mut moments: Vec<u64> = told.iter().filter_map(|event| event.detail["moment_ns"].as_u64()).collect();
-    let early: Vec<_> = told.iter().filter(|event| event.detail["due"] != true).collect();
-    ensure!(early.is_empty(), "told: expected nobody before its moment, found {early:?}");
+    let requests: Vec<_> =
+        service.marked().into_iter().filter(|event| event.name == "shutdown_requested").collect();
+    ensure!(requests.len() as u64 == STREAMS, "requests: expected {STREAMS}, found {}", requests.len());
+    let mut moments: Vec<u64> =
+        requests.iter().filter_map(|event| event.detail["moment_ns"].as_u64()).collect();
+    let early: Vec<_> = requests.iter().filter(|event| event.detail["due"] != true).collect();
+    ensure!(early.is_empty(), "requests: expected none before its moment, found {early:?}");
     moments.sort_unstable();
     moments.dedup();
-    ensure!(moments.len() as u64 == STREAMS, "moments: expected each to be another, found {moments:?}");
+    ensure!(moments.len() as u64 == STREAMS, "moments: expected all to be different, found {moments:?}");
     let mut parts: Vec<u64> = moments.iter().map(|moment| moment * PARTS / 2_000_000_000).collect();
     parts.dedup();
     ensure!(
@@ -221,7 +226,7 @@ fn drain_jitter(context: &Context) -> anyhow::Result<()> {
     service.end()
 }
 
-/// Restarts, with a long request in the generation that then drains. Under Double that is the child, which owns while a
+/// Restarts, with a long request in the generation that then drains. Under Double that is the child, which is the owner while a
 /// request keeps its parent from exec.
 fn restart_with_slow(service: &mut Service, ms: u64) -> anyhow::Result<(u64, Connection)> {
     let generation = service.generation()?;
@@ -233,7 +238,7 @@ fn restart_with_slow(service: &mut Service, ms: u64) -> anyhow::Result<(u64, Con
         return Ok((generation, connection));
     }
     let main = service.main_pid();
-    let held = Held::by(service, main)?;
+    let request = OpenRequest::by(service, main)?;
     service.restart()?;
     let child = service.await_event(|event| event.name == "owner" && event.pid != main, DEADLINE)?;
     service.await_event(|event| event.name == "draining" && event.pid == main, DEADLINE)?;
@@ -245,7 +250,7 @@ fn restart_with_slow(service: &mut Service, ms: u64) -> anyhow::Result<(u64, Con
         }
     };
     connection.send(&slow, false)?;
-    held.finish()?;
+    request.finish()?;
     let back = |event: &crate::events::Event| {
         event.name == "owner" && event.pid == main && event.generation > child.generation
     };
@@ -282,7 +287,7 @@ fn lingers(context: &Context) -> anyhow::Result<()> {
     })?;
     service.restart()?;
     let lingering = service.await_name("lingers")?.pid;
-    // Under Double the pid that stays accepts again by now, or does soon.
+    // Under Double the pid that stays accepts again by now, or will soon.
     let generation = if context.strategy == StrategyKind::Double { 3 } else { 2 };
     service.await_event(|event| event.name == "owner" && event.generation == generation, DEADLINE)?;
     service.await_event(|event| event.name == "released" && event.generation == generation, DEADLINE)?;
@@ -291,7 +296,7 @@ fn lingers(context: &Context) -> anyhow::Result<()> {
     let refused = service.await_name("refused")?;
     let names_it = refused.reason().contains(&lingering.to_string());
     ensure!(names_it, "refused: expected {lingering} to be named, found `{}`", refused.reason());
-    ensure!(service.get("/")?.pid == owner, "owner: expected {owner} to serve on");
+    ensure!(service.get("/")?.pid == owner, "owner: expected {owner} to keep serving");
     service.signal(lingering, Signal::SIGKILL)?;
     service.await_gone(lingering)?;
     service.deploy(&service.image().behaviour(""))?;
@@ -308,9 +313,9 @@ fn capped(context: &Context) -> anyhow::Result<()> {
     let mut service = context.start_with(|config| {
         (config.idle_ms, config.drain_ms, config.max_draining) = (200, 600_000, 2);
     })?;
-    let mut held = Vec::new();
+    let mut requests = Vec::new();
     for _ in 0..2 {
-        held.push(restart_with_slow(&mut service, 60_000)?);
+        requests.push(restart_with_slow(&mut service, 60_000)?);
     }
     let owner = service.owner()?;
     let draining: Vec<i32> = service.living().into_iter().filter(|&pid| pid != owner).collect();
@@ -320,12 +325,12 @@ fn capped(context: &Context) -> anyhow::Result<()> {
         let refused = service.await_name("refused")?;
         let names_all = draining.iter().all(|pid| refused.reason().contains(&pid.to_string()));
         ensure!(names_all, "refused: expected {draining:?} to be named, found `{}`", refused.reason());
-        ensure!(service.get("/")?.pid == owner, "owner: expected {owner} to serve on");
+        ensure!(service.get("/")?.pid == owner, "owner: expected {owner} to keep serving");
     }
-    // It says nothing at its end: the kernel does.
+    // It reports nothing at its end. The kernel does.
     service.signal(draining[0], Signal::SIGKILL)?;
     service.await_gone(draining[0])?;
-    held.push(restart_with_slow(&mut service, 60_000)?);
+    requests.push(restart_with_slow(&mut service, 60_000)?);
     for pid in service.living().into_iter().filter(|&pid| Some(pid) != service.owner().ok()) {
         service.signal(pid, Signal::SIGKILL)?;
         service.await_gone(pid)?;

@@ -1,4 +1,4 @@
-//! Nothing in the environment is believed: whatever it says, a program starts afresh or refuses in one line.
+//! The environment is not trusted: whatever it contains, a program starts without a predecessor or refuses with one line.
 
 mod state;
 mod table;
@@ -24,38 +24,42 @@ use crate::process::Process;
 pub(super) fn all() -> Vec<Drill> {
     let single = |name, about, run| Drill { name, about, strategies: &[StrategyKind::Single], run };
     vec![
-        single("forged_variables", "each variable with everything that it should not be", variables),
+        single("forged_variables", "each variable with every kind of wrong value", variables),
         single("forged_descriptors", "descriptors that are not what the variables say", descriptors),
-        single("forged_channel", "channels that somebody else made, and what is no channel", channels),
+        single(
+            "forged_channel",
+            "channels that another process created, and descriptors that are no channels",
+            channels,
+        ),
         single(
             "forged_state",
-            "a state that is torn, garbage, or never comes: not ready, in one line",
+            "a state that is torn, garbage, or never arrives: not ready, with one line",
             state::torn,
         ),
         Drill::both(
             "forged_variables_and_helpers",
-            "a server with forged variables restarts, and its helpers take themselves for no successors",
+            "a server with forged variables restarts, and its helper programs do not take themselves for successors",
             helpers,
         ),
-        Drill::both("names_with_separators", "listeners of any name cross a restart", separators),
+        Drill::both("names_with_separators", "listeners with any name survive a restart", separators),
         Drill::both(
             "names_of_any_length",
-            "a name that no string of the environment holds crosses restarts, in the file that lists the descriptors",
+            "a name too long for any string of the environment survives restarts, in the file that lists the descriptors",
             any_length,
         ),
     ]
 }
 
-/// What must come of a start.
+/// The expected result of a start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Expected {
     /// It serves, as generation 1.
     Afresh,
-    /// It ends with one line that names this variable, and exit status 2.
+    /// It ends with one line that names this variable, and with exit status 2.
     Refused(&'static str),
 }
 
-/// A process that is no part of it, and the leader of a process group. Killed and reaped on drop.
+/// An unrelated process that is the leader of a process group. Killed and reaped on drop.
 struct Stranger {
     child: Child,
     process: Process,
@@ -73,7 +77,7 @@ impl Stranger {
         self.process.pid()
     }
 
-    /// Any signal that a program could send it by mistake would end it.
+    /// Checks that it is alive. Any signal that a program could send it by mistake would end it.
     fn is_well(&self) -> anyhow::Result<()> {
         ensure!(!self.process.is_dead()?, "the stranger: expected it to be left alone, found it dead");
         Ok(())
@@ -93,17 +97,17 @@ fn variables(context: &Context) -> anyhow::Result<()> {
     let mut failures = Vec::new();
     for (variable, value, expected) in &rows {
         let ours = ["GOAGAIN_CHANNEL", "GOAGAIN_DESCRIPTORS"].contains(variable);
-        let both = [table::of_ours(stranger.pid()), table::of_a_seed(stranger.pid())];
-        // The seed's five are tried beside a channel and without one.
+        let both = [table::of_ours(stranger.pid()), table::of_a_go_process(stranger.pid())];
+        // The five variables of the Go package are tried with and without a channel.
         for mut variables in both.into_iter().take(if ours { 1 } else { 2 }) {
-            let beside = variables.len();
+            let count = variables.len();
             variables.retain(|(name, _)| name != variable);
             variables.extend(value.clone().map(|value| (*variable, value)));
             let trial = Trial { variables, ..Trial::default() };
             let what = || {
                 let shown =
                     value.as_ref().map(|value| value.to_string_lossy().chars().take(60).collect::<String>());
-                format!("{variable}={shown:?} of {beside} variables, expected {expected:?}")
+                format!("{variable}={shown:?} of {count} variables, expected {expected:?}")
             };
             failures.extend(trial.run(context, *expected).with_context(what).err());
             stranger.is_well().with_context(what)?;
@@ -134,16 +138,16 @@ fn descriptors(context: &Context) -> anyhow::Result<()> {
         ("a listener on another port", listener.try_clone()?.into(), "tcp:127.0.0.1:1->"),
     ];
     for (what, descriptor, name) in cases {
-        let mut variables = table::of_a_seed(1);
+        let mut variables = table::of_a_go_process(1);
         variables.retain(|(name, _)| !["GOAGAIN_FD", "GOAGAIN_NAME", "GOAGAIN_PPID"].contains(name));
         variables.extend([("GOAGAIN_FD", "7".into()), ("GOAGAIN_NAME", name.into())]);
         let trial = Trial { variables, seventh: Some(descriptor), by_its_parent: true };
         trial.run(context, Expected::Refused("GOAGAIN_FD")).context(what)?;
     }
-    // Of a stranger, a listener that is in order is not taken either.
+    // From an unrelated process, a valid listener is not accepted either.
     let stranger = Stranger::start()?;
     for parent in [1, stranger.pid()] {
-        let mut variables = table::of_a_seed(parent);
+        let mut variables = table::of_a_go_process(parent);
         variables.retain(|(name, _)| !["GOAGAIN_FD", "GOAGAIN_NAME"].contains(name));
         variables.extend([("GOAGAIN_FD", "7".into()), ("GOAGAIN_NAME", here.clone().into())]);
         let seventh = Some(listener.try_clone()?.into());
@@ -187,7 +191,7 @@ fn channels(context: &Context) -> anyhow::Result<()> {
         }
     }
     ensure!(ours.as_raw_fd() >= 0, "the harness keeps its end until here");
-    // The harness is a predecessor like any other: its channel is believed, and its descriptors are looked at.
+    // The harness is a predecessor like any other: its channel is trusted, and its descriptors are checked.
     let own = std::process::id().to_string();
     for described in ["99,http,tcp,127.0.0.1:1", "0,http,tcp,127.0.0.1:1", "2,http,unix,/run/x.sock"] {
         let mut variables = table::of_ours(stranger.pid());
@@ -207,7 +211,7 @@ fn channels(context: &Context) -> anyhow::Result<()> {
 fn helpers(context: &Context) -> anyhow::Result<()> {
     let stranger = Stranger::start()?;
     let of_ours = table::of_ours(stranger.pid());
-    for variables in [table::of_a_seed(stranger.pid()), of_ours, table::of_ours(1)] {
+    for variables in [table::of_a_go_process(stranger.pid()), of_ours, table::of_ours(1)] {
         let mut options = context.options().config(|config| config.behaviour = "helper".into());
         let texts = variables
             .into_iter()
@@ -254,7 +258,7 @@ fn separators(context: &Context) -> anyhow::Result<()> {
 }
 
 fn any_length(context: &Context) -> anyhow::Result<()> {
-    // Each byte of it is escaped by three.
+    // Each byte of it is escaped as three bytes.
     let long = " ".repeat(45_000);
     let mut service = context.start_with(|config| {
         let address = "127.0.0.1:0".to_owned();

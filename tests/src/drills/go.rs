@@ -1,4 +1,4 @@
-//! Handing over to the Go goagain of 2014, and taking over from it: no channel, only its variables and signals.
+//! Handing over to the Go package goagain of 2014, and taking over from it: no channel, only its variables and signals.
 
 use std::path::Path;
 
@@ -14,45 +14,45 @@ pub(super) fn all() -> Vec<Drill> {
     vec![
         Drill::both(
             "go_predecessor",
-            "a service of the seed is deployed anew with this library, and back",
+            "a service of the Go package is deployed again with this library, and back",
             go_predecessor,
         ),
         Drill::both(
             "go_successor",
-            "a service of this library is deployed anew with the seed, and back",
+            "a service of this library is deployed again with the Go package, and back",
             go_successor,
         ),
     ]
 }
 
-/// What the tokens of drill-seed begin with, and those of drill-server do not.
-const TOKEN: &str = "seed-";
+/// What the tokens of drill-go begin with, and those of drill-server do not.
+const TOKEN: &str = "go-";
 
 fn go_predecessor(context: &Context) -> anyhow::Result<()> {
-    there_and_back(context, &context.binaries.seed, &context.binaries.server)
+    there_and_back(context, &context.binaries.go, &context.binaries.server)
 }
 
 fn go_successor(context: &Context) -> anyhow::Result<()> {
-    there_and_back(context, &context.binaries.server, &context.binaries.seed)
+    there_and_back(context, &context.binaries.server, &context.binaries.go)
 }
 
-/// Starts `one`, deploys `other` over it, and `one` again. The second time its environment holds what is left of
-/// the first: a seed passes on what it does not know.
+/// Starts `one`, deploys `other` over it, and then `one` again. The second time its environment contains what is left of
+/// the first: a Go process passes on the variables that it does not know.
 fn there_and_back(context: &Context, one: &Path, other: &Path) -> anyhow::Result<()> {
     let mut service = context.start_options(context.options().image(Image::of(one)))?;
-    // Always some slow requests in flight.
+    // Some slow requests are always in flight.
     let light = LoadOptions { slow: 20, ..LoadOptions::default() };
     let load = Load::start(&context.binaries.load, &service.address("http")?, &light)?;
     for program in [other, one] {
-        restart_into(&mut service, program, *program == context.binaries.seed)
+        restart_into(&mut service, program, *program == context.binaries.go)
             .with_context(|| format!("restart into {}", program.display()))?;
     }
     nothing_lost(load)?;
     service.end()
 }
 
-/// Restarts the service into `program` and waits until nothing of the image before is left. Between a seed and this
-/// library nobody says `settled`, so the processes themselves are looked at.
+/// Restarts the service into `program` and waits until nothing is left of the previous image. Between a Go process and this
+/// library there is no event `settled`, so this checks the processes themselves.
 fn restart_into(service: &mut Service, program: &Path, is_go: bool) -> anyhow::Result<()> {
     service.deploy(&Image::of(program))?;
     let (before, address, boot) = (service.owner()?, service.address("http")?, service.get("/")?.boot);

@@ -1,4 +1,4 @@
-//! What crosses exec, and what must not: descriptors and variables.
+//! What survives exec, and what must not: descriptors and variables.
 
 use std::process::{Command, Stdio};
 
@@ -15,23 +15,23 @@ pub(super) fn all() -> Vec<Drill> {
     vec![
         Drill::both(
             "helper_inherits_nothing",
-            "a helper run by the server has no descriptor of the server's, and takes itself for no successor (seed 13)",
+            "a helper run by the server has none of the server's descriptors, and does not take itself for a successor (Go defect 13)",
             helper,
         ),
         Drill::both(
             "successor_inherits_no_more",
-            "a successor's descriptors are those of a fresh start",
+            "a successor has the same descriptors as a process without a predecessor",
             successor,
         ),
         Drill {
             name: "stale_environment",
-            about: "variables that are not meant for us: nobody is signalled, nothing is adopted (seed 11)",
+            about: "variables meant for another process: no process is signalled, nothing is adopted (Go defect 11)",
             strategies: &[StrategyKind::Single],
             run: stale,
         },
         Drill::both(
             "supervisor_variables",
-            "variables of a supervisor's that name the old pid, or descriptors of the old process: left out",
+            "a supervisor's variables that name the old pid, or descriptors of the old process, are removed",
             supervisor_variables,
         ),
     ]
@@ -41,7 +41,7 @@ fn helper(context: &Context) -> anyhow::Result<()> {
     let mut service = context.start_with(|config| config.behaviour = "helper".into())?;
     inherited_nothing(context, &service, 1)?;
     let restart = service.restart_and_settle()?;
-    // The image after commit has adopted the descriptors, and under Double the second one too.
+    // The image after commit has adopted the descriptors, and under Double the second image too.
     let generations = if context.strategy == StrategyKind::Double { 2 } else { 1 };
     inherited_nothing(context, &service, generations)?;
     ensure!(
@@ -53,7 +53,7 @@ fn helper(context: &Context) -> anyhow::Result<()> {
 }
 
 fn inherited_nothing(context: &Context, service: &Service, times: usize) -> anyhow::Result<()> {
-    // What the harness itself was started with goes to every program: a helper that it starts has just that.
+    // What the harness itself was started with goes to every program. A helper that it starts has only that.
     let mut control = Command::new(&context.binaries.server);
     let control = spawn(control.env("DRILL_HELPER", "1").stdout(Stdio::piped()))?.wait_with_output()?;
     let control: serde_json::Value =
@@ -62,7 +62,7 @@ fn inherited_nothing(context: &Context, service: &Service, times: usize) -> anyh
         let event = service.await_times(number, |event: &Event| event.name == "helper", DEADLINE)?;
         let (found, expected) = (&event.detail["descriptors"], &control["descriptors"]);
         ensure!(found == expected, "helper: expected the descriptors {expected}, found {found}");
-        // The variables of its server's own start are in its environment, and mean nothing to it.
+        // The variables of its server's own start are in its environment, and mean nothing to the helper.
         let successor = &event.detail["successor"];
         ensure!(*successor == false, "helper: expected no successor, found {successor}");
     }
@@ -77,10 +77,10 @@ fn successor(context: &Context) -> anyhow::Result<()> {
         kinds.sort_unstable();
         Ok(kinds)
     };
-    let fresh = kinds(&service)?;
+    let first = kinds(&service)?;
     restarts_well(&mut service)?;
     let inherited = kinds(&service)?;
-    ensure!(fresh == inherited, "descriptors: expected {fresh:?}, found {inherited:?}");
+    ensure!(first == inherited, "descriptors: expected {first:?}, found {inherited:?}");
     service.end()
 }
 
@@ -104,22 +104,22 @@ fn stale(context: &Context) -> anyhow::Result<()> {
         ensure!(!watched.is_dead()?, "the forged GOAGAIN_PPID: expected it to be left alone, found it dead");
         service.end()
     })();
-    // Ours, and not reaped, so the pid is still its.
+    // It is our own child and not reaped yet, so the pid still belongs to it.
     victim.kill()?;
     victim.wait()?;
     result
 }
 
-/// As systemd starts a server by a socket, with a watchdog. The pids are those of the server, which replaces the shell.
+/// Starts the server as systemd does with a socket and a watchdog. The pids are those of the server, which replaces the shell.
 const BY_SYSTEMD: &str = r#"
     export LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=http WATCHDOG_PID=$$ WATCHDOG_USEC=30000000 SYSTEMD_EXEC_PID=$$
     export NOTIFY_SOCKET=/run/none INVOCATION_ID=0c2d JOURNAL_STREAM=8:4711
     exec "$0""#;
-/// Of these: what an image in another process is not to see; and, of those, what it may see in the same process.
+/// What an image in another process must not see. The second list is what it may see in the same process.
 const OF_THE_OLD: [&str; 5] =
     ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "WATCHDOG_PID", "SYSTEMD_EXEC_PID"];
 const OF_THE_SAME_PID: [&str; 2] = ["WATCHDOG_PID", "SYSTEMD_EXEC_PID"];
-/// What any image is to see.
+/// What any image must see.
 const OF_THE_SERVICE: [&str; 4] = ["NOTIFY_SOCKET", "INVOCATION_ID", "JOURNAL_STREAM", "WATCHDOG_USEC"];
 
 fn supervisor_variables(context: &Context) -> anyhow::Result<()> {
@@ -134,7 +134,7 @@ fn supervisor_variables(context: &Context) -> anyhow::Result<()> {
         service.restart_and_settle()?;
         let images = service.marked().into_iter().filter(|event| event.name == "environment");
         let images: Vec<Event> = images.collect();
-        // Under Double the child that serves in between, then the process that comes back.
+        // Under Double the child that serves in between, then the process that is the owner again.
         let count = if context.strategy == StrategyKind::Double { 2 } else { 1 };
         ensure!(images.len() == count, "images: expected {count}, found {}", images.len());
         for image in images {

@@ -1,4 +1,4 @@
-//! What each listener adds to a hand-over: shown, not judged here.
+//! What each listener adds to the time of a handover: shown, not checked.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ pub(super) fn all() -> Vec<Drill> {
     vec![
         Drill::both(
             "thousand_listeners",
-            "1,000 listeners carried over: what each adds to signal to commit",
+            "1,000 listeners carried over: what each adds to the time from signal to commit",
             drill,
         ),
         Drill::both(
@@ -26,7 +26,7 @@ pub(super) fn all() -> Vec<Drill> {
 }
 
 const MORE: usize = 1_000;
-/// How often each is measured.
+/// How many times each is measured.
 const TIMES: usize = 9;
 
 fn drill(context: &Context) -> anyhow::Result<()> {
@@ -35,16 +35,16 @@ fn drill(context: &Context) -> anyhow::Result<()> {
     let mut few = context.start()?;
     let mut many = context.start_with(|config| config.listen.extend((0..MORE).map(extra)))?;
     let (mut of_few, mut of_many) = (Vec::new(), Vec::new());
-    // In turn, so that both meet the machine in the same state.
+    // Alternating, so that the machine is in the same state for both.
     for _ in 0..TIMES {
         of_few.push(commit(&mut few)?);
         of_many.push(commit(&mut many)?);
     }
-    let held = |service: &Service| anyhow::Ok(service.descriptors_at_rest()?.len());
-    let (held_few, held_many) = (held(&few)?, held(&many)?);
+    let count = |service: &Service| anyhow::Ok(service.descriptors_at_rest()?.len());
+    let (open_few, open_many) = (count(&few)?, count(&many)?);
     ensure!(
-        held_many == held_few + MORE,
-        "descriptors: expected {MORE} more than {held_few}, found {held_many}"
+        open_many == open_few + MORE,
+        "descriptors: expected {MORE} more than {open_few}, found {open_many}"
     );
     let [of_few, of_many] = [of_few, of_many].map(|times| Spread::of(times).context("commits"));
     let (of_few, of_many) = (of_few?.median_ns, of_many?.median_ns);
@@ -57,7 +57,7 @@ fn drill(context: &Context) -> anyhow::Result<()> {
 
 fn more_than_a_variable(context: &Context) -> anyhow::Result<()> {
     raise_descriptor_limit()?;
-    // Each is two descriptors for a moment, when the state of a socket is made.
+    // Each listener needs two descriptors for a moment, when the state of a socket is made.
     let (_, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
     let extra = usize::try_from(most).unwrap_or(usize::MAX).saturating_sub(500).min(10_000);
     let mut service = context.start_with(|config| config.extra = extra)?;

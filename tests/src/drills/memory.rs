@@ -1,4 +1,4 @@
-//! The old process's memory does not change how long a restart takes: shown, not judged here.
+//! The old process's memory does not change how long a restart takes: shown, not checked.
 
 use std::time::Duration;
 
@@ -12,12 +12,12 @@ use crate::summary::{Spread, commit_ns};
 pub(super) fn all() -> Vec<Drill> {
     vec![Drill::both(
         "memory_1gib",
-        "signal to commit with a heap of 1 GiB in the old process, and with none",
+        "the time from signal to commit with a heap of 1 GiB in the old process, and without",
         drill,
     )]
 }
 
-/// A machine that is busy and short of memory takes more than ten seconds to give an image 1 GiB; Double has two of them.
+/// A machine that is busy and short of memory needs more than ten seconds to give an image 1 GiB. Double has two such images.
 const TOUCHED_WITHIN: Duration = Duration::from_secs(60);
 
 fn drill(context: &Context) -> anyhow::Result<()> {
@@ -26,24 +26,24 @@ fn drill(context: &Context) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Signal → commit without load, with and without a heap in the old process.
+/// The times from signal to commit without load, with and without a heap in the old process.
 #[derive(Clone, Copy, Debug, serde::Serialize)]
 pub struct HeapCommits {
-    /// With no heap.
+    /// Without a heap.
     pub none: Spread,
     /// With 1 GiB, touched.
     pub gib: Spread,
-    /// The floor, each beside one restart with no heap and like it: an image deployed just now, after the same rest.
+    /// The floor, measured next to each restart without a heap and like it: an image that was just deployed, after the same rest.
     pub floor: Spread,
 }
 
 impl HeapCommits {
-    /// The median with no heap divided by the median floor.
+    /// Returns the median without a heap divided by the median floor.
     pub fn by_floor(&self) -> f64 {
         self.none.median_ns as f64 / self.floor.median_ns as f64
     }
 
-    /// The median with 1 GiB divided by the median with none.
+    /// Returns the median with 1 GiB divided by the median without a heap.
     pub fn ratio(&self) -> f64 {
         self.gib.median_ns as f64 / self.none.median_ns as f64
     }
@@ -56,8 +56,8 @@ impl std::fmt::Display for HeapCommits {
     }
 }
 
-/// Restarts `times` times from an image with a heap and as often from one without, in turn, and takes the time from the
-/// signal to the commit of each. The successor has none, so that touching it is not measured.
+/// Restarts `times` times from an image with a heap and as many times from one without, alternating, and measures the time from
+/// the signal to the commit of each. The successor has no heap, so that touching it is not measured.
 ///
 /// # Errors
 /// - a restart is not settled within the deadline.
@@ -68,7 +68,7 @@ pub fn measure(binaries: &Binaries, options: &ServiceOptions, times: usize) -> a
         service.deploy(&service.image())?;
         floors.push(floor::measure(&service.folder().image(), 1)?.median_ns);
         none.push(restart_into(&mut service, 0)?);
-        // Touching it is part of this one, which is not counted.
+        // Touching the heap is part of this restart, which is not counted.
         restart_into(&mut service, 1024)?;
         gib.push(restart_into(&mut service, 0)?);
     }
@@ -78,7 +78,7 @@ pub fn measure(binaries: &Binaries, options: &ServiceOptions, times: usize) -> a
     Ok(HeapCommits { none: spread(none)?, gib: spread(gib)?, floor: spread(floors)? })
 }
 
-/// Deploys an image with this heap and restarts into it: the time from signal to commit, in nanoseconds.
+/// Deploys an image with this heap and restarts into it. Returns the time from signal to commit, in nanoseconds.
 fn restart_into(service: &mut Service, heap_mib: u64) -> anyhow::Result<u64> {
     service.deploy(&service.image().with("heap_mib", heap_mib))?;
     let restart = service.restart()?;

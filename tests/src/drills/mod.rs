@@ -1,4 +1,4 @@
-//! The drills: each is written once, against real processes, and run for each strategy that it matters for.
+//! The drills: each is written once, against real processes, and runs for each strategy that it applies to.
 //!
 //! To add one, write a function in the file of its group and a line in that file's `all`.
 
@@ -15,7 +15,7 @@ mod go;
 mod inheritance;
 mod many;
 pub mod memory;
-pub(crate) mod moves;
+pub(crate) mod migration;
 mod requests;
 mod restart;
 mod shell;
@@ -24,7 +24,7 @@ mod sockets;
 mod standby;
 mod state;
 mod stop;
-mod within;
+mod wrapped;
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -37,10 +37,10 @@ use crate::load::{Load, LoadOptions, losses};
 use crate::records::Record;
 use crate::service::{Binaries, Service, ServiceOptions};
 
-/// The strategies that nearly every drill is run for.
+/// The strategies that nearly every drill runs for.
 pub const BOTH: &[StrategyKind] = &[StrategyKind::Single, StrategyKind::Double];
 
-/// A deadline that has to pass, in milliseconds: longer than any step of an image that is well takes on a busy machine.
+/// A deadline that has to pass, in milliseconds: longer than any step of a healthy image takes on a busy machine.
 pub const SHORT: u64 = 3_000;
 
 /// A drill.
@@ -50,14 +50,14 @@ pub struct Drill {
     pub name: &'static str,
     /// What it shows, in one sentence.
     pub about: &'static str,
-    /// The strategies that it is run for.
+    /// The strategies that it runs for.
     pub strategies: &'static [StrategyKind],
     /// Runs it; an error is a failure.
     pub run: fn(&Context) -> anyhow::Result<()>,
 }
 
 impl Drill {
-    /// A drill for both strategies.
+    /// Creates a drill for both strategies.
     pub const fn both(
         name: &'static str,
         about: &'static str,
@@ -67,7 +67,7 @@ impl Drill {
     }
 }
 
-/// All drills, by group.
+/// Returns all drills, by group.
 pub fn all() -> Vec<Drill> {
     let groups = [
         restart::all(),
@@ -87,7 +87,7 @@ pub fn all() -> Vec<Drill> {
         forged::all(),
         callbacks::all(),
         state::all(),
-        moves::all(),
+        migration::all(),
         custom::all(),
         standby::all(),
         memory::all(),
@@ -96,7 +96,7 @@ pub fn all() -> Vec<Drill> {
     groups.concat()
 }
 
-/// What a drill is given.
+/// What a drill gets.
 #[derive(Debug)]
 pub struct Context {
     /// The programs of this package.
@@ -107,12 +107,12 @@ pub struct Context {
 }
 
 impl Context {
-    /// A context for one run of one drill.
+    /// Creates a context for one run of one drill.
     pub fn new(binaries: Binaries, strategy: StrategyKind) -> Self {
         Self { binaries, strategy, notes: Mutex::new(Vec::new()) }
     }
 
-    /// Starts a drill server with this strategy and an otherwise usual configuration.
+    /// Starts a drill server with this strategy and an otherwise default configuration.
     ///
     /// # Errors
     /// - it is not the owner within the deadline.
@@ -136,7 +136,7 @@ impl Context {
         Service::start(&self.binaries, options)
     }
 
-    /// Starts a drill server whose first image, like every other until a deploy, hangs before it is ready; without waiting
+    /// Starts a drill server whose first image, like every other until a deployment, hangs before it is ready. Does not wait
     /// for anything.
     ///
     /// # Errors
@@ -146,7 +146,7 @@ impl Context {
         Service::spawn(&self.binaries, self.options().image(image))
     }
 
-    /// The usual options for this strategy.
+    /// Returns the default options for this strategy.
     pub fn options(&self) -> ServiceOptions {
         ServiceOptions::new(self.strategy)
     }
@@ -159,12 +159,12 @@ impl Context {
         Load::start(&self.binaries.load, &service.address("http")?, &LoadOptions::default())
     }
 
-    /// Remembers a figure that is shown but not judged.
+    /// Adds a figure that is shown but not checked.
     pub fn note(&self, text: impl Into<String>) {
         self.notes.lock().unwrap_or_else(PoisonError::into_inner).push(text.into());
     }
 
-    /// What was noted.
+    /// Returns what was added.
     pub fn notes(&self) -> Vec<String> {
         self.notes.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -182,7 +182,7 @@ pub fn nothing_lost(load: Load) -> anyhow::Result<Vec<Record>> {
     Ok(records)
 }
 
-/// Fails unless the service is as it was before an attempt that failed: the same owner serves, no child is left.
+/// Checks that the service is as it was before an attempt that failed: the same owner serves, no child is left.
 fn serves_as_before(service: &Service, owner: i32) -> anyhow::Result<()> {
     service.quiesce()?;
     let zombies = service.zombies()?;
@@ -194,7 +194,7 @@ fn serves_as_before(service: &Service, owner: i32) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Fails unless a whole restart works now.
+/// Checks that a complete restart works now.
 fn restarts_well(service: &mut Service) -> anyhow::Result<()> {
     let before = service.get("/")?;
     service.restart_and_settle()?;

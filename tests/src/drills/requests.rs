@@ -1,29 +1,33 @@
-//! Restarts that are asked for again and again, or at the wrong moment.
+//! Restarts that are requested again and again, or at the wrong moment.
 
 use anyhow::{Context as _, ensure};
 use nix::sys::signal::Signal;
 
 use super::{Context, Drill, nothing_lost, restarts_well, serves_as_before};
 use crate::events::Event;
-use crate::held::Held;
+use crate::open_request::OpenRequest;
 use crate::service::DEADLINE;
 
 pub(super) fn all() -> Vec<Drill> {
     vec![
         Drill::both(
             "usr2_storm",
-            "50 USR2 under load: never two attempts at once, at least one after the last, nothing lost (seed 10)",
+            "50 USR2 under load: never two attempts at once, at least one after the last signal, no request is lost (Go defect 10)",
             storm,
         ),
         Drill::both(
             "usr2_while_starting",
-            "impatient USR2s while a successor starts: noted, and exactly one restart more (seed 4)",
+            "several USR2 while a successor starts: noted, and exactly one further restart (Go defect 4)",
             while_starting,
         ),
-        Drill::both("usr2_after_failed", "USR2 after a failed restart tries again (seed 3)", after_failed),
+        Drill::both(
+            "usr2_after_failed",
+            "USR2 after a failed restart tries again (Go defect 3)",
+            after_failed,
+        ),
         Drill::both(
             "usr2_to_group",
-            "USR2 to the whole process group: one owner in the end (seed 10)",
+            "USR2 to the whole process group: one owner in the end (Go defect 10)",
             to_group,
         ),
     ]
@@ -33,16 +37,17 @@ fn storm(context: &Context) -> anyhow::Result<()> {
     let mut service = context.start()?;
     let load = context.load(&service)?;
     let pid = service.owner()?;
-    // Under Single the process would leave in mid-storm, if that takes long, and with it what it has not read.
-    let held = Held::by(&service, pid)?;
+    // Under Single the process would exit in the middle of the storm, if that takes long, and lose the signals
+    // that it has not read.
+    let request = OpenRequest::by(&service, pid)?;
     service.restart()?;
     for _ in 2..50 {
         service.signal(pid, Signal::SIGUSR2)?;
     }
     let last = crate::events::now();
     service.signal(pid, Signal::SIGUSR2)?;
-    held.finish()?;
-    // Once it has released, it says that the owner has to be asked.
+    request.finish()?;
+    // Once it has released, it reports that the owner has to be signalled.
     let answers = |event: &Event| match event.name.as_str() {
         "spawned" => event.t > last,
         "refused" => event.t > last && event.pid == pid,
@@ -56,7 +61,7 @@ fn storm(context: &Context) -> anyhow::Result<()> {
     service.end()
 }
 
-/// Before an attempt spawns, the one before has been committed or has failed.
+/// Checks that the previous attempt is committed or has failed before an attempt spawns.
 fn never_two_at_once(events: &[Event]) -> anyhow::Result<()> {
     let mut open = None;
     for event in events {
@@ -116,10 +121,10 @@ fn to_group(context: &Context) -> anyhow::Result<()> {
     let owner = service.owner()?;
     service.mark();
     service.signal_group(Signal::SIGUSR2)?;
-    // The successor is hit before it has registered its handlers.
+    // The successor gets the signal before it has installed its handlers.
     service.await_event(|event| event.name == "spawned" && event.pid == owner, DEADLINE)?;
     service.signal_group(Signal::SIGUSR2)?;
-    // And once more when both serve.
+    // And once more when both processes serve.
     service.await_name("committed")?;
     service.signal_group(Signal::SIGUSR2)?;
     service.await_rest()?;

@@ -1,4 +1,4 @@
-//! Restarts that go well.
+//! Restarts that succeed.
 
 use anyhow::{Context as _, ensure};
 
@@ -8,15 +8,19 @@ use crate::procfs::Descriptor;
 
 pub(super) fn all() -> Vec<Drill> {
     vec![
-        Drill::both("restart_once", "one restart: a new image answers, nobody else is left", restart_once),
+        Drill::both(
+            "restart_once",
+            "one restart: a new image answers, no other process is left",
+            restart_once,
+        ),
         Drill::both(
             "restart_twenty",
-            "20 restarts under a light load: nothing lost, no descriptor more than after the first, no zombie (seed 1, 14)",
+            "20 restarts under a light load: no request lost, no more descriptors than after the first, no zombies (Go defects 1, 14)",
             restart_twenty,
         ),
         Drill::both(
             "restart_without_stdin",
-            "a server started with descriptor 0 closed restarts (seed 7)",
+            "a server started with descriptor 0 closed restarts (Go defect 7)",
             without_stdin,
         ),
     ]
@@ -57,14 +61,14 @@ fn restart_twenty(context: &Context) -> anyhow::Result<()> {
     }
     nothing_lost(load)?;
 
-    // The last one without load, so that no connection is among its descriptors.
+    // The last one is without load, so that no connection is among its descriptors.
     restarts_well(&mut service)?;
     let last = service.descriptors_at_rest()?;
     ensure!(kinds(&first) == kinds(&last), "descriptors: expected {first:?}, found {last:?}");
     service.end()
 }
 
-/// What the descriptors are; their numbers may differ.
+/// Returns the kinds of the descriptors. Their numbers may differ.
 fn kinds(descriptors: &[Descriptor]) -> Vec<&str> {
     let mut kinds: Vec<&str> = descriptors.iter().map(|(_, kind)| kind.as_str()).collect();
     kinds.sort_unstable();

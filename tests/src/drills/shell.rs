@@ -1,4 +1,4 @@
-//! An interactive shell: who has its terminal after a restart.
+//! An interactive shell: which process has its terminal after a restart.
 
 use std::io::Write as _;
 use std::process::{Command, Stdio};
@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, ensure};
 use nix::sys::signal::Signal;
 
-use super::within::Within;
+use super::wrapped::Wrapped;
 use super::{Context, Drill};
 use crate::config::StrategyKind;
 use crate::events::Event;
@@ -16,7 +16,7 @@ use crate::service::DEADLINE;
 pub(super) fn all() -> Vec<Drill> {
     vec![Drill::both(
         "interactive_shell",
-        "in the foreground of a shell: after a restart Ctrl-C reaches Double, and misses Single, as README says",
+        "in the foreground of a shell: after a restart Ctrl-C reaches Double but not Single, as the README says",
         interactive,
     )]
 }
@@ -27,12 +27,12 @@ const INTERRUPT: &[u8] = b"\x03";
 fn interactive(context: &Context) -> anyhow::Result<()> {
     let is_there = |program: &str| Command::new(program).arg("--version").output().is_ok();
     if !is_there("script") || !is_there("bash") {
-        context.note("not drilled: `script` and `bash` are not there");
+        context.note("not drilled: `script` and `bash` are not installed");
         return Ok(());
     }
-    let mut shell = Within::start(context, |_| {
+    let mut shell = Wrapped::start(context, |_| {
         let mut command = Command::new("script");
-        // With a terminal of its own, and job control.
+        // With its own terminal, and job control.
         command.args(["-q", "-c", "bash --norc --noprofile -i", "/dev/null"]);
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
         command
@@ -43,7 +43,7 @@ fn interactive(context: &Context) -> anyhow::Result<()> {
     writeln!(keys, "{image}")?;
     let first = shell.await_event(0, |event| event.name == "owner")?.pid;
     let server = shell.only_process()?;
-    ensure!(server.signal(Signal::SIGUSR2)?, "{first}: expected it to live");
+    ensure!(server.signal(Signal::SIGUSR2)?, "{first}: expected it to be alive");
     let is_double = context.strategy == StrategyKind::Double;
     let settled =
         shell.await_event(0, |event| event.name == "settled" && (!is_double || event.pid == first))?.pid;
@@ -53,10 +53,10 @@ fn interactive(context: &Context) -> anyhow::Result<()> {
         keys.write_all(INTERRUPT)?;
         ensure!(owner.await_death(DEADLINE)?, "Ctrl-C: expected it to end the server");
     }
-    // The shell reads it when it has its terminal back, and then it gets the Ctrl-C.
+    // The shell reads it when it has its terminal back. Then the helper gets the Ctrl-C.
     let helper = format!("DRILL_HELPER=1 {image}");
     writeln!(keys, "sh -c 'trap \"{helper}; exit\" INT; {helper}; cat'")?;
-    for (number, what) in [(0, "a line for the shell"), (1, "a Ctrl-C for what it runs now")] {
+    for (number, what) in [(0, "a line for the shell"), (1, "a Ctrl-C for the program that it runs now")] {
         let ran = |all: &[Event]| all.iter().filter(|event| event.name == "helper").nth(number).map(drop);
         shell.inbox.wait(0, DEADLINE, ran).with_context(|| format!("{what}: expected its event"))?;
         if number == 0 {
@@ -64,7 +64,7 @@ fn interactive(context: &Context) -> anyhow::Result<()> {
         }
     }
     let lives = !owner.is_dead()?;
-    ensure!(lives != is_double, "the server: expected Ctrl-C to miss Single alone, found it alive: {lives}");
+    ensure!(lives != is_double, "the server: expected Ctrl-C to miss Single only, found it alive: {lives}");
     if lives {
         ensure!(shell.get()?.0 == settled, "owner: expected {settled}");
         owner.signal(Signal::SIGTERM)?;

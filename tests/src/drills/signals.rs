@@ -1,4 +1,4 @@
-//! Signals at the worst time: each in every state of either process, and storms of them.
+//! Signals at the worst moment: each signal in every state of both processes, and storms of signals.
 
 mod states;
 mod storm;
@@ -9,8 +9,8 @@ use nix::sys::signal::Signal;
 use self::states::{Entered, KILLING, Leaves, Restart, State};
 use super::{Context, Drill};
 use crate::config::StrategyKind;
-use crate::held::Held;
 use crate::image::Image;
+use crate::open_request::OpenRequest;
 use crate::process::Process;
 use crate::service::{DEADLINE, Service};
 
@@ -19,22 +19,22 @@ pub(super) fn all() -> Vec<Drill> {
         Drill::both("stop_in_every_state", "INT, TERM and QUIT in every state of either process", stops),
         Drill::both(
             "second_quit_in_every_state",
-            "QUIT waits for the request in flight, a second one does not, wherever a process drains",
+            "QUIT waits for the request in flight, a second QUIT does not, wherever a process drains",
             second_quits,
         ),
         Drill::both(
             "hup_usr1_usr2_in_every_state",
-            "HUP, USR1 and USR2 in every state kill nobody, and TERM is served after them",
+            "HUP, USR1 and USR2 in every state kill no process, and TERM is handled after them",
             others,
         ),
         Drill::both(
-            "restart_asked_in_every_state",
-            "USR2 while a restart is under way, to either process, leads to one more restart",
+            "restart_requested_in_every_state",
+            "USR2 to either process while a restart is in progress leads to one further restart",
             restarts,
         ),
         Drill::both(
             "signals_before_registration",
-            "HUP, USR1 and USR2 to an image that has installed no handlers yet do not kill it",
+            "HUP, USR1 and USR2 to an image that has not installed its handlers yet do not kill it",
             unregistered,
         ),
     ];
@@ -42,7 +42,7 @@ pub(super) fn all() -> Vec<Drill> {
     drills
 }
 
-/// Runs `case` once for each state of the context's strategy that is `wanted`.
+/// Runs `case` once for each state of the context's strategy that `wanted` selects.
 fn in_every_state(
     context: &Context,
     wanted: impl Fn(&State) -> bool,
@@ -70,21 +70,21 @@ fn stops(context: &Context) -> anyhow::Result<()> {
     )
 }
 
-/// Stops the target and looks at what is left.
+/// Stops the target and checks what is left.
 fn stop(context: &Context, state: &State, mut entered: Entered, signal: Signal) -> anyhow::Result<()> {
     entered.service.signal(entered.target, signal)?;
     let second = state.name == "a process that stops";
-    if entered.is_held() {
-        let held = entered.held.take();
+    if entered.is_targets_own() {
+        let request = entered.request.take();
         if signal == Signal::SIGQUIT && !second {
-            // It lives: its loop runs still.
+            // It is alive: its loop still runs.
             call_back(&entered, Signal::SIGHUP)?;
-            held.map(Held::finish).transpose()?;
+            request.map(OpenRequest::finish).transpose()?;
         }
         entered.service.await_gone(entered.target)?;
-    } else if let Some(held) = entered.held.take() {
+    } else if let Some(request) = entered.request.take() {
         entered.service.await_gone(entered.target)?;
-        held.finish().context("of the other process")?;
+        request.finish().context("of the other process")?;
     }
     entered.service.await_gone(entered.target)?;
     left(context, state, entered)
@@ -100,7 +100,7 @@ fn left(context: &Context, state: &State, Entered { service, target, .. }: Enter
         }
         return service.ended();
     }
-    let survivor = service.get("/").context("the one that is left")?.pid;
+    let survivor = service.get("/").context("the process that is left")?.pid;
     ensure!(survivor != target, "owner: expected another than {target}");
     service.quiesce()?;
     no_roll_back(&service)?;
@@ -116,10 +116,10 @@ fn no_roll_back(service: &Service) -> anyhow::Result<()> {
 
 fn second_quits(context: &Context) -> anyhow::Result<()> {
     let drains =
-        |state: &State| ["a predecessor that has released", "a child that gives back"].contains(&state.name);
+        |state: &State| ["a predecessor that has released", "a child that hands back"].contains(&state.name);
     in_every_state(context, drains, |state| {
         let mut entered = (state.enter)(context, state.probation_ms).context("enter")?;
-        entered.held.as_mut().context("a request in flight")?.linger()?;
+        entered.request.as_mut().context("a request in flight")?.linger()?;
         entered.service.mark();
         entered.service.signal(entered.target, Signal::SIGQUIT)?;
         call_back(&entered, Signal::SIGHUP)?;
@@ -129,7 +129,7 @@ fn second_quits(context: &Context) -> anyhow::Result<()> {
     })
 }
 
-/// Sends the target a signal that runs a callback, and waits for it.
+/// Sends the target a signal that runs a callback, and waits for the callback.
 fn call_back(entered: &Entered, signal: Signal) -> anyhow::Result<()> {
     let (service, target) = (&entered.service, entered.target);
     let called = |event: &crate::events::Event| event.name == "callback" && event.pid == target;
@@ -154,7 +154,7 @@ fn others(context: &Context) -> anyhow::Result<()> {
                 service.signal(target, Signal::SIGHUP)?;
                 service.signal(target, Signal::SIGUSR1)?;
             }
-            // One that leaves alone would pass the request on, and then the others are not at rest.
+            // A process that exits alone would pass the request on, and then the other processes are not at rest.
             let alone = (state.leaves)(context.strategy) == Leaves::Itself;
             if !alone || !matches!(state.restart, Restart::Done(..)) {
                 service.signal(target, Signal::SIGUSR2)?;
@@ -200,8 +200,8 @@ fn restarts(context: &Context) -> anyhow::Result<()> {
             let hangs = service.events().iter().find(started).map(|event| event.pid).context("started")?;
             service.signal(hangs, Signal::SIGTERM)?;
         }
-        if let Some(held) = entered.held.take() {
-            held.finish()?;
+        if let Some(request) = entered.request.take() {
+            request.finish()?;
         }
         let generation = if context.strategy == StrategyKind::Double { double } else { single };
         service.await_settled(generation)?;
@@ -216,12 +216,12 @@ fn restarts(context: &Context) -> anyhow::Result<()> {
 fn unregistered(context: &Context) -> anyhow::Result<()> {
     let mut service = context.start()?;
     let owner = service.owner()?;
-    // It uses no library at all, and waits until it is told to stop.
+    // It does not use the library, and waits until it is killed.
     service.deploy(&Image::bytes("#!/bin/sh\nexec tail -f /dev/null\n"))?;
     service.restart()?;
     let spawned = service.await_name("spawned")?;
     let pid = spawned.detail["pid"].as_i64().and_then(|pid| i32::try_from(pid).ok()).context("a pid")?;
-    // A child of the owner, which reaps it only after it has said so.
+    // A child of the owner, which reaps it only after it has reported the failure.
     let image = Process::open(pid)?.context("the image")?;
     for signal in [Signal::SIGHUP, Signal::SIGUSR1, Signal::SIGUSR2, Signal::SIGTERM] {
         image.signal(signal)?;

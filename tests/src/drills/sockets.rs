@@ -1,4 +1,4 @@
-//! Every kind of socket carried over, under a client that counts what is not answered.
+//! Every kind of socket carried over, with a client that counts what is not answered.
 
 use std::net::{TcpListener, UdpSocket};
 use std::os::fd::OwnedFd;
@@ -14,22 +14,22 @@ use crate::service::{Service, ServiceOptions};
 
 pub(super) fn all() -> Vec<Drill> {
     vec![
-        Drill::both("socket_tcp_v6", "TCP over version six: 5 restarts, nothing lost", |context| {
+        Drill::both("socket_tcp_v6", "TCP over IPv6: 5 restarts, no request is lost", |context| {
             kind(context, V6, "[::1]:0", 5)
         }),
         Drill::both(
             "socket_dual_stack",
-            "one TCP listener for versions four and six: 5 restarts, nothing lost",
+            "one TCP listener for IPv4 and IPv6: 5 restarts, no request is lost",
             |context| kind(context, V6, "dual:[::]:0", 5),
         ),
-        Drill::both("socket_v6only", "TCP for version six alone: it stays so over 5 restarts", v6only),
-        Drill::both("socket_unix", "a Unix stream: 5 restarts, nothing lost", |context| {
+        Drill::both("socket_v6only", "TCP for IPv6 only: it stays that way over 5 restarts", v6only),
+        Drill::both("socket_unix", "a Unix stream: 5 restarts, no request is lost", |context| {
             kind(context, ANY, "unix:PATH", 5)
         }),
-        Drill::both("socket_abstract", "an abstract name: 5 restarts, nothing lost", |context| {
+        Drill::both("socket_abstract", "an abstract name: 5 restarts, no request is lost", |context| {
             kind(context, ANY, &format!("unix:@goagain-{}-{}", std::process::id(), context.strategy), 5)
         }),
-        Drill::both("socket_seqpacket", "Unix packets in order: 5 restarts, nothing lost", |context| {
+        Drill::both("socket_seqpacket", "Unix SOCK_SEQPACKET: 5 restarts, no request is lost", |context| {
             kind(context, ANY, "unixpacket:PATH", 5)
         }),
         Drill::both(
@@ -44,37 +44,37 @@ pub(super) fn all() -> Vec<Drill> {
         ),
         Drill::both(
             "socket_group",
-            "four TCP listeners of one address: 5 restarts, nothing lost",
+            "four TCP listeners of one address: 5 restarts, no request is lost",
             |context| kind(context, ANY, "group:4:127.0.0.1:0", 5),
         ),
         Drill::both(
             "any_descriptor",
-            "a file, a memfd, a pipe and a connection are carried over, with what is in them",
+            "a file, a memfd, a pipe and a connection are carried over, with their contents",
             any_descriptor,
         ),
         Drill::both(
             "socket_adopted",
-            "a listener that a parent bound and passed as descriptor 3: 5 restarts, nothing lost",
+            "a listener that a parent bound and passed as descriptor 3: 5 restarts, no request is lost",
             adopted,
         ),
         Drill {
             name: "socket_not_adopted",
-            about: "a descriptor 3 that is no listener: the server says so and does not start",
+            about: "a descriptor 3 that is no listener: the server reports it and does not start",
             strategies: &[StrategyKind::Single],
             run: not_adopted,
         },
     ]
 }
 
-/// Which machine a kind is to be had on.
+/// Whether a machine supports a kind of socket.
 type Machine = fn() -> bool;
 const ANY: Machine = || true;
 const V6: Machine = || TcpListener::bind("[::1]:0").is_ok();
 
-/// The pace of the clients.
+/// The interval between a client's requests.
 const BEAT: Duration = Duration::from_millis(2);
 
-/// A socket of a kind beside the one that the harness asks.
+/// Tests a socket of one kind in addition to the one that the harness uses.
 fn kind(context: &Context, machine: Machine, address: &str, restarts: usize) -> anyhow::Result<()> {
     if !machine() {
         context.note("this machine has no IPv6");
@@ -119,9 +119,9 @@ fn refuses_v4(service: &Service) -> anyhow::Result<()> {
         service.address("socket")?.strip_prefix("tcp:").context("a TCP address")?.parse()?;
     ensure!(
         std::net::TcpStream::connect(("127.0.0.1", address.port())).is_err(),
-        "version four: expected it to be refused"
+        "IPv4: expected it to be refused"
     );
-    std::net::TcpStream::connect(("::1", address.port())).context("version six")?;
+    std::net::TcpStream::connect(("::1", address.port())).context("IPv6")?;
     Ok(())
 }
 
@@ -146,7 +146,7 @@ fn any_descriptor(context: &Context) -> anyhow::Result<()> {
     service.end()
 }
 
-/// A server that is started with a socket for descriptor 3, and adopts it as `http`.
+/// Options for a server that starts with a socket as descriptor 3, and adopts it as `http`.
 fn with_descriptor_3(context: &Context, socket: impl Into<OwnedFd>) -> ServiceOptions {
     let mut options =
         context.options().config(|config| config.listen = vec![("http".into(), "adopt:3".into())]);

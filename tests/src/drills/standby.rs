@@ -1,4 +1,4 @@
-//! The warm standby at the worst time: its owner killed again and again, signals to the wrong one of the two.
+//! The warm standby at the worst moment: its owner is killed again and again, signals go to the wrong process of the two.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use super::{Context, Drill, serves_as_before};
 use crate::config::StrategyKind;
 use crate::service::{DEADLINE, Service};
 
-/// Many times the probation: whatever ends with it has ended.
+/// Many times the probation period: everything that ends with probation has ended.
 const LONG_AFTER: Duration = Duration::from_millis(1_000);
 
 pub(super) fn all() -> Vec<Drill> {
@@ -17,23 +17,23 @@ pub(super) fn all() -> Vec<Drill> {
     vec![
         standby(
             "standby_takes_over_again",
-            "long after probation the standby accepts nothing, takes over from a killed owner, and is as good as before",
+            "long after probation the standby accepts nothing, takes over from a killed owner, and works as before",
             stays,
         ),
         standby(
-            "restart_asked_of_the_standby",
-            "USR2 to the standby: it leaves first, then the owner restarts",
+            "restart_requested_of_the_standby",
+            "USR2 to the standby: it exits first, then the owner restarts",
             restarted,
         ),
         standby(
             "standby_and_stops",
-            "TERM to the old process ends it alone; TERM, INT and QUIT to the owner end both",
+            "TERM to the old process ends only that process; TERM, INT and QUIT to the owner end both",
             stopped,
         ),
     ]
 }
 
-/// A service with an owner and a standby, long after probation; gives the standby's pid.
+/// Starts a service with an owner and a standby, long after probation. Returns the standby's pid.
 fn standing(context: &Context) -> anyhow::Result<(Service, i32)> {
     let mut service = context.start()?;
     let old = service.owner()?;
@@ -41,7 +41,7 @@ fn standing(context: &Context) -> anyhow::Result<(Service, i32)> {
     Ok((service, old))
 }
 
-/// Restarts, after which `old` must be the standby, also when every deadline is over.
+/// Restarts. Afterwards `old` must be the standby, even when every deadline has passed.
 fn restart_beside(service: &mut Service, old: i32) -> anyhow::Result<()> {
     service.restart()?;
     service.await_event(|event| event.name == "serving" && event.pid == old, DEADLINE)?;
@@ -56,7 +56,7 @@ fn stands_by(service: &Service, old: i32, new: i32) -> anyhow::Result<()> {
         |event| event.pid == old && ["released", "leaving", "rolled_back"].contains(&event.name.as_str()),
         LONG_AFTER,
     );
-    ensure!(ended.is_err(), "{old}: expected it to stand by, found {:?}", ended.ok());
+    ensure!(ended.is_err(), "{old}: expected it to be the standby, found {:?}", ended.ok());
     let mut living = service.living();
     living.sort_unstable();
     let mut both = [old, new];
@@ -79,7 +79,7 @@ fn stays(context: &Context) -> anyhow::Result<()> {
         service.await_event(|event| event.name == "owner" && event.pid == old, DEADLINE)?;
         service.await_gone(owner)?;
         serves_as_before(&service, old)?;
-        // And it is as good a predecessor as it was before.
+        // And it is as good a predecessor as before.
         restart_beside(&mut service, old)?;
     }
     service.end()
@@ -96,13 +96,13 @@ fn restarted(context: &Context) -> anyhow::Result<()> {
         let found = events.iter().position(|event| event.name == name && event.pid == pid);
         found.with_context(|| format!("{pid}: expected `{name}`, found none"))
     };
-    // The owner says when it has read RELEASED: the order in which two processes are heard is not certain.
+    // The owner reports when it has read RELEASED. The order in which the events of two processes arrive is not certain.
     let (released, spawned) = (place("released", owner)?, place("spawned", owner)?);
     ensure!(released < spawned, "restart: expected it after RELEASED, found {}", service.story(0));
     let spawns = events.iter().filter(|event| event.name == "spawned").count();
     ensure!(spawns == 1, "restarts: expected 1, found {spawns}");
     service.await_gone(old)?;
-    // The owner of before is the standby of now.
+    // The previous owner is the standby now.
     service.mark();
     stands_by(&service, owner, service.owner()?)?;
     service.end()

@@ -14,57 +14,62 @@ pub(super) fn all() -> Vec<Drill> {
     vec![
         Drill::both(
             "state_is_handed_over",
-            "100 parcels of odd names, an empty one and a file reach each next image under load, and each is the last owner's",
+            "100 items with unusual names, an empty one and a file reach each next image under load, each as the last owner saved it",
             handed_over,
         ),
         Drill::both(
-            "state_that_cannot_be_made",
+            "state_that_cannot_be_saved",
             "a function that fails, panics, hangs or writes too much fails the restart, not the service",
             not_made,
         ),
         Drill {
-            name: "state_that_the_child_cannot_make",
-            about: "the same in the image that serves while the process execs: it goes on",
+            name: "state_that_the_child_cannot_save",
+            about: "the same in the image that serves while its parent execs: it keeps serving",
             strategies: &[StrategyKind::Double],
             run: not_made_by_the_child,
         },
         Drill::both(
             "state_of_an_unknown_version",
-            "an image that cannot read what it is offered fails, and the old one goes on",
+            "an image that cannot read the state that it gets fails, and the old process keeps serving",
             unknown_version,
         ),
         Drill::both(
             "state_1gib",
-            "signal to commit with a parcel of 1 GiB and with none, and what the images have read and written",
+            "the time from signal to commit with an item of 1 GiB and without, and what the images have read and written",
             one_gib,
         ),
     ]
 }
 
-/// How often each restart hands the state on.
+/// Returns how many times each restart hands the state on.
 fn hops(context: &Context) -> u64 {
     if context.strategy == StrategyKind::Double { 2 } else { 1 }
 }
 
 fn handed_over(context: &Context) -> anyhow::Result<()> {
-    let odd = ["", "a,b;c=d e%2C->", "\u{fc}\n\t\"\\\0", " ", "%"];
-    let mut offers: Vec<(String, u64)> =
-        (0..94).map(|index| (format!("parcel {index}"), index * 1_000)).collect();
-    offers.extend(odd.map(|name| (name.to_owned(), 8)));
-    offers.push(("keys".into(), 3 << 20));
-    let count = offers.len() as u64;
-    let mut service = context.start_with(|config| config.offers = offers)?;
+    let unusual = ["", "a,b;c=d e%2C->", "\u{fc}\n\t\"\\\0", " ", "%"];
+    let mut items: Vec<(String, u64)> =
+        (0..94).map(|index| (format!("item {index}"), index * 1_000)).collect();
+    items.extend(unusual.map(|name| (name.to_owned(), 8)));
+    items.push(("keys".into(), 3 << 20));
+    let count = items.len() as u64;
+    let mut service = context.start_with(|config| config.state = items)?;
     let load = context.load(&service)?;
     for number in 1..=3 {
         restarts_well(&mut service).with_context(|| format!("restart {number}"))?;
         let owner = service.owner()?;
-        let took = service.await_event(|event| event.name == "took" && event.pid == owner, DEADLINE)?;
-        // Under Double the process has said so in each of its images; the last is the one.
-        let took = service.marked().into_iter().rfind(|event| event.name == "took").unwrap_or(took).detail;
-        ensure!(took["took"] == count, "parcels: expected {count}, found {took}");
+        let restored =
+            service.await_event(|event| event.name == "restored" && event.pid == owner, DEADLINE)?;
+        // Under Double the process has reported it in each of its images. The last one counts.
+        let restored =
+            service.marked().into_iter().rfind(|event| event.name == "restored").unwrap_or(restored).detail;
+        ensure!(restored["restored"] == count, "items: expected {count}, found {restored}");
         let handed = number * hops(context);
-        ensure!(took["count"] == handed, "count after restart {number}: expected {handed}, found {took}");
-        ensure!(took["file"] == "ELF", "file: expected an image, found {took}");
+        ensure!(
+            restored["count"] == handed,
+            "count after restart {number}: expected {handed}, found {restored}"
+        );
+        ensure!(restored["file"] == "ELF", "file: expected an image, found {restored}");
     }
     nothing_lost(load)?;
     service.end()
@@ -74,22 +79,22 @@ fn not_made(context: &Context) -> anyhow::Result<()> {
     for (fault, reason) in [
         ("fail", "the cache is cold"),
         ("panic", "panicked: asked to"),
-        ("late", "expected all parcels to be made within 1s"),
+        ("late", "expected all state items to be saved within 1s"),
         ("large", "expected at most 1073741824 bytes"),
     ] {
         let mut service = context.start_with(|config| {
-            config.offers = vec![("cache".into(), 64), ("keys".into(), 64)];
-            config.offer_fault = fault.into();
-            // Writing 1 GiB takes its time, too.
+            config.state = vec![("cache".into(), 64), ("keys".into(), 64)];
+            config.state_fault = fault.into();
+            // Writing 1 GiB takes time, too.
             config.state_ms = if fault == "late" { 1_000 } else { 20_000 };
         })?;
         let owner = service.owner()?;
         let load = context.load(&service)?;
         for _ in 0..2 {
             service.restart()?;
-            let not_offered = service.await_name("state_not_saved").context(fault)?;
-            ensure!(not_offered.detail["name"] == "keys", "{fault}: expected `keys`, found {not_offered:?}");
-            let found = not_offered.reason();
+            let not_saved = service.await_name("state_not_saved").context(fault)?;
+            ensure!(not_saved.detail["name"] == "keys", "{fault}: expected `keys`, found {not_saved:?}");
+            let found = not_saved.reason();
             ensure!(found.starts_with(reason), "{fault}: expected `{reason}`, found `{found}`");
             let failed = service.await_name("failed").context(fault)?;
             ensure!(failed.reason().contains(reason), "{fault}: expected `{reason}`, found {failed:?}");
@@ -106,16 +111,16 @@ fn not_made(context: &Context) -> anyhow::Result<()> {
 fn not_made_by_the_child(context: &Context) -> anyhow::Result<()> {
     for fault in ["fail", "panic", "late"] {
         let mut service = context.start_with(|config| {
-            config.offers = vec![("keys".into(), 64)];
+            config.state = vec![("keys".into(), 64)];
             config.state_ms = if fault == "late" { 1_000 } else { 20_000 };
         })?;
         let load = context.load(&service)?;
-        service.deploy(&service.image().with("offer_fault", fault))?;
+        service.deploy(&service.image().with("state_fault", fault))?;
         let (main, old) = (service.main_pid(), service.generation()?);
         service.restart()?;
         let child = service.await_event(|event| event.name == "owner" && event.generation > old, DEADLINE)?;
-        let not_offered = service.await_name("state_not_saved")?;
-        ensure!(not_offered.pid == child.pid, "{fault}: expected {}, found {not_offered:?}", child.pid);
+        let not_saved = service.await_name("state_not_saved")?;
+        ensure!(not_saved.pid == child.pid, "{fault}: expected {}, found {not_saved:?}", child.pid);
         let failed = service.await_name("failed")?;
         ensure!(failed.pid == child.pid, "{fault}: expected {}, found {failed:?}", child.pid);
         ensure!(failed.reason().contains("the state: "), "{fault}: expected the state, found {failed:?}");
@@ -129,8 +134,8 @@ fn not_made_by_the_child(context: &Context) -> anyhow::Result<()> {
 
 fn unknown_version(context: &Context) -> anyhow::Result<()> {
     let mut service = context.start_with(|config| {
-        config.offers = vec![("keys".into(), 64)];
-        config.offer_version = 2;
+        config.state = vec![("keys".into(), 64)];
+        config.state_version = 2;
     })?;
     let owner = service.owner()?;
     service.restart()?;
@@ -152,15 +157,16 @@ fn one_gib(context: &Context) -> anyhow::Result<()> {
     let none = commit(&mut service)?;
     service.end()?;
 
-    let mut service = context.start_with(|config| config.offers = vec![("cache".into(), GIB)])?;
+    let mut service = context.start_with(|config| config.state = vec![("cache".into(), GIB)])?;
     let with = commit(&mut service)?;
     let events = service.events();
-    let took = events.iter().filter(|event| event.name == "took" && event.detail["took"] == 1);
-    let mut before = events.iter().find(|event| event.name == "took").context("took")?.detail["io"].clone();
+    let restored = events.iter().filter(|event| event.name == "restored" && event.detail["restored"] == 1);
+    let mut before =
+        events.iter().find(|event| event.name == "restored").context("restored")?.detail["io"].clone();
     let mut images = 0;
-    for event in took {
+    for event in restored {
         images += 1;
-        // A new process begins at nothing; one that was exec'd goes on counting, and has written its parcel.
+        // A new process starts at zero. A process that was exec'd keeps counting, and has written its item.
         let io = &event.detail["io"];
         let own = event.pid == service.main_pid();
         let figure = |which: &str| {
@@ -176,7 +182,7 @@ fn one_gib(context: &Context) -> anyhow::Result<()> {
         );
         before = io.clone();
     }
-    ensure!(images == hops(context), "images that took it: expected {}, found {images}", hops(context));
+    ensure!(images == hops(context), "images that restored it: expected {}, found {images}", hops(context));
     let (begin, piece) = (Instant::now(), vec![1; 1 << 20]);
     let allowance = goagain_env::StateLimits::new(GIB, DEADLINE);
     let bare = goagain_env::StateItem::pack("cache", 1, allowance, |writer| {
@@ -185,7 +191,7 @@ fn one_gib(context: &Context) -> anyhow::Result<()> {
     let bare_ms = begin.elapsed().as_secs_f64() * 1e3;
     drop(bare);
     context.note(format!(
-        "signal → commit: no parcel {none:.1} ms, 1 GiB {with:.1} ms, added {:.1} ms, beside {bare_ms:.1} ms for the bare writing; \
+        "signal → commit: no item {none:.1} ms, 1 GiB {with:.1} ms, added {:.1} ms, beside {bare_ms:.1} ms for the bare writing; \
          the owner wrote 1 GiB, the next image read none of it",
         with - none
     ));

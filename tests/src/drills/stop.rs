@@ -1,4 +1,4 @@
-//! Stops, in every state: INT and TERM end the service now, QUIT gracefully, a second one while draining now.
+//! Stops, in every state: INT and TERM end the service at once, QUIT gracefully, a second QUIT while draining at once.
 
 use anyhow::ensure;
 use nix::sys::signal::Signal;
@@ -6,7 +6,7 @@ use nix::sys::signal::Signal;
 use super::{Context, Drill, serves_as_before, successor_is_gone};
 use crate::client::Connection;
 use crate::config::StrategyKind;
-use crate::held::Held;
+use crate::open_request::OpenRequest;
 use crate::service::{DEADLINE, Service};
 
 /// A request that takes longer than any deadline here.
@@ -14,37 +14,45 @@ const FOR_EVER: &str = "/slow?ms=60000";
 
 pub(super) fn all() -> Vec<Drill> {
     vec![
-        Drill::both("term_and_int_stop", "TERM, and INT, to the owner: gone, whatever is in flight", owner),
+        Drill::both(
+            "term_and_int_stop",
+            "TERM, and INT, to the owner: it ends, whatever is in flight",
+            owner,
+        ),
         Drill::both(
             "stop_while_starting",
-            "a stop to the owner ends it and the successor that starts (seed 10)",
+            "a stop of the owner ends it and the successor that starts (Go defect 10)",
             starting,
         ),
         Drill::both(
             "term_to_the_successor",
-            "TERM to a successor that starts: the old one serves",
+            "TERM to a successor that starts: the old process keeps serving",
             successor,
         ),
         Drill::both(
             "term_while_draining",
-            "TERM to a predecessor that drains ends it now (seed 10)",
+            "TERM to a predecessor that drains ends it at once (Go defect 10)",
             draining,
         ),
         Drill::both(
             "quit_finishes_slow_request",
-            "QUIT: what is in flight is answered first (seed 17)",
+            "QUIT: requests in flight are answered first (Go defect 17)",
             gracefully,
         ),
-        Drill::both("second_quit_is_now", "a second QUIT while draining ends the service now", second_quit),
+        Drill::both(
+            "second_quit_ends_at_once",
+            "a second QUIT while draining ends the service at once",
+            second_quit,
+        ),
         Drill::both(
             "drain_has_a_deadline",
-            "QUIT: a request past the drain's deadline does not hold it",
+            "QUIT: a request past drain_timeout does not delay the end",
             deadline,
         ),
     ]
 }
 
-/// Has a request in flight on a connection that the server has accepted for sure.
+/// Returns a connection that the server has accepted, with a request in flight.
 fn in_flight(service: &Service, path: &str) -> anyhow::Result<Connection> {
     let mut connection = Connection::open(&service.address("http")?.parse()?)?;
     connection.send("/", false)?;
@@ -98,7 +106,7 @@ fn draining(context: &Context) -> anyhow::Result<()> {
     service.signal(old, Signal::SIGTERM)?;
     service.await_gone(old)?;
     if context.strategy == StrategyKind::Double {
-        // The pid that a supervisor watches was told to stop: so does the child.
+        // The pid that a supervisor watches was stopped: the child stops, too.
         return service.ended();
     }
     let answered = service.get("/")?;
@@ -109,10 +117,10 @@ fn draining(context: &Context) -> anyhow::Result<()> {
 fn gracefully(context: &Context) -> anyhow::Result<()> {
     let service = context.start()?;
     let owner = service.owner()?;
-    let held = Held::by(&service, owner)?;
+    let request = OpenRequest::by(&service, owner)?;
     service.signal(owner, Signal::SIGQUIT)?;
     service.await_name("draining")?;
-    let (answer, _connection) = held.finish()?;
+    let (answer, _connection) = request.finish()?;
     ensure!(answer.close, "connection: expected `close` while draining");
     service.ended()
 }

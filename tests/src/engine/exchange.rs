@@ -1,4 +1,4 @@
-//! One connection of the load: a request, its answer, and what became of it.
+//! One connection of the load: a request, its answer, and the outcome.
 
 use std::fmt;
 use std::io::{Error, ErrorKind};
@@ -27,7 +27,7 @@ impl fmt::Debug for Connection {
     }
 }
 
-/// The instant `patience` after `due`, which is in nanoseconds of CLOCK_MONOTONIC and may be past.
+/// Returns the instant `patience` after `due`, which is in nanoseconds of CLOCK_MONOTONIC and may be past.
 pub(super) fn limit(due: u64, patience: Duration) -> Instant {
     let gone = Duration::from_nanos(now().saturating_sub(due));
     Instant::now() + patience.saturating_sub(gone)
@@ -46,7 +46,7 @@ impl Connection {
         Ok(Self { stream, buffer: Vec::with_capacity(512) })
     }
 
-    /// Sends a request and reads its answer: who gave it, and whether the connection is to be closed.
+    /// Sends a request and reads its answer. Returns who answered, and whether the connection closes.
     pub(super) async fn exchange(&mut self, path: &str, close: bool) -> Result<(Identity, bool), Outcome> {
         self.stream.write_all(http::request(path, close).as_bytes()).await.map_err(outcome)?;
         loop {
@@ -62,7 +62,7 @@ impl Connection {
         }
     }
 
-    /// Waits until the server closes or resets; bytes that nobody asked for are a bad answer.
+    /// Waits until the server closes or resets the connection. Unrequested bytes are a bad answer.
     pub(super) async fn idle(&mut self) -> Outcome {
         match self.stream.read_buf(&mut self.buffer).await {
             Ok(0) | Err(_) => Outcome::ClosedIdle,
@@ -71,8 +71,8 @@ impl Connection {
     }
 }
 
-/// A non-blocking `connect(2)` to a Unix socket whose backlog is full gives EAGAIN at once, where TCP and a blocking
-/// client wait in line: so wait as they do.
+/// A non-blocking `connect(2)` to a Unix socket whose backlog is full returns EAGAIN at once, while TCP and a blocking
+/// client wait. So this waits as they do.
 async fn wait_in_line(path: &std::path::Path) -> Result<UnixStream, Outcome> {
     let path = path.to_owned();
     let connect = tokio::task::spawn_blocking(move || {
@@ -86,7 +86,7 @@ async fn wait_in_line(path: &std::path::Path) -> Result<UnixStream, Outcome> {
 
 fn outcome(error: Error) -> Outcome {
     match error.kind() {
-        // A Unix path that is not there is what a refused port is for TCP.
+        // A Unix path that does not exist corresponds to a refused TCP port.
         ErrorKind::ConnectionRefused | ErrorKind::NotFound => Outcome::Refused,
         ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted | ErrorKind::BrokenPipe => Outcome::Reset,
         ErrorKind::TimedOut => Outcome::Timeout,

@@ -1,4 +1,4 @@
-//! A kept connection of the load: one request after the other on it, and a new one when the server closes it.
+//! A kept connection of the load: one request after another, and a new connection when the server closes it.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use super::{PATIENCE, Shared};
 use crate::events::now;
 use crate::records::{Kind, Outcome};
 
-/// A connection, and whether anything was answered on it: until then, its end is a loss.
+/// A connection, and whether anything was answered on it. Until then, its end is a loss.
 struct Kept {
     connection: Connection,
     answered: bool,
@@ -18,14 +18,14 @@ struct Kept {
 
 /// Sends a request at each time of `dues`, until the sender is dropped.
 ///
-/// A connection is made before it is needed, so that those which have not sent their first request are tried too.
-/// It is made anew when an answer says `Connection: close` or the server closes while it is idle.
+/// A connection is opened before it is needed, so that connections without a first request are tested too.
+/// It is replaced when an answer says `Connection: close` or the server closes it while it is idle.
 pub(super) async fn run(shared: Arc<Shared>, mut dues: UnboundedReceiver<u64>) {
     let mut kept = open(&shared).await;
     loop {
         let due = match &mut kept {
             None => dues.recv().await,
-            // The end is looked for first, as a client does before it writes.
+            // The end is checked first, as a client does before it writes.
             Some(idle) => tokio::select! {
                 biased;
                 outcome = idle.connection.idle() => {
@@ -61,7 +61,7 @@ pub(super) async fn run(shared: Arc<Shared>, mut dues: UnboundedReceiver<u64>) {
     }
 }
 
-/// A new connection; that there is none is a loss too, and the next request tries again.
+/// Opens a new connection. If that fails, it is a loss too, and the next request tries again.
 async fn open(shared: &Shared) -> Option<Kept> {
     let begun = now();
     let opened = timeout_at(limit(begun, PATIENCE), Connection::open(&shared.plan.target));

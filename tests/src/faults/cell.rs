@@ -1,4 +1,4 @@
-//! One cell of the matrix: a point, what strikes there, and the service that is struck.
+//! One cell of the matrix: a point, the fault that is injected there, and the service that it hits.
 
 use anyhow::Context as _;
 
@@ -10,13 +10,13 @@ use crate::config::{ServerConfig, StrategyKind};
 use crate::drills::{BOTH, SHORT};
 use crate::service::{Binaries, Service, ServiceOptions};
 
-/// A probation in which somebody dies, in milliseconds: longer than that takes. The next restart waits for its end.
+/// A probation period in which a process dies, in milliseconds: longer than the death takes. The next restart waits for its end.
 const LONG: u64 = 10_000;
 
 /// Longer than a cell takes, in milliseconds.
 const NEVER: u64 = 60_000;
 
-/// What makes a successor late, as a server's configuration has it.
+/// What delays a successor, as a server's configuration has it.
 const LATE: &str = "register: stop";
 
 /// How clients reach the service.
@@ -29,10 +29,10 @@ pub enum Transport {
 }
 
 impl Transport {
-    /// Both.
+    /// Both transports.
     pub const ALL: [Self; 2] = [Self::Tcp, Self::Unix];
 
-    /// The name in the matrix.
+    /// Returns the name in the matrix.
     pub fn name(self) -> &'static str {
         match self {
             Self::Tcp => "tcp",
@@ -44,17 +44,17 @@ impl Transport {
 /// A cell.
 #[derive(Clone, Copy, Debug)]
 pub struct Cell {
-    /// Where.
+    /// The point.
     pub point: Point,
-    /// What.
+    /// The kind of fault.
     pub kind: Kind,
-    /// Whom.
+    /// The strategy of the service.
     pub strategy: StrategyKind,
-    /// And how it is reached.
+    /// How clients reach the service.
     pub transport: Transport,
 }
 
-/// All cells, in the order of the protocol.
+/// Returns all cells, in the order of the protocol.
 pub fn all() -> Vec<Cell> {
     let mut cells = Vec::new();
     for point in points::all() {
@@ -69,37 +69,37 @@ pub fn all() -> Vec<Cell> {
 }
 
 impl Cell {
-    /// Its name: `predecessor: before Send Commit, kill, single, tcp`.
+    /// Returns its name: `predecessor: before Send Commit, kill, single, tcp`.
     pub fn name(&self) -> String {
         let (kind, strategy, transport) = (self.kind.name(), self.strategy, self.transport.name());
         format!("{}, {kind}, {strategy}, {transport}", self.point.label())
     }
 
-    /// What has to come of it.
+    /// Returns the expected outcome.
     pub fn ends(&self) -> Ends {
         self.point.ends(self.kind).under(self.strategy)
     }
 
-    /// Whether the service ends with it, or hangs, and only a supervisor can help.
+    /// Returns whether the service ends with it, or hangs, so that only a supervisor can help.
     pub fn needs_a_supervisor(&self) -> bool {
         self.ends().owner == Owner::Nobody || self.ends().woken
     }
 
-    /// Whether the image that is struck ends by itself.
+    /// Returns whether the image that is hit ends by itself.
     pub(super) fn dies(&self) -> bool {
         self.kind.is_deadly()
             && !(self.kind == Kind::Panic && self.point.ends(Kind::Panic) != self.point.ends(Kind::Kill))
     }
 
-    /// The fault, as a server's configuration has it.
+    /// Returns the fault as a server's configuration has it.
     pub(super) fn fault(&self) -> String {
         format!("{}: {}", self.point.name, self.kind.text())
     }
 
-    /// Runs it.
+    /// Runs the cell.
     ///
     /// # Errors
-    /// - something is not as it has to be; the service's story is told.
+    /// - the outcome is not the expected one; the error contains all events of the service.
     pub fn run(&self, binaries: &Binaries) -> anyhow::Result<()> {
         let folder = tempfile::tempdir().context("a folder for the socket")?;
         let address = match self.transport {
@@ -115,15 +115,15 @@ impl Cell {
         }
     }
 
-    /// What each generation is told, up front: nothing has to be deployed in time.
+    /// Configures each generation up front, so that no image has to be deployed at the right moment.
     ///
-    /// A deadline that the outcome does not wait for never comes. One that it waits for is longer than a step of an image that
-    /// is well, and nothing else ends the wait.
+    /// A deadline that the outcome does not wait for never passes. A deadline that the outcome waits for is longer than any
+    /// step of a healthy image, and nothing else ends the wait.
     fn configure(&self, config: &mut ServerConfig, address: String) {
         config.listen = vec![("http".into(), address)];
         let time = if self.kind.is_waited_for() { SHORT } else { NEVER };
-        (config.ready_ms, config.back_ms, config.serving_ms, config.drain_ms) = (time, time, time, time);
-        // These end in every restart, and whatever comes before or after is as right.
+        (config.ready_ms, config.reexec_ms, config.serving_ms, config.drain_ms) = (time, time, time, time);
+        // These deadlines pass in every restart, and any order of them is correct.
         (config.probation_ms, config.idle_ms, config.abort_timeout_ms) = (300, 1_000, 200);
 
         let Point { side, scene, .. } = self.point;
@@ -132,20 +132,20 @@ impl Cell {
         match scene {
             Scene::Plain => {}
             Scene::Fails => config.in_generation(2, "behaviour", "fail"),
-            // Late for as long as the harness likes.
+            // Late for as long as the harness needs.
             Scene::Late => {
                 config.ready_ms = SHORT;
                 config.in_generation(2, "fault", LATE);
             }
             Scene::Dies => config.in_generation(2, "behaviour", "die_after_ready"),
-            Scene::Held => config.in_generation(struck, "drain_ms", 1_000),
+            Scene::OpenRequest => config.in_generation(struck, "drain_ms", 1_000),
         }
-        if let Some(net) = self.point.in_probation_of {
-            if net == side {
+        if let Some(fallback) = self.point.in_probation_of {
+            if fallback == side {
                 config.in_generation(struck, "idle_ms", 300);
             }
             let time = if self.kind.is_deadly() { LONG } else { SHORT };
-            config.in_generation(net.generation(), "probation_ms", time);
+            config.in_generation(fallback.generation(), "probation_ms", time);
         }
     }
 }
@@ -158,7 +158,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_cell_is_there_once() {
+    fn every_cell_exists_once() {
         let cells = all();
         let names: HashSet<String> = cells.iter().map(Cell::name).collect();
         assert_eq!(names.len(), cells.len());
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn every_kind_strikes_every_image_under_every_strategy_that_has_it() {
+    fn every_kind_hits_every_image_under_every_strategy_that_has_it() {
         let cells = all();
         for kind in Kind::all() {
             for (side, strategy) in [
@@ -174,7 +174,7 @@ mod tests {
                 (Image::Old, StrategyKind::Double),
                 (Image::New, StrategyKind::Single),
                 (Image::New, StrategyKind::Double),
-                (Image::Back, StrategyKind::Double),
+                (Image::Reexec, StrategyKind::Double),
             ] {
                 let found =
                     |cell: &&Cell| cell.kind == kind && cell.point.side == side && cell.strategy == strategy;

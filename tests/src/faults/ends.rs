@@ -1,56 +1,56 @@
-//! How a cell ends: who serves then, and what was reported.
+//! How a cell ends: which image serves then, and what was reported.
 
 use std::fmt;
 
 use crate::config::StrategyKind;
 
-/// An image in the course of one restart, by its part.
+/// An image in the course of one restart, by its role.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Image {
     /// The predecessor.
     Old,
     /// Its successor.
     New,
-    /// Double's second half: the image that the predecessor has exec'd in place.
-    Back,
+    /// Double's second half: the image that the predecessor has exec'd.
+    Reexec,
 }
 
 impl Image {
-    /// Its generation.
+    /// Returns its generation.
     pub fn generation(self) -> u64 {
         match self {
             Self::Old => 1,
             Self::New => 2,
-            Self::Back => 3,
+            Self::Reexec => 3,
         }
     }
 
-    /// What it is called in a sentence.
+    /// Returns what it is called in a sentence.
     pub fn who(self) -> &'static str {
         match self {
-            Self::Back => "parent's new image",
+            Self::Reexec => "parent's new image",
             image => image.name(),
         }
     }
 
-    /// Its name in the matrix.
+    /// Returns its name in the matrix.
     pub fn name(self) -> &'static str {
         match self {
             Self::Old => "predecessor",
             Self::New => "successor",
-            Self::Back => "back",
+            Self::Reexec => "reexec",
         }
     }
 }
 
-/// What has to be so in the end, as design.md's invariants have it.
+/// The required outcome, by the invariants of the design.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ends {
-    /// Who serves; with nobody, the supervisor is the net.
+    /// Who serves. If nobody does, the supervisor is the fallback.
     pub owner: Owner,
     /// What was reported, and by whom.
     pub report: Option<(&'static str, Image)>,
-    /// The image that hangs may not be killed by anybody: the supervisor, here the harness, lets it go on.
+    /// No process may kill the image that hangs: the supervisor, here the harness, resumes it.
     pub woken: bool,
 }
 
@@ -59,7 +59,7 @@ pub struct Ends {
 pub enum Owner {
     /// This image, and no other process is left.
     One(Image),
-    /// The last image of a restart that went well.
+    /// The last image of a successful restart.
     Last,
     /// No process is left.
     Nobody,
@@ -69,36 +69,36 @@ const fn one(image: Image, report: Option<(&'static str, Image)>) -> Ends {
     Ends { owner: Owner::One(image), report, woken: false }
 }
 
-/// The restart goes well.
+/// The restart succeeds.
 pub const COMPLETES: Ends = Ends { owner: Owner::Last, report: None, woken: false };
-/// The attempt fails, and the predecessor goes on.
+/// The attempt fails, and the predecessor keeps serving.
 pub const GOES_ON: Ends = one(Image::Old, Some(("failed", Image::Old)));
 /// The predecessor takes back what it had handed over.
 pub const ROLLS_BACK: Ends = one(Image::Old, Some(("rolled_back", Image::Old)));
 /// The successor serves: its predecessor is gone.
 pub const TAKES_OVER: Ends = one(Image::New, Some(("took_over", Image::New)));
-/// The successor serves, and says why it is not the parent.
+/// The successor serves, and reports why the parent does not.
 pub const KEEPS: Ends = one(Image::New, Some(("failed", Image::New)));
 /// Double's child takes back what it had given to its parent.
 pub const TAKES_BACK: Ends = one(Image::New, Some(("rolled_back", Image::New)));
 /// Double's parent serves: its child is gone.
-pub const COMES_BACK: Ends = one(Image::Back, Some(("took_over", Image::Back)));
-/// Double's parent serves: its child had let go already.
-pub const IS_BACK: Ends = one(Image::Back, Some(("settled", Image::Back)));
-/// The last net is gone.
+pub const COMES_BACK: Ends = one(Image::Reexec, Some(("took_over", Image::Reexec)));
+/// Double's parent serves: its child had released already.
+pub const IS_BACK: Ends = one(Image::Reexec, Some(("settled", Image::Reexec)));
+/// The last fallback is gone.
 pub const NOBODY: Ends = Ends { owner: Owner::Nobody, report: None, woken: false };
 
 impl Ends {
-    /// The same, once the supervisor has let the image that hangs go on.
+    /// Returns the same outcome, after the supervisor has resumed the image that hangs.
     #[must_use]
     pub const fn woken(self) -> Self {
         Self { woken: true, ..self }
     }
 
-    /// With what a restart that goes well means under `strategy`.
+    /// Returns the outcome under `strategy`, which determines what a successful restart means.
     #[must_use]
     pub fn under(self, strategy: StrategyKind) -> Self {
-        let last = if strategy == StrategyKind::Double { Image::Back } else { Image::New };
+        let last = if strategy == StrategyKind::Double { Image::Reexec } else { Image::New };
         match self.owner {
             Owner::Last => {
                 let report = self.report.or(Some(("settled", last)));
@@ -109,19 +109,19 @@ impl Ends {
     }
 }
 
-/// What has to be so, in words.
+/// The required outcome in words.
 impl fmt::Display for Ends {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.owner {
             Owner::One(image) => write!(formatter, "the {} serves", image.who())?,
-            Owner::Last => formatter.write_str("the restart goes well")?,
-            Owner::Nobody => formatter.write_str("nobody is left, the supervisor is the net")?,
+            Owner::Last => formatter.write_str("the restart succeeds")?,
+            Owner::Nobody => formatter.write_str("nobody is left, the supervisor is the fallback")?,
         }
         if let Some((name, image)) = self.report {
             write!(formatter, ", `{name}` is reported by the {}", image.who())?;
         }
         match self.woken {
-            true => formatter.write_str(", once the supervisor has let go on what hangs"),
+            true => formatter.write_str(", once the supervisor has resumed what hangs"),
             false => Ok(()),
         }
     }

@@ -1,4 +1,4 @@
-//! How long nobody accepts when a successor dies and its net takes the service back, under load.
+//! Measures how long nobody accepts when a successor dies and its fallback takes the service back, under load.
 
 use std::time::Duration;
 
@@ -13,16 +13,16 @@ use crate::records::{Kind, Outcome, Record};
 use crate::service::{Binaries, DEADLINE, Service, ServiceOptions};
 use crate::summary::Spread;
 
-/// New connections a second: an answer falls due every 2 ms.
+/// New connections a second: an answer is due every 2 ms.
 const RATE: u32 = 495;
 
-/// A successor is killed later in its probation, and in its predecessor's drain, each time.
+/// Each successor is killed later in its probation period, and in its predecessor's drain.
 const LATER: Duration = Duration::from_millis(10);
 
-/// For how long the net serves before the next restart: long enough for answers.
+/// How long the fallback serves before the next restart: long enough for answers.
 const SERVED: Duration = Duration::from_millis(50);
 
-/// Who dies.
+/// Which process dies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Half {
@@ -32,30 +32,30 @@ pub enum Half {
     Second,
 }
 
-/// What was measured.
+/// The result.
 #[derive(Clone, Debug, Serialize)]
 pub struct Gap {
     /// The strategy.
     pub strategy: StrategyKind,
-    /// Who died.
+    /// Which process died.
     pub half: Half,
-    /// How often.
+    /// How many times.
     pub times: u32,
-    /// From SIGKILL to the first answer of the net on a new connection.
+    /// From SIGKILL to the first answer of the fallback on a new connection.
     pub answered: Spread,
-    /// Requests, and how many of them were in flight in a process that was killed.
+    /// The number of requests.
     pub requests: usize,
-    /// Those lost.
+    /// The number of requests that were lost. All of them were in flight in a process that was killed.
     pub lost: usize,
 }
 
-/// Kills the owner of now `times` times in its probation, and sees how long it takes until its net answers.
+/// Kills the current owner `times` times in its probation period, and measures how long it takes until its fallback answers.
 ///
 /// # Errors
-/// - a roll back does not come, or a request is lost that was not in flight in what was killed.
+/// - a roll back does not happen, or a request is lost that was not in flight in a killed process.
 pub fn measure(binaries: &Binaries, strategy: StrategyKind, half: Half, times: u32) -> anyhow::Result<Gap> {
     let options = ServiceOptions::new(strategy).config(|config| {
-        // In the first half nobody waits for its end, in the second each exec does.
+        // In the first half nothing waits for the end of probation. In the second half each exec does.
         config.probation_ms = if half == Half::First { 60_000 } else { 2_000 };
         (config.idle_ms, config.abort_timeout_ms) = (1_000, 1_000);
     });
@@ -73,11 +73,11 @@ pub fn measure(binaries: &Binaries, strategy: StrategyKind, half: Half, times: u
     summarise(strategy, half, times, &kills, &records)
 }
 
-/// A process that was killed: when it was sent SIGKILL, when it was seen dead, and who was its net.
+/// A process that was killed: when SIGKILL was sent, when it was seen dead, and which process was its fallback.
 struct Kill {
     sent: u64,
     seen: u64,
-    net: i32,
+    fallback: i32,
 }
 
 fn roll_back(service: &Service, load: &Load, half: Half, after: Duration) -> anyhow::Result<Kill> {
@@ -88,7 +88,7 @@ fn roll_back(service: &Service, load: &Load, half: Half, after: Duration) -> any
         service.await_event(|event| event.name == "owner" && event.pid == pid && event.t > since, DEADLINE)
     };
     let successor = service.await_event(|event| event.name == "owner" && event.pid != owner, DEADLINE)?;
-    let (killed, net) = match half {
+    let (killed, fallback) = match half {
         Half::First => (successor.pid, owner),
         Half::Second => (owns(owner, successor.t)?.pid, successor.pid),
     };
@@ -97,10 +97,10 @@ fn roll_back(service: &Service, load: &Load, half: Half, after: Duration) -> any
     service.signal(killed, Signal::SIGKILL)?;
     service.await_gone(killed)?;
     let seen = now();
-    owns(net, sent).context("the net")?;
+    owns(fallback, sent).context("the fallback")?;
     load.run_for(SERVED)?;
     service.quiesce()?;
-    Ok(Kill { sent, seen, net })
+    Ok(Kill { sent, seen, fallback })
 }
 
 fn summarise(
@@ -113,11 +113,11 @@ fn summarise(
     let mut gaps = Vec::new();
     for kill in kills {
         let answers = records.iter().filter(|record| {
-            record.kind == Kind::New && record.outcome == Outcome::Ok && record.pid == kill.net
+            record.kind == Kind::New && record.outcome == Outcome::Ok && record.pid == kill.fallback
         });
-        // One that the net had accepted itself, in its own term, is no answer to this.
+        // A request that the fallback had accepted itself, in its own term, does not count.
         let first = answers.map(Record::end_ns).filter(|end| *end > kill.sent).min();
-        gaps.push(first.context("expected an answer of the net, found none")? - kill.sent);
+        gaps.push(first.context("expected an answer of the fallback, found none")? - kill.sent);
     }
     let lost = losses(records);
     let unfair = lost

@@ -1,8 +1,8 @@
-//! What strikes at a point.
+//! What is injected at a point.
 
 use nix::errno::Errno;
 
-/// How long a slow step takes, in milliseconds: well within every deadline of a cell.
+/// How long a slow step takes, in milliseconds: much less than every deadline of a cell.
 const SLOW_MS: u16 = 80;
 
 /// A kind of fault.
@@ -22,7 +22,7 @@ pub enum Kind {
     Slow,
     /// Half a message.
     Torn,
-    /// A message that nobody knows.
+    /// A message of an unknown kind.
     Unknown,
     /// A message of another version of the protocol.
     Version,
@@ -30,13 +30,13 @@ pub enum Kind {
     Error(Errno),
 }
 
-/// What can strike at any step.
+/// What can be injected at any step.
 pub const STEPS: &[Kind] = &[Kind::Exit, Kind::Panic, Kind::Abort, Kind::Kill, Kind::Stop, Kind::Slow];
 
-/// What can strike where a message goes out.
+/// What can be injected where a message is sent.
 pub const MESSAGES: &[Kind] = &[Kind::Torn, Kind::Unknown, Kind::Version];
 
-/// What can strike where an image is executed.
+/// What can be injected where an image is executed.
 pub const EXECUTING: &[Kind] = &[
     Kind::Error(Errno::ENOENT),
     Kind::Error(Errno::EACCES),
@@ -49,17 +49,17 @@ pub const EXECUTING: &[Kind] = &[
     Kind::Error(Errno::E2BIG),
 ];
 
-/// What can strike where a descriptor is made or taken over.
+/// What can be injected where a descriptor is created or taken over.
 pub const DESCRIBING: &[Kind] =
     &[Kind::Error(Errno::EMFILE), Kind::Error(Errno::ENFILE), Kind::Error(Errno::ENOMEM)];
 
 impl Kind {
-    /// Every kind, in the order of the matrix.
+    /// Returns every kind, in the order of the matrix.
     pub fn all() -> impl Iterator<Item = Self> {
         [STEPS, MESSAGES, EXECUTING].concat().into_iter()
     }
 
-    /// The name that a server's configuration has for it.
+    /// Returns the name that a server's configuration has for it.
     pub fn text(self) -> String {
         match self {
             Self::Exit => "exit".into(),
@@ -75,7 +75,7 @@ impl Kind {
         }
     }
 
-    /// The name for people.
+    /// Returns the name for people.
     pub fn name(self) -> String {
         match self {
             Self::Slow => "slow".into(),
@@ -84,7 +84,7 @@ impl Kind {
         }
     }
 
-    /// Its column in the matrix.
+    /// Returns its column in the matrix.
     pub fn letter(self) -> char {
         match self {
             Self::Exit => 'x',
@@ -108,12 +108,12 @@ impl Kind {
         }
     }
 
-    /// Whether somebody waits in vain for what is struck, so that only a deadline ends it.
+    /// Returns whether something waits in vain for the process that is hit, so that only a deadline ends the wait.
     pub fn is_waited_for(self) -> bool {
         self == Self::Stop || MESSAGES.contains(&self)
     }
 
-    /// Whether the process that is struck dies of it, by itself.
+    /// Returns whether the process that is hit dies by itself.
     pub fn is_deadly(self) -> bool {
         matches!(self, Self::Exit | Self::Panic | Self::Abort | Self::Kill)
     }

@@ -1,4 +1,4 @@
-//! Which requests a fault may cost: those that were in flight in a process that was killed, and no others.
+//! Which requests a fault may lose: those that were in flight in a killed process, and no others.
 
 use anyhow::ensure;
 
@@ -9,16 +9,16 @@ use super::point::Scene;
 use crate::load::losses;
 use crate::records::Record;
 
-/// When a process was taken out of service. Nanoseconds of CLOCK_MONOTONIC.
+/// When a process went out of service, in nanoseconds of CLOCK_MONOTONIC.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Strike {
     /// The fault.
     pub(super) from: u64,
-    /// The death that it led to by itself, or the moment at which all of the process stood still.
+    /// The death that it caused directly, or the moment when all threads of the process were stopped.
     pub(super) ended: Option<u64>,
-    /// Another owner was there, and what hung was killed.
+    /// The moment when there was another owner, and the process that hung was killed.
     pub(super) killed: Option<u64>,
-    /// The process may have had connections.
+    /// Whether the process may have had connections.
     pub(super) serves: bool,
 }
 
@@ -41,7 +41,7 @@ impl Strike {
 
     fn excuses(&self, cell: &Cell, record: &Record) -> bool {
         if cell.point.scene == Scene::Dies && record.due_ns <= self.from {
-            // The image of this scene dies before the fault strikes, and with it what it had.
+            // The image of this scene dies before the fault is injected, and its connections with it.
             return true;
         }
         let accepted_by = match cell.ends() {
@@ -49,7 +49,7 @@ impl Strike {
             ends if ends.owner == Owner::Nobody => return true,
             ends if ends.woken || !self.serves => return false,
             _ if cell.dies() || cell.kind == Kind::Stop => self.ended,
-            // The other side kills whom it does not understand.
+            // The other side kills a process whose messages it does not understand.
             _ if MESSAGES.contains(&cell.kind) => self.killed,
             _ => None,
         };

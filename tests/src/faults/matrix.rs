@@ -1,4 +1,4 @@
-//! Many cells, a few at once, and what came of each.
+//! Runs many cells, a few at a time, and collects their outcomes.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -10,22 +10,22 @@ use serde::Serialize;
 use super::cell::Cell;
 use crate::service::Binaries;
 
-/// What came of a cell.
+/// The outcome of a cell.
 #[derive(Clone, Debug, Serialize)]
 pub struct Outcome {
     /// Its name.
     pub name: String,
     /// How long it took.
     pub milliseconds: u64,
-    /// What has to come of it.
+    /// The expected outcome.
     pub expected: String,
-    /// Only a supervisor could help: the last net was struck, or nobody may kill what hangs.
+    /// Only a supervisor could help: the last fallback was hit, or no process may kill the one that hangs.
     pub supervisor: bool,
     /// Why it failed, if it did.
     pub failure: Option<String>,
 }
 
-/// Runs `cells`, `at_once` of them at a time; `done` is told of each as it ends. The outcomes are in the order of the cells.
+/// Runs `cells`, `at_once` of them at a time. Calls `done` when each one ends. The outcomes are in the order of the cells.
 pub fn run(
     binaries: &Binaries,
     cells: &[Cell],

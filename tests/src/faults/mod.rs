@@ -1,7 +1,7 @@
 //! Faults at every step, under load: the matrix of all points, kinds, strategies and transports.
 //!
-//! The points are the library's own, compiled with `--cfg goagain_faults` only; the programs that a [`Cell`] is run with have to
-//! be built so. What has to come of each is in the tables of [`points`], after the invariants of the design.
+//! The points belong to the library, and are compiled with `--cfg goagain_faults` only. The programs that a [`Cell`] runs have to
+//! be built that way. The expected outcomes are in the tables of [`points`], which follow the invariants of the design.
 
 pub mod cell;
 pub mod ends;

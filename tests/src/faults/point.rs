@@ -1,4 +1,4 @@
-//! A step of the protocol at which faults strike, with what has to come of each.
+//! A step of the protocol at which faults are injected, with the expected outcome of each.
 
 use nix::errno::Errno;
 
@@ -6,52 +6,52 @@ use super::ends::{Ends, GOES_ON, Image, ROLLS_BACK};
 use super::kind::{Kind, MESSAGES, STEPS};
 use crate::config::StrategyKind;
 
-/// What happens beside the fault.
+/// What happens besides the fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Scene {
     /// A restart into a healthy image.
     Plain,
-    /// The successor says FAILED.
+    /// The successor sends FAILED.
     Fails,
-    /// The successor is ready later than it may be.
+    /// The successor is ready after its deadline.
     Late,
-    /// The successor dies as soon as it owns.
+    /// The successor dies as soon as it is the owner.
     Dies,
-    /// A connection that never ends keeps the image that is struck from being drained.
-    Held,
+    /// A request that is never complete prevents the drain of the image that is hit.
+    OpenRequest,
 }
 
-/// Where faults strike.
+/// Where faults are injected.
 #[derive(Clone, Copy, Debug)]
 pub struct Point {
-    /// The image that is struck.
+    /// The image that is hit.
     pub side: Image,
-    /// The name that the library has for the step.
+    /// The library's name for the step.
     pub name: &'static str,
-    /// The strategies that have it.
+    /// The strategies that have this step.
     pub strategies: &'static [StrategyKind],
-    /// What strikes: at any step, and at this one in particular.
+    /// What is injected: at any step, and at this one in particular.
     kinds: (&'static [Kind], &'static [Kind]),
-    /// What comes of a death.
+    /// The outcome of a death.
     dies: Ends,
-    /// What comes of a hang.
+    /// The outcome of a hang.
     hangs: Ends,
-    /// What comes of a step that is slow.
+    /// The outcome of a slow step.
     slow: Ends,
-    /// What comes of an error, or of a message that cannot be read.
+    /// The outcome of an error, or of a message that cannot be read.
     fails: Ends,
-    /// A panic is caught here: it is an error like any other.
+    /// A panic is caught here. It is an error like any other.
     catches: bool,
-    /// Whether the image that is struck may have connections: what is in flight on them dies with it.
+    /// Whether the image that is hit may have connections. What is in flight on them dies with it.
     pub serves: bool,
-    /// The image whose probation is not over before the fault has done what it does: what comes of it would be something else,
-    /// and as right, if the net were gone by then.
+    /// The image whose probation period must not end before the fault has had its effect. The outcome would be another one, and
+    /// also correct, if the fallback were gone by then.
     pub in_probation_of: Option<Image>,
-    /// What happens beside.
+    /// What else happens.
     pub scene: Scene,
 }
 
-/// A step, before or after it, or on hearing of it.
+/// Creates a point: a step, before or after it, or when its input arrives.
 pub(super) const fn step(
     strategies: &'static [StrategyKind],
     side: Image,
@@ -65,7 +65,7 @@ pub(super) const fn step(
     Point { side, name, strategies, kinds, dies, hangs, slow, fails, catches, serves, in_probation_of, scene }
 }
 
-/// A message that does not arrive as it was meant.
+/// Creates a point for a message that does not arrive as it was meant.
 pub(super) const fn message(
     strategies: &'static [StrategyKind],
     side: Image,
@@ -76,45 +76,45 @@ pub(super) const fn message(
 }
 
 impl Point {
-    /// A step that is a system call, which may fail too.
+    /// The step is a system call, which may also fail.
     pub(super) const fn errors(self, errors: &'static [Kind], fails: Ends) -> Self {
         Self { kinds: (self.kinds.0, errors), fails, ..self }
     }
 
-    /// A panic here is caught.
+    /// A panic at this step is caught.
     pub(super) const fn catches(self) -> Self {
         Self { catches: true, ..self }
     }
 
-    /// The image has no connection here, so that nothing can be lost with it.
+    /// The image has no connections at this step, so that nothing can be lost with it.
     pub(super) const fn idle(self) -> Self {
         Self { serves: false, ..self }
     }
 
-    /// The net of this image is there until the fault has done what it does.
-    pub(super) const fn in_probation_of(self, net: Image) -> Self {
-        Self { in_probation_of: Some(net), ..self }
+    /// The fallback of this image exists until the fault has had its effect.
+    pub(super) const fn in_probation_of(self, fallback: Image) -> Self {
+        Self { in_probation_of: Some(fallback), ..self }
     }
 
-    /// Beside something that goes wrong by itself: without a fault it ends so too.
+    /// Something else goes wrong by itself. Without a fault the outcome is the same.
     pub(super) const fn scene(self, scene: Scene) -> Self {
         let slow = match scene {
             Scene::Fails | Scene::Late => GOES_ON,
             Scene::Dies => ROLLS_BACK,
-            Scene::Plain | Scene::Held => self.slow,
+            Scene::Plain | Scene::OpenRequest => self.slow,
         };
         Self { scene, slow, ..self }
     }
 
-    /// What strikes here.
+    /// Returns what is injected here.
     pub fn kinds(&self) -> impl Iterator<Item = Kind> + '_ {
-        // Nothing of the application's runs where a child is held, nor can the calls there panic.
-        let held = self.name == "pidfd_open" && self.side == Image::Old;
+        // A stopped child runs no code of the application, and the system calls there cannot panic.
+        let stopped = self.name == "pidfd_open" && self.side == Image::Old;
         let all = self.kinds.0.iter().chain(self.kinds.1).copied();
-        all.filter(move |kind| !(held && *kind == Kind::Panic))
+        all.filter(move |kind| !(stopped && *kind == Kind::Panic))
     }
 
-    /// What has to come of `kind`.
+    /// Returns the expected outcome of `kind`.
     pub fn ends(&self, kind: Kind) -> Ends {
         match kind {
             Kind::Panic if self.catches => self.fails,
@@ -127,14 +127,14 @@ impl Point {
         }
     }
 
-    /// Its name in the matrix.
+    /// Returns its name in the matrix.
     pub fn label(&self) -> String {
         let scene = match self.scene {
             Scene::Plain => "",
             Scene::Fails => " (FAILED)",
             Scene::Late => " (late)",
             Scene::Dies => " (dies)",
-            Scene::Held => " (held)",
+            Scene::OpenRequest => " (open request)",
         };
         format!("{}: {}{scene}", self.side.name(), self.name)
     }

@@ -1,4 +1,4 @@
-//! What has to be so when a cell has come to rest: one owner, no stray process, no descriptor more than needed.
+//! What must be true when a cell is at rest: one owner, no stray process, no unnecessary descriptor.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -10,13 +10,13 @@ use super::ends::Image;
 use crate::procfs::Descriptor;
 use crate::service::{DEADLINE, Service};
 
-/// How many fresh connections one process has to answer.
+/// How many new connections one process has to answer.
 const ANSWERS: usize = 20;
 
-/// Exactly one process is left, and it answers everybody.
+/// Checks that exactly one process is left, and that it answers everybody.
 pub(super) fn one_owner(service: &Service, owner: i32, generation: u64) -> anyhow::Result<()> {
     let said = service.owner()?;
-    ensure!(said == owner, "owner: expected {owner}, found that {said} said so last");
+    ensure!(said == owner, "owner: expected {owner}, found that {said} was the last to report it");
     service.quiesce()?;
     no_stray(service, owner)?;
     for number in 1..=ANSWERS {
@@ -30,7 +30,7 @@ pub(super) fn one_owner(service: &Service, owner: i32, generation: u64) -> anyho
     Ok(())
 }
 
-/// No process but the owner, dead or alive.
+/// Checks that there is no process but the owner, dead or alive.
 pub(super) fn no_stray(service: &Service, owner: i32) -> anyhow::Result<()> {
     let living = service.living();
     ensure!(living == [owner], "processes: expected only {owner}, found {living:?}");
@@ -39,19 +39,19 @@ pub(super) fn no_stray(service: &Service, owner: i32) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// When an owner is looked at.
+/// When an owner is checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum When {
-    /// After the fault, which has this image as the owner; the predecessor before it too.
+    /// After the fault, with this image as the owner, or the predecessor before the fault.
     Struck(Image),
-    /// After the restart that went well.
+    /// After the successful restart.
     Restarted,
 }
 
-/// What an owner has open at rest: all cells have to agree, whatever happened in them.
+/// What an owner has open at rest. All cells have to agree, whatever happened in them.
 static OPEN: Mutex<BTreeMap<String, Vec<String>>> = Mutex::new(BTreeMap::new());
 
-/// The owner has open what every other owner has then: nothing of what failed is left open.
+/// Checks that the owner has the same descriptors open as every other owner: nothing of what failed is left open.
 pub(super) fn descriptors(service: &Service, when: When) -> anyhow::Result<()> {
     let key = format!("{} {when:?}", service.strategy());
     let known = || OPEN.lock().unwrap_or_else(PoisonError::into_inner);
@@ -70,7 +70,7 @@ pub(super) fn descriptors(service: &Service, when: When) -> anyhow::Result<()> {
         if found == expected {
             return Ok(());
         }
-        // A connection that was answered just now may not be closed yet.
+        // A connection that was just answered may not be closed yet.
         ensure!(
             Instant::now() < end,
             "descriptors, {key}: expected as elsewhere {expected:?}, found {found:?}"
@@ -78,7 +78,7 @@ pub(super) fn descriptors(service: &Service, when: When) -> anyhow::Result<()> {
     }
 }
 
-/// The kinds of the owner's descriptors.
+/// Returns the kinds of the owner's descriptors.
 fn open(service: &Service, all: Vec<Descriptor>) -> Vec<String> {
     let folder = service.folder().path().display().to_string();
     let mut kinds: Vec<String> = all.into_iter().map(|(_, kind)| kind.replace(&folder, "")).collect();

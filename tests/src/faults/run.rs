@@ -1,4 +1,4 @@
-//! The course of a cell: a restart under load, the fault, what has to come of it, and a restart that goes well.
+//! Runs a cell: a restart under load, the fault, its expected outcome, and a successful restart.
 
 use std::time::Duration;
 
@@ -15,16 +15,16 @@ use super::rest::{self, When};
 use crate::client::{self, Target};
 use crate::config::StrategyKind;
 use crate::events::{Event, now};
-use crate::held::Held;
 use crate::load::{Load, LoadOptions};
+use crate::open_request::OpenRequest;
 use crate::procfs;
 use crate::service::{Binaries, DEADLINE, Service};
 
-/// By when somebody serves again, counted from the fault or from the end of a hang: much longer than the one deadline that
-/// ends a cell.
+/// How long it may take until an image serves again, from the fault or from the end of a hang: much longer than the one deadline
+/// that ends a cell.
 const WITHIN: Duration = DEADLINE;
 
-/// The load of a cell: 200 requests a second, and some that take long.
+/// The load of a cell: 200 requests a second, and some slow requests.
 const LOAD: LoadOptions = LoadOptions {
     rate: 195,
     keepalive: 0,
@@ -34,10 +34,10 @@ const LOAD: LoadOptions = LoadOptions {
     max_seconds: 120,
 };
 
-/// How long the service stands still where only a supervisor helps.
+/// How long the service does nothing when only a supervisor can help.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Runs `cell` and gives the owner that is left, if there has to be one.
+/// Runs `cell` and returns the owner that is left, if there has to be one.
 pub(super) fn run(cell: &Cell, service: &mut Service, binaries: &Binaries) -> anyhow::Result<Option<i32>> {
     let target: Target = service.address("http")?.parse()?;
     rest::descriptors(service, When::Struck(Image::Old))?;
@@ -46,7 +46,7 @@ pub(super) fn run(cell: &Cell, service: &mut Service, binaries: &Binaries) -> an
     let ends = cell.ends();
     let mut strike = Strike { from: struck.t, serves: cell.point.serves, ..Strike::default() };
     if cell.dies() {
-        service.await_gone(struck.pid).context("the image that is struck")?;
+        service.await_gone(struck.pid).context("the image that was hit")?;
         strike.ended = Some(now());
     } else if cell.kind == Kind::Stop {
         procfs::await_stopped(struck.pid, DEADLINE)?;
@@ -73,24 +73,24 @@ pub(super) fn run(cell: &Cell, service: &mut Service, binaries: &Binaries) -> an
     Ok(Some(owner))
 }
 
-/// Restarts, and gives the event of the fault.
+/// Restarts, and returns the event of the fault.
 fn strike(cell: &Cell, service: &mut Service) -> anyhow::Result<Event> {
     let first = service.main_pid();
-    let held = cell.point.scene == Scene::Held;
-    // Under Double it keeps the predecessor from exec until the successor has one, too.
-    let mut request = held.then(|| Held::by(service, first)).transpose()?;
+    let is_open = cell.point.scene == Scene::OpenRequest;
+    // Under Double the request keeps the predecessor from exec until the successor has a request, too.
+    let mut request = is_open.then(|| OpenRequest::by(service, first)).transpose()?;
     service.restart()?;
-    if held && cell.point.side == Image::New {
+    if is_open && cell.point.side == Image::New {
         let owns = |event: &Event| event.name == "owner" && event.pid != first;
         let successor = service.await_event(owns, DEADLINE)?.pid;
-        request = Some(Held::by(service, successor)?);
+        request = Some(OpenRequest::by(service, successor)?);
     }
     let struck = await_strike(service, cell.point.name)?;
     drop(request);
     if cell.point.scene == Scene::Late {
         let late = await_strike(service, "register")?.pid;
         procfs::await_stopped(late, DEADLINE)?;
-        // Without effect on one that was killed meanwhile.
+        // This has no effect on a process that was killed meanwhile.
         let _ = service.signal(late, Signal::SIGCONT);
     }
     Ok(struck)
@@ -99,15 +99,15 @@ fn strike(cell: &Cell, service: &mut Service) -> anyhow::Result<Event> {
 fn await_strike(service: &Service, point: &str) -> anyhow::Result<Event> {
     service
         .await_event(|event| event.name == "strike" && event.detail["point"] == point, DEADLINE)
-        .with_context(|| format!("waiting for the fault to strike at {point}"))
+        .with_context(|| format!("waiting for the fault at {point}"))
 }
 
-/// What a supervisor can do about an image that hangs and that nobody may kill: here it lets it go on, once the others have
-/// done what they do about it.
+/// Does what a supervisor can do about an image that hangs and that no process may kill: resumes it, once the other processes
+/// have reacted to it.
 fn wake(cell: &Cell, service: &Service, load: &Load, struck: i32) -> anyhow::Result<()> {
     let first = service.main_pid();
     if cell.point.side == Image::Old && cell.ends().owner == Owner::One(Image::Old) {
-        // The successor may not have said anything yet, and has to leave.
+        // The successor may not have sent an event yet, and has to exit.
         service.await_event(|event| event.name == "started" && event.pid != first, DEADLINE)?;
     }
     let owner = match cell.ends().owner {
@@ -116,28 +116,28 @@ fn wake(cell: &Cell, service: &Service, load: &Load, struck: i32) -> anyhow::Res
     };
     if owner == Some(struck) || owner.is_none() {
         for pid in service.pids().into_iter().filter(|pid| *pid != struck) {
-            service.await_gone(pid).context("beside an image that hangs")?;
+            service.await_gone(pid).context("while an image hangs")?;
         }
     } else if let Some(owner) = owner {
         service.await_event(|event| event.name == "owner" && event.pid == owner, DEADLINE)?;
         for pid in service.pids().into_iter().filter(|pid| ![struck, owner].contains(pid)) {
-            service.await_gone(pid).context("beside an image that hangs")?;
+            service.await_gone(pid).context("while an image hangs")?;
         }
     }
     load.run_for(PAUSE)?;
     service.signal(struck, Signal::SIGCONT)
 }
 
-/// The process of an image, as far as it is known.
+/// Returns the process of an image, as far as it is known.
 fn pid_of(service: &Service, image: Image) -> Option<i32> {
     let first = service.main_pid();
     match image {
-        Image::Old | Image::Back => Some(first),
+        Image::Old | Image::Reexec => Some(first),
         Image::New => service.pids().into_iter().find(|pid| *pid != first),
     }
 }
 
-/// Waits until `image` serves, has said what it has to say, and is the only process.
+/// Waits until `image` serves, has reported what it has to report, and is the only process.
 fn serves(cell: &Cell, service: &Service, struck: &Event, image: Image) -> anyhow::Result<i32> {
     let generation = image.generation();
     let mut from = 0;
@@ -163,15 +163,15 @@ fn serves(cell: &Cell, service: &Service, struck: &Event, image: Image) -> anyho
     }
     let owner = pid_of(service, image).context("the owner's process")?;
     for pid in service.pids().into_iter().filter(|pid| *pid != owner) {
-        service.await_gone(pid).context("beside the owner")?;
+        service.await_gone(pid).context("a process other than the owner")?;
     }
     Ok(owner)
 }
 
-/// The last net is gone: nothing is left that could hold a listener, and whoever supervises may start anew.
+/// Checks that nobody is left: no process can keep a listener open, and the supervisor may start the service again.
 fn nobody_is_left(service: &Service, target: &Target) -> anyhow::Result<()> {
     for pid in service.pids() {
-        service.await_gone(pid).context("after the last net")?;
+        service.await_gone(pid).context("after the last fallback")?;
     }
     let left = service.living();
     ensure!(left.is_empty(), "processes: expected none, found {left:?}");
@@ -179,7 +179,7 @@ fn nobody_is_left(service: &Service, target: &Target) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// An image without fault, under the same strategy.
+/// Restarts into an image without a fault, under the same strategy.
 fn next_restart(cell: &Cell, service: &mut Service, owner: i32) -> anyhow::Result<()> {
     let before = service.get("/")?;
     service.deploy(&service.image().with("generations", json!({})))?;

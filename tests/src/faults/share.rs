@@ -1,13 +1,13 @@
-//! A share of the cells, chosen by a seed: with the seeds in turn, every cell gets its turn.
+//! A share of the cells, chosen by a random seed. If the seeds take turns, every cell is run at some time.
 
 use std::str::FromStr;
 
-/// One part of so many.
+/// One part of several.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Share {
     /// Which part, from 1.
     pub part: usize,
-    /// Of how many.
+    /// The number of parts.
     pub of: usize,
 }
 
@@ -16,7 +16,7 @@ impl Share {
     pub const WHOLE: Self = Self { part: 1, of: 1 };
 }
 
-/// `1/4`.
+/// Shown as `1/4`.
 impl FromStr for Share {
     type Err = String;
 
@@ -36,7 +36,8 @@ impl std::fmt::Display for Share {
     }
 }
 
-/// The numbers below `count` in an order that `seed` gives, dealt out: this share's. The parts of a seed are all there is.
+/// Returns this share of the numbers below `count`, in an order that `seed` determines. All parts of a seed make up
+/// the whole.
 pub fn choose(count: usize, share: Share, seed: u64) -> Vec<usize> {
     let mut all: Vec<usize> = (0..count).collect();
     let mut state = seed;

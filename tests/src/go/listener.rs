@@ -1,4 +1,4 @@
-//! The seed's one listener, TCP or Unix: inherited by number, or bound.
+//! The one listener of the Go package, TCP or Unix: inherited by number, or bound.
 //!
 //! The only unsafe code takes ownership of the descriptor whose number the predecessor wrote into GOAGAIN_FD.
 
@@ -22,9 +22,9 @@ pub(crate) enum Listener {
 }
 
 impl Listener {
-    /// `Listener`: the descriptor that GOAGAIN_FD names, duplicated close-on-exec and then closed, as Go does it.
+    /// `Listener`: the descriptor that GOAGAIN_FD names. It is duplicated close-on-exec and then closed, as Go does it.
     ///
-    /// To be called before this process opens anything.
+    /// Must be called before this process opens anything.
     pub(crate) fn inherited(environment: &Environment) -> anyhow::Result<Listener> {
         let number: RawFd =
             environment.number("GOAGAIN_FD").context("GOAGAIN_FD: expected a descriptor number")?;
@@ -72,7 +72,7 @@ impl Listener {
         Ok(stream.into())
     }
 
-    /// Network and address as Go prints them, by `getsockname(2)`: `tcp:127.0.0.1:48879`.
+    /// Returns network and address as Go prints them, by `getsockname(2)`: `tcp:127.0.0.1:48879`.
     pub(crate) fn label(&self) -> io::Result<String> {
         match self {
             Listener::Tcp(listener) => Ok(format!("tcp:{}", listener.local_addr()?)),
@@ -83,7 +83,7 @@ impl Listener {
         }
     }
 
-    /// Lets every program that this process runs from now on inherit the listener, as the seed did.
+    /// Lets every program that this process executes from now on inherit the listener, as the Go package did.
     pub(crate) fn clear_close_on_exec(&self) -> nix::Result<()> {
         fcntl(self, FcntlArg::F_SETFD(FdFlag::empty())).map(drop)
     }
@@ -98,7 +98,7 @@ impl AsFd for Listener {
     }
 }
 
-/// Takes descriptor `number`, if it is an open socket beside standard input, output and error.
+/// Takes ownership of descriptor `number`, if it is an open socket and not standard input, output or error.
 fn take(number: RawFd) -> Option<OwnedFd> {
     let is_socket =
         fs::metadata(format!("/proc/self/fd/{number}")).is_ok_and(|file| file.file_type().is_socket());

@@ -1,4 +1,4 @@
-//! The seed's `Kill`, `ForkExec`, `Exec` and `Wait`, with its variables and signals.
+//! The Go package's `Kill`, `ForkExec`, `Exec` and `Wait`, with its variables and signals.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -22,15 +22,15 @@ use crate::listener::Listener;
 /// The signals that [`wait`] waits for.
 pub(crate) const WAITED_FOR: [i32; 6] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2];
 
-/// The environment of this process with what `os.Setenv` would have changed, for the programs that it runs.
+/// The environment of this process with the changes that `os.Setenv` would have made, for the programs that it executes.
 ///
-/// Everything in it is passed on, variables of another goagain and stale ones included.
+/// Everything in it is passed on, including the variables of another goagain and stale ones.
 #[derive(Debug)]
 pub(crate) struct Environment(BTreeMap<OsString, OsString>);
 
-/// What the seed kept in global variables.
+/// What the Go package keeps in global variables.
 #[derive(Debug)]
-pub(crate) struct Seed {
+pub(crate) struct GoProcess {
     pub(crate) environment: Environment,
     double: bool,
 }
@@ -44,24 +44,24 @@ impl Environment {
         self.0.insert(name.into(), value.into());
     }
 
-    /// The number that a variable holds; `None` if it is absent, empty or something else.
+    /// Returns the number in a variable; `None` if it is absent, empty or something else.
     pub(crate) fn number<T: FromStr>(&self, name: &str) -> Option<T> {
         self.0.get(OsStr::new(name))?.to_str()?.parse().ok()
     }
 
-    /// The strings `NAME=value` for exec.
+    /// Returns the strings `NAME=value` for exec.
     fn strings(&self) -> anyhow::Result<Vec<CString>> {
         let joined = self.0.iter().map(|(name, value)| [name.as_bytes(), b"=", value.as_bytes()].concat());
         Ok(joined.map(CString::new).collect::<Result<_, _>>()?)
     }
 }
 
-impl Seed {
-    pub(crate) fn new(environment: Environment, double: bool) -> Seed {
-        Seed { environment, double }
+impl GoProcess {
+    pub(crate) fn new(environment: Environment, double: bool) -> GoProcess {
+        GoProcess { environment, double }
     }
 
-    /// `Kill`: signals the other side, named by GOAGAIN_PID or, where that is empty, GOAGAIN_PPID. Under Double QUIT
+    /// `Kill`: signals the other process, which GOAGAIN_PID or, if that is empty, GOAGAIN_PPID names. Under Double QUIT
     /// goes to the child, which is reaped in the background.
     pub(crate) fn kill(&self) -> anyhow::Result<(Pid, Signal)> {
         let pid = self.environment.number("GOAGAIN_PID").or_else(|| self.environment.number("GOAGAIN_PPID"));
@@ -76,7 +76,7 @@ impl Seed {
         Ok((pid, signal))
     }
 
-    /// `ForkExec`: runs the image anew with the listener. From then on this process's GOAGAIN_PID is the child's.
+    /// `ForkExec`: executes the image again with the listener. From then on this process's GOAGAIN_PID is the child's.
     fn fork_exec(&mut self, listener: &Listener) -> anyhow::Result<Pid> {
         let (image, arguments) = command()?;
         self.describe(listener)?;
@@ -85,7 +85,7 @@ impl Seed {
         self.environment.set("GOAGAIN_PPID", Pid::this().to_string());
         self.environment.set("GOAGAIN_SIGNAL", (signal as i32).to_string());
         let mut actions = PosixSpawnFileActions::init()?;
-        // Go closes what lies between standard error and the listener in the child, and leaves what lies above it.
+        // In the child Go closes the descriptors between standard error and the listener, and keeps those above it.
         for number in 3..listener.as_fd().as_raw_fd() {
             actions.add_close(number)?;
         }
@@ -97,7 +97,7 @@ impl Seed {
         Ok(child)
     }
 
-    /// `Exec`: becomes the image anew, with the listener and the same pid. Returns only when that fails.
+    /// `Exec`: executes the image again in this process, with the listener and the same pid. Returns only if that fails.
     pub(crate) fn exec(mut self, listener: &Listener) -> anyhow::Result<()> {
         let (image, arguments) = command()?;
         self.describe(listener)?;
@@ -117,11 +117,11 @@ impl Seed {
 /// `Wait`: the first USR2 forks, the other five and any later USR2 return.
 pub(crate) fn wait(
     mut signals: Signals,
-    seed: &mut Seed,
+    process: &mut GoProcess,
     listener: &Listener,
     spawned: impl Fn(Pid),
 ) -> anyhow::Result<Signal> {
-    // Go delivers a signal that it was told to wait for, though a predecessor had it blocked.
+    // Go delivers a signal that it was asked to wait for, even if a predecessor had blocked it.
     WAITED_FOR.into_iter().map(Signal::try_from).collect::<nix::Result<SigSet>>()?.thread_unblock()?;
     let mut forked = false;
     for number in signals.forever() {
@@ -130,7 +130,7 @@ pub(crate) fn wait(
             Signal::SIGHUP | Signal::SIGUSR1 => {}
             Signal::SIGUSR2 if !forked => {
                 forked = true;
-                spawned(seed.fork_exec(listener)?);
+                spawned(process.fork_exec(listener)?);
             }
             signal => return Ok(signal),
         }
@@ -138,7 +138,7 @@ pub(crate) fn wait(
     anyhow::bail!("signals: expected one, found the end")
 }
 
-/// The path and the arguments to run, looked up anew each time: a deploy may have replaced the file.
+/// Returns the path and the arguments to execute. They are looked up each time, since a deployment may have replaced the file.
 fn command() -> anyhow::Result<(CString, Vec<CString>)> {
     let arguments: Vec<OsString> = env::args_os().collect();
     let name = arguments.first().context("argv[0]: expected a name, found none")?;

@@ -1,4 +1,4 @@
-//! Serves HTTP with a thread for each connection, and drains: no request that was accepted is lost.
+//! Serves HTTP with a thread for each connection, and drains: no accepted request is lost.
 
 use std::fs::File;
 use std::io::{self, ErrorKind};
@@ -19,7 +19,7 @@ use crate::listener::Listener;
 #[derive(Debug)]
 pub(crate) struct Server {
     shared: Arc<Shared>,
-    /// Dropped to end the acceptor, and to tell the idle to go.
+    /// Dropped to stop the acceptor, and to make idle connections close.
     draining: UnixStream,
     closing: UnixStream,
     acceptor: JoinHandle<io::Result<()>>,
@@ -28,7 +28,7 @@ pub(crate) struct Server {
 #[derive(Debug)]
 struct Shared {
     identity: String,
-    /// Readable, by their end, once [`Server`] has dropped the other ends.
+    /// Becomes readable, by its end, once [`Server`] has dropped the other ends.
     draining: UnixStream,
     closing: UnixStream,
     open: Mutex<usize>,
@@ -38,12 +38,12 @@ struct Shared {
 impl Server {
     /// Accepts on `listener` and answers with `identity`.
     pub(crate) fn start(listener: Listener, identity: String) -> io::Result<Server> {
-        let (draining, told_to_drain) = UnixStream::pair()?;
-        let (closing, told_to_close) = UnixStream::pair()?;
+        let (draining, draining_end) = UnixStream::pair()?;
+        let (closing, closing_end) = UnixStream::pair()?;
         let shared = Arc::new(Shared {
             identity,
-            draining: told_to_drain,
-            closing: told_to_close,
+            draining: draining_end,
+            closing: closing_end,
             open: Mutex::new(0),
             none_open: Condvar::new(),
         });
@@ -52,13 +52,13 @@ impl Server {
         Ok(Server { shared, draining, closing, acceptor })
     }
 
-    /// How many connections are open.
+    /// Returns how many connections are open.
     pub(crate) fn open(&self) -> usize {
         *self.shared.open()
     }
 
     /// Stops accepting and waits for the connections to end: each answer closes its connection, and after `idle` those
-    /// that wait for another request are told to go. Gives up after `within`.
+    /// that wait for another request are closed. Stops waiting after `within`.
     pub(crate) fn drain(self, idle: Duration, within: Duration) -> anyhow::Result<()> {
         let start = Instant::now();
         drop(self.draining);
@@ -79,7 +79,7 @@ impl Shared {
         drop(self.none_open.wait_timeout_while(self.open(), within, |open| *open > 0));
     }
 
-    /// Answers requests until the client ends, or a drain does.
+    /// Answers requests until the client ends the connection, or a drain does.
     fn converse(&self, stream: &File) -> io::Result<()> {
         let mut reader = Reader::new();
         loop {
@@ -97,12 +97,12 @@ impl Shared {
     }
 
     fn is_draining(&self) -> io::Result<bool> {
-        let mut told = [PollFd::new(self.draining.as_fd(), PollFlags::POLLIN)];
-        Ok(poll(&mut told, PollTimeout::ZERO)? > 0)
+        let mut ended = [PollFd::new(self.draining.as_fd(), PollFlags::POLLIN)];
+        Ok(poll(&mut ended, PollTimeout::ZERO)? > 0)
     }
 }
 
-/// One connection that is open for as long as this lives.
+/// One connection that is open while this exists.
 struct Open(Arc<Shared>);
 
 impl Open {
@@ -120,15 +120,15 @@ impl Drop for Open {
 }
 
 fn accept(listener: &Listener, shared: &Arc<Shared>) -> io::Result<()> {
-    // What still waits for `accept(2)` then is the other process's: they share the queue.
+    // Connections that still wait for `accept(2)` then belong to the other process: both share the queue.
     while !await_either(listener, &shared.draining)?.1 {
         match listener.accept() {
             Ok(stream) => {
                 let open = Open::new(shared);
-                // A client that breaks off is its own affair.
+                // A client that disconnects is not an error of the server.
                 thread::spawn(move || open.0.converse(&stream));
             }
-            // The other process was faster, or the client has gone.
+            // The other process was faster, or the client is gone.
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::ConnectionAborted) => {}
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
@@ -137,16 +137,16 @@ fn accept(listener: &Listener, shared: &Arc<Shared>) -> io::Result<()> {
     Ok(())
 }
 
-/// Waits (`poll(2)`) until `source` can be read or `told` has ended, and says which.
-fn await_either(source: impl AsFd, told: &UnixStream) -> io::Result<(bool, bool)> {
-    let [source, told] = [source.as_fd(), told.as_fd()].map(|fd| PollFd::new(fd, PollFlags::POLLIN));
-    let mut both = [source, told];
+/// Waits (`poll(2)`) until `source` can be read or `stop` has ended, and returns which.
+fn await_either(source: impl AsFd, stop: &UnixStream) -> io::Result<(bool, bool)> {
+    let [source, stop] = [source.as_fd(), stop.as_fd()].map(|fd| PollFd::new(fd, PollFlags::POLLIN));
+    let mut both = [source, stop];
     while let Err(error) = poll(&mut both, PollTimeout::NONE) {
         if error != Errno::EINTR {
             return Err(error.into());
         }
     }
-    // Flags that are not known are an event, too.
-    let [source, told] = both.map(|fd| fd.any().unwrap_or(true));
-    Ok((source, told))
+    // Unknown flags are an event, too.
+    let [source, stop] = both.map(|fd| fd.any().unwrap_or(true));
+    Ok((source, stop))
 }

@@ -1,4 +1,4 @@
-//! Doing what the machine answers, in the order in which the loop does it.
+//! Does what the machine answers, in the order in which the loop does it.
 
 use super::perform::close;
 use super::process::Process;
@@ -6,7 +6,7 @@ use super::world::{Broken, World};
 use goagain_env::Message;
 use goagain_signals::{Action, Deadline, EventKind, Input, Phase};
 
-/// Does it. Some things are answered with an event.
+/// Does one action. Some actions result in another input.
 pub fn act(world: &mut World, me: usize, action: Action, is_entitled: bool) -> Option<Input> {
     match action {
         Action::Spawn(attempt) => {
@@ -28,9 +28,9 @@ pub fn act(world: &mut World, me: usize, action: Action, is_entitled: bool) -> O
             if !send(world, me, attempt, Message::Released { exec, again }) {
                 return Some(Input::ReleaseFailed(attempt));
             }
-            // Death takes time: to let go of an image whose death does not show yet is as if it had died afterwards.
+            // Death takes time: releasing an image whose death is not visible yet is the same as if it had died afterwards.
             if !exec && peer.is_some_and(|peer| !world.processes[peer].is_alive()) {
-                world.taken_away(me);
+                world.removed(me);
             }
             return Some(Input::ReleaseSent(attempt));
         }
@@ -42,9 +42,9 @@ pub fn act(world: &mut World, me: usize, action: Action, is_entitled: bool) -> O
             }
         }
         Action::Close(attempt) => close(world, me, attempt),
-        // Their passing changes nothing in the machine.
+        // These deadlines change nothing in the machine when they pass.
         Action::Arm(Deadline::IdleGrace | Deadline::LongLived) => {}
-        // Their passing is `Step::Drained`.
+        // When these deadlines pass, it is `Step::Drained`.
         Action::Arm(Deadline::Drain | Deadline::ClosingLongLived) => {}
         Action::Arm(deadline) => {
             world.processes[me].armed.insert(deadline);
@@ -84,7 +84,7 @@ fn accept(world: &mut World, me: usize, is_entitled: bool) {
         world.note(Broken::TwoOwners);
     }
     if !is_entitled {
-        world.note(Broken::NotGiven);
+        world.note(Broken::NotEntitled);
     }
     let was_aborted =
         world.processes[me].peers.iter().filter_map(|peer| peer.channel).any(|(channel, side)| {
@@ -97,7 +97,7 @@ fn accept(world: &mut World, me: usize, is_entitled: bool) {
     (process.accepts, process.in_flight, process.waits, process.committed) = (true, true, false, true);
 }
 
-/// Sends, without the reasons, which nobody acts upon.
+/// Sends a message without its reason, since no process acts on the reason.
 fn send(world: &mut World, me: usize, attempt: u64, message: Message) -> bool {
     let Some((channel, side)) = world.processes[me].channel_of(attempt) else { return false };
     let peer = world.processes[me].process_of(attempt);
@@ -126,13 +126,13 @@ fn send(world: &mut World, me: usize, attempt: u64, message: Message) -> bool {
     sent
 }
 
-/// Nobody may be told to leave who accepts, or who is the net of the owner and has not let go.
+/// A process must not be aborted if it accepts, or if it is the owner's fallback and has not released.
 fn aborted(world: &mut World, me: usize, peer: usize) {
     let process = &mut world.processes[peer];
-    let is_net = matches!(process.machine.phase(), Phase::Draining | Phase::Killing) && !process.in_exec;
+    let is_fallback = matches!(process.machine.phase(), Phase::Draining | Phase::Killing) && !process.in_exec;
     if process.is_alive() {
         process.aborted_by = Some(me);
-        if process.accepts || is_net {
+        if process.accepts || is_fallback {
             world.note(Broken::OwnerAborted);
         }
     }

@@ -1,4 +1,4 @@
-//! What must not be when nothing more is bound to happen.
+//! What must not be the case when nothing more is certain to happen.
 
 use super::process::Life;
 use super::step::Step;
@@ -6,7 +6,7 @@ use super::world::{Broken, World};
 use goagain_env::{Next, Relation, View};
 use goagain_signals::{Action, Deadline, Decisions, Input};
 
-/// Looks at a world, of which `bound` are the steps that are bound to happen.
+/// Checks a world. `bound` are the steps that are certain to happen.
 pub fn check(world: &mut World, bound: &[Step]) {
     if world.broken.is_some() {
         return;
@@ -18,9 +18,9 @@ pub fn check(world: &mut World, bound: &[Step]) {
     };
 }
 
-/// Whether this is a drain's end, or leads to nothing else.
+/// Returns whether this step is the end of a drain, or leads to nothing else.
 fn is_a_drain(world: &World, step: &Step) -> bool {
-    // The last resort against a predecessor that hangs is no way to end a drain.
+    // The last resort against a predecessor that hangs does not count as a way to end a drain.
     let is_leave = |deadline: &Deadline| matches!(deadline, Deadline::Leave(_) | Deadline::Release);
     match step {
         Step::Drained(_) => true,
@@ -30,17 +30,18 @@ fn is_a_drain(world: &World, step: &Step) -> bool {
     }
 }
 
-/// Processes drain for as long as they may, and nothing else happens.
+/// Checks a world in which processes drain for as long as they may, and nothing else happens.
 fn in_a_long_drain(world: &World) -> Option<Broken> {
     let owner = world.processes.iter().find(|process| process.runs() && process.accepts)?;
-    let lets_go = world.processes.iter().all(|process| lets_go(process.machine.decisions()));
+    let releases = world.processes.iter().all(|process| releases(process.machine.decisions()));
     let hangs = world.processes.iter().any(|process| process.life == Life::Hung);
     let acts = world.processes.iter().any(|process| process.looked);
-    (owner.asked && lets_go && !hangs && !acts).then_some(Broken::HeldUp)
+    (owner.asked && releases && !hangs && !acts).then_some(Broken::Delayed)
 }
 
-/// Whether the net under a child ends with probation, whatever comes first: the end of the drain, or DISMISS.
-fn lets_go(decisions: &Decisions) -> bool {
+/// Returns whether the fallback of a child ends with the probation period, whichever comes first, the end of the
+/// drain or DISMISS.
+fn releases(decisions: &Decisions) -> bool {
     let answer = |(drained, dismissed)| {
         decisions.next(View { successor: Relation::Child, drained, probation: true, dismissed })
     };

@@ -1,4 +1,4 @@
-//! The model checker's side: what it asks, and what it found.
+//! The interface to the model checker: what it explores, and what it found.
 
 use super::check::check;
 use super::mutant::Mutant;
@@ -26,16 +26,16 @@ pub struct Protocol {
 /// What was found.
 #[derive(Debug)]
 pub struct Explored {
-    /// How many states there are.
+    /// The number of states.
     pub states: usize,
-    /// How long the longest way is that was taken.
+    /// The length of the longest path that was taken.
     pub depth: usize,
-    /// What is broken, and the steps that lead there.
+    /// What is broken, and the steps that lead to it.
     pub broken: Option<(Broken, Vec<Step>)>,
 }
 
 impl Protocol {
-    /// Explores all of it, or until something is found to be broken.
+    /// Explores everything, or until something is found to be broken.
     pub fn explore(self) -> Explored {
         let checker = self.checker().threads(2).finish_when(HasDiscoveries::Any).spawn_bfs().join();
         let broken = checker.discovery(HOLDS).map(|path| {
@@ -47,7 +47,7 @@ impl Protocol {
 }
 
 impl Protocol {
-    /// Whether no state leads back to itself: only then is what holds in the end what holds eventually.
+    /// Returns whether no state leads back to itself. Only then does what holds in the end also hold eventually.
     pub fn comes_to_an_end(&self) -> bool {
         let mut open = HashSet::new();
         let mut done = HashSet::new();

@@ -1,75 +1,75 @@
-//! Rules switched off: what the machine is told, or what is done of its answers, is changed as if the rule were not there.
+//! Rules switched off: the machine's inputs, or the actions that it answers with, are changed as if the rule did not exist.
 //!
-//! Rules 8, 9, 10 and 18 are about what the kernel does, which no mutant of a model can show; rule 19 is about seeds,
-//! which the model has not.
+//! Rules 8, 9, 10 and 18 are about what the kernel does, which no mutant of a model can show. Rule 19 is about processes of
+//! the Go package, which the model does not have.
 
 use super::process::Process;
 use super::world::World;
 use goagain_env::Message;
 use goagain_signals::{Action, Deadline, EventKind, Input, Phase, Stop};
 
-/// A rule of the protocol that is not kept.
+/// A rule of the protocol that is not followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mutant {
     /// Rule 1: an undecided channel is closed without ABORT.
     CloseWithoutAbort,
-    /// Rule 2: a stop is not told to the others.
-    StopUntold,
-    /// Rule 3: a restart is started while the predecessor can still roll back.
-    StartBesideNet,
+    /// Rule 2: the other processes are not informed of a stop.
+    StopNotSent,
+    /// Rule 3: a restart begins while the predecessor can still roll back.
+    StartBesideFallback,
     /// Rule 4: RELEASED waits for the drain.
     ReleaseWhenDrained,
     /// Rule 4, and rule 11 under Double: RELEASED does not wait for SERVING.
     ReleaseUnserved,
     /// Rule 5: a successor that hangs before SERVING is left alone.
     HangTolerated,
-    /// Rule 6: a death is told beside an unread message.
+    /// Rule 6: a death is handled while a message is unread.
     DeathBesideMessage,
-    /// Rule 6: a deadline passes beside an unread message.
+    /// Rule 6: a deadline passes while a message is unread.
     DeadlineBesideMessage,
-    /// Rule 7: RELEASED that could not be sent is as good as sent.
+    /// Rule 7: RELEASED that could not be sent counts as sent.
     ReleaseFailedIsReleased,
     /// Rule 7: what is unread when RELEASED could not be sent is not read.
     ReleaseFailedIsTheEnd,
     /// Rule 7: COMMIT that could not be sent is a death.
     CommitFailedIsDeath,
-    /// Rule 11: the new image does not know of the children that the old one had.
+    /// Rule 11: the new image does not know the children of the old one.
     ExecForgetsChildren,
     /// Rule 11: the exec does not wait for the drain.
     ExecUndrained,
-    /// Rule 12: the owner gives its predecessor up before that has released.
+    /// Rule 12: the owner gives up its predecessor before the predecessor has released.
     BothGiveUp,
-    /// Rule 12: nobody gives the other up.
+    /// Rule 12: neither gives the other up.
     NeitherGivesUp,
     /// Rule 13: the old image takes the service back by itself when its exec fails.
     ExecFailedTakesBack,
-    /// Rule 14: a stop of the image that was exec'd in place ends that image only.
-    StopOfNewImageUntold,
-    /// Rule 15: an aborted image has all the time it wants.
+    /// Rule 14: a stop of the image that was exec'd in place ends only that image.
+    StopOfNewImageNotSent,
+    /// Rule 15: an aborted image may take any time.
     NoAbortTimeout,
-    /// Rule 15: a new attempt is begun beside the old one.
+    /// Rule 15: a new attempt begins while the old one exists.
     AttemptBesideAttempt,
     /// Rule 16: a predecessor that hangs is left alone.
-    HungNetTolerated,
-    /// Rule 17: the end of any peer is taken for that of the attempt under way.
+    HungFallbackTolerated,
+    /// Rule 17: the end of any peer is treated as the end of the current attempt.
     AttemptsMixed,
-    /// Rule 19: anyone's signal is taken for the successor's, which serves by then.
+    /// Rule 19: a signal from anyone is treated as the signal of the successor, which serves by then.
     SenderIgnored,
-    /// Rule 2, commit is final: a successor is aborted that has been given the service.
+    /// Rule 2, commit is final: a successor that is already the owner is aborted.
     AbortAfterCommit,
-    /// Rule 12: an owner aborts the attempt that made it before its predecessor has released.
-    AbortBesideNet,
-    /// Rule 15: a newer image is started before the older one, which was aborted for it, is reaped.
+    /// Rule 12: an owner aborts the attempt that started it before its predecessor has released.
+    AbortBesideFallback,
+    /// Rule 15: a newer image starts before the older one, which was aborted for it, is reaped.
     AnewBesideAttempt,
 }
 
 impl Mutant {
-    /// What the machine is told instead.
-    pub fn told(self, world: &mut World, me: usize, event: Input) -> Vec<Input> {
+    /// Returns the inputs that the machine gets instead.
+    pub fn inputs(self, world: &mut World, me: usize, event: Input) -> Vec<Input> {
         let process = &world.processes[me];
         let machine = &process.machine;
         match (self, event) {
-            (Mutant::StartBesideNet, Input::Restart) if machine.phase() == Phase::Owner => {
+            (Mutant::StartBesideFallback, Input::Restart) if machine.phase() == Phase::Owner => {
                 let released = Message::Released { exec: false, again: false };
                 let predecessor = machine.predecessor().map(|(attempt, _)| Input::Message(attempt, released));
                 predecessor.into_iter().chain([Input::Restart]).collect()
@@ -106,7 +106,7 @@ impl Mutant {
                 let successor = machine.successor();
                 successor.map(|attempt| Input::Dead(attempt, String::new())).into_iter().collect()
             }
-            (Mutant::StopOfNewImageUntold, Input::Stop(_))
+            (Mutant::StopOfNewImageNotSent, Input::Stop(_))
                 if matches!(machine.phase(), Phase::Init | Phase::Wait) =>
             {
                 vec![Input::Fail(String::new())]
@@ -119,7 +119,7 @@ impl Mutant {
                 let died = aborted.map(|peer| Input::Dead(peer.attempt, String::new()));
                 died.chain([Input::Restart]).collect()
             }
-            (Mutant::AbortBesideNet, Input::Abort(reason)) if machine.phase() == Phase::Owner => {
+            (Mutant::AbortBesideFallback, Input::Abort(reason)) if machine.phase() == Phase::Owner => {
                 let released = Message::Released { exec: true, again: false };
                 let predecessor = machine.predecessor().map(|(attempt, _)| Input::Message(attempt, released));
                 predecessor.into_iter().chain([Input::Abort(reason)]).collect()
@@ -128,7 +128,7 @@ impl Mutant {
                 let died = machine.successor().map(|attempt| Input::Dead(attempt, String::new()));
                 [Input::RestartAnew].into_iter().chain(died).collect()
             }
-            (Mutant::HungNetTolerated, Input::Deadline(Deadline::Release)) => Vec::new(),
+            (Mutant::HungFallbackTolerated, Input::Deadline(Deadline::Release)) => Vec::new(),
             (Mutant::AttemptsMixed, Input::Dead(attempt, how)) => {
                 vec![Input::Dead(machine.successor().unwrap_or(attempt), how)]
             }
@@ -136,8 +136,8 @@ impl Mutant {
         }
     }
 
-    /// What is done instead.
-    pub fn done(self, world: &mut World, me: usize, mut actions: Vec<Action>) -> Vec<Action> {
+    /// Returns the actions that are done instead.
+    pub fn actions(self, world: &mut World, me: usize, mut actions: Vec<Action>) -> Vec<Action> {
         let process = &world.processes[me];
         let phase = process.machine.phase();
         match self {
@@ -158,11 +158,11 @@ impl Mutant {
                     }
                 }
             }
-            Mutant::StopUntold => {
+            Mutant::StopNotSent => {
                 actions.retain(|action| !matches!(action, Action::Send(_, Message::Leaving)));
             }
-            Mutant::StartBesideNet => actions.retain(|action| match action {
-                Action::Close(attempt) => !is_net(world, process, *attempt),
+            Mutant::StartBesideFallback => actions.retain(|action| match action {
+                Action::Close(attempt) => !is_fallback(world, process, *attempt),
                 _ => true,
             }),
             Mutant::ReleaseWhenDrained => {
@@ -179,7 +179,7 @@ impl Mutant {
     }
 }
 
-fn is_net(world: &World, process: &Process, attempt: u64) -> bool {
+fn is_fallback(world: &World, process: &Process, attempt: u64) -> bool {
     let peer = process.process_of(attempt).map(|peer| &world.processes[peer].machine);
     peer.is_some_and(|machine| {
         machine.phase() == Phase::Draining && machine.stopped_by() == Some(Stop::HandedOver)

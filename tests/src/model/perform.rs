@@ -1,4 +1,4 @@
-//! Doing a step: the machine is told.
+//! Performs a step by passing inputs to the machine.
 
 use super::act::act;
 use super::channel::Channel;
@@ -11,30 +11,30 @@ use goagain_env::{Message, Relation};
 use goagain_signals::{Deadline, Input, Machine, Origin, Phase, Stop};
 use std::collections::VecDeque;
 
-/// Does it.
+/// Performs a step.
 pub fn perform(protocol: &Protocol, world: &mut World, step: Step) {
     match step {
-        Step::Ready(me) => tell(protocol, world, me, Input::Ready),
+        Step::Ready(me) => input(protocol, world, me, Input::Ready),
         Step::Waits(me) => {
             world.processes[me].waits = true;
-            tell(protocol, world, me, Input::Waiting);
+            input(protocol, world, me, Input::Waiting);
         }
         Step::Look(me) => world.processes[me].looked = true,
         Step::Drained(me) => {
             world.processes[me].looked = false;
             world.processes[me].armed.remove(&Deadline::Drain);
             world.processes[me].in_flight = false;
-            tell(protocol, world, me, Input::Drained);
+            input(protocol, world, me, Input::Drained);
         }
         Step::Read(me, attempt) => {
             let Some((channel, side)) = world.processes[me].channel_of(attempt) else { return };
             if let Some(message) = world.channels[channel].receive(side) {
-                tell(protocol, world, me, Input::Message(attempt, message));
+                input(protocol, world, me, Input::Message(attempt, message));
             }
         }
         Step::End(me, attempt) => {
             close(world, me, attempt);
-            tell(protocol, world, me, Input::End(attempt));
+            input(protocol, world, me, Input::End(attempt));
             forget_the_dead(world, me);
         }
         Step::Dead(me, attempt) => dead(protocol, world, me, attempt),
@@ -42,9 +42,9 @@ pub fn perform(protocol: &Protocol, world: &mut World, step: Step) {
             let uncommitted = matches!(world.processes[me].machine.phase(), Phase::Init | Phase::Wait);
             world.processes[me].looked = false;
             world.processes[me].armed.remove(&deadline);
-            tell(protocol, world, me, Input::Deadline(deadline));
+            input(protocol, world, me, Input::Deadline(deadline));
             if uncommitted && world.processes[me].machine.phase() == Phase::Dead {
-                world.taken_away(me);
+                world.removed(me);
             }
         }
         Step::Spawned(me, strategy) => spawned(protocol, world, me, strategy),
@@ -75,55 +75,55 @@ pub fn perform(protocol: &Protocol, world: &mut World, step: Step) {
         Step::NotSpawned(me) => {
             world.left.failures -= 1;
             if let Some(attempt) = world.processes[me].spawning.take() {
-                tell(protocol, world, me, Input::SpawnFailed(attempt, String::new()));
+                input(protocol, world, me, Input::SpawnFailed(attempt, String::new()));
             }
         }
         Step::NotExeced(me) => {
             world.left.failures -= 1;
             world.processes[me].in_exec = false;
-            tell(protocol, world, me, Input::ExecFailed(String::new()));
+            input(protocol, world, me, Input::ExecFailed(String::new()));
         }
         Step::CannotServe(me) => {
             world.left.failures -= 1;
-            tell(protocol, world, me, Input::Fail(String::new()));
-            world.taken_away(me);
+            input(protocol, world, me, Input::Fail(String::new()));
+            world.removed(me);
         }
         Step::Restart(me) => {
             world.left.restarts -= 1;
-            tell(protocol, world, me, Input::Restart);
+            input(protocol, world, me, Input::Restart);
         }
         Step::RestartAnew(me) => {
             world.left.restarts -= 1;
             world.left.aborts -= 1;
-            tell(protocol, world, me, Input::RestartAnew);
+            input(protocol, world, me, Input::RestartAnew);
         }
         Step::Abort(me) => {
             world.left.aborts -= 1;
-            tell(protocol, world, me, Input::Abort(String::new()));
+            input(protocol, world, me, Input::Abort(String::new()));
         }
         Step::Stop(me, now) => {
             world.left.stops -= 1;
             let for_the_service = world.is_the_service(me);
-            tell(protocol, world, me, Input::Stop(if now { Stop::Now(None) } else { Stop::Gracefully }));
+            input(protocol, world, me, Input::Stop(if now { Stop::Now(None) } else { Stop::Gracefully }));
             match for_the_service {
                 true => world.stopped = true,
-                false => world.taken_away(me),
+                false => world.removed(me),
             }
         }
         Step::Dismiss(me) => {
             world.left.dismissals -= 1;
-            tell(protocol, world, me, Input::Dismiss);
+            input(protocol, world, me, Input::Dismiss);
         }
         Step::Crash(me) => {
             world.left.crashes -= 1;
             world.processes[me].end(false);
-            world.taken_away(me);
+            world.removed(me);
         }
         Step::Hang(me) => {
             world.left.hangs -= 1;
             let is_watched = world.is_watched(me);
             world.processes[me].life = Life::Hung;
-            world.taken_away(me);
+            world.removed(me);
             world.excused |= !is_watched;
         }
     }
@@ -134,7 +134,7 @@ fn dead(protocol: &Protocol, world: &mut World, me: usize, attempt: u64) {
     if let Some(gone) = world.processes[me].peer(attempt).and_then(|peer| peer.process.take()) {
         world.processes[gone].parent.take_if(|parent| *parent == me);
     }
-    tell(protocol, world, me, Input::Dead(attempt, String::new()));
+    input(protocol, world, me, Input::Dead(attempt, String::new()));
     forget_the_dead(world, me);
 }
 
@@ -160,10 +160,10 @@ fn spawned(protocol: &Protocol, world: &mut World, me: usize, strategy: usize) {
     let theirs = Peer { attempt, process: Some(me), channel: Some((channel, 1)) };
     world.processes.push(Process::new(machine, Some(me), vec![theirs]));
     world.processes[me].peers.push(Peer { attempt, process: Some(child), channel: Some((channel, 0)) });
-    tell(protocol, world, me, Input::Spawned(attempt));
+    input(protocol, world, me, Input::Spawned(attempt));
 }
 
-/// The new image knows what crosses exec: its successor, who owns, and the children that it has to reap.
+/// The new image knows what survives exec: its successor, which is the owner, and the children that it has to reap.
 fn execed(protocol: &Protocol, world: &mut World, me: usize, strategy: usize) {
     let old = &world.processes[me];
     let Some(attempt) = old.machine.successor() else { return };
@@ -191,15 +191,15 @@ fn execed(protocol: &Protocol, world: &mut World, me: usize, strategy: usize) {
     world.processes[me] = Process { committed: true, aborted_by, ..Process::new(machine, parent, peers) };
 }
 
-/// Tells the machine, and does what it answers; what that is answered with is told next.
-pub fn tell(protocol: &Protocol, world: &mut World, me: usize, event: Input) {
+/// Passes an input to the machine, and does what it answers. Inputs that result from that come next.
+pub fn input(protocol: &Protocol, world: &mut World, me: usize, event: Input) {
     let mut events = VecDeque::from([event]);
     while let Some(event) = events.pop_front() {
-        let told = match protocol.mutant {
+        let inputs = match protocol.mutant {
             None => vec![event],
-            Some(mutant) => mutant.told(world, me, event),
+            Some(mutant) => mutant.inputs(world, me, event),
         };
-        for event in told {
+        for event in inputs {
             handle(protocol, world, me, event, &mut events);
         }
     }
@@ -209,7 +209,7 @@ fn handle(protocol: &Protocol, world: &mut World, me: usize, event: Input, answe
     let is_entitled = entitles(&world.processes[me], &event);
     let takes_over = match event {
         Input::Message(_, Message::Commit { again: true }) => is_entitled,
-        // A stop answers what it finds unread.
+        // A stop responds to the messages that it finds unread.
         Input::Message(_, Message::Released { again: true, .. }) => world.processes[me].accepts,
         _ => false,
     };
@@ -217,14 +217,14 @@ fn handle(protocol: &Protocol, world: &mut World, me: usize, event: Input, answe
     let mut actions = Vec::new();
     world.processes[me].machine.handle(event, &mut actions);
     if let Some(mutant) = protocol.mutant {
-        actions = mutant.done(world, me, actions);
+        actions = mutant.actions(world, me, actions);
     }
     for action in actions {
         answers.extend(act(world, me, action, is_entitled));
     }
 }
 
-/// Whether this event lets a process accept that did not.
+/// Returns whether this input allows a process to accept that did not before.
 fn entitles(process: &Process, event: &Input) -> bool {
     let machine = &process.machine;
     let is_predecessor =

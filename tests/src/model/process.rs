@@ -1,21 +1,21 @@
-//! A process of the model: a machine, an application around it, and what the kernel knows of it.
+//! A process of the model: a machine, an application around it, and what the kernel knows about it.
 
 use goagain_env::Next;
 use goagain_signals::{Deadline, Decisions, Machine, Phase, Turn};
 use std::collections::BTreeSet;
 
-/// Whether it does anything.
+/// Whether a process does anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Life {
-    /// It does.
+    /// It runs.
     Running,
     /// It exists, and does nothing.
     Hung,
-    /// It does nothing any longer. The kernel closes its descriptors and makes it a zombie, in either order.
+    /// It has ended. The kernel closes its descriptors and makes it a zombie, in either order.
     Ending {
-        /// Its descriptors are open still.
+        /// Its descriptors are still open.
         open: bool,
-        /// Its death shows not yet.
+        /// Its death is not visible yet.
         alive: bool,
     },
 }
@@ -23,55 +23,55 @@ pub enum Life {
 /// The process on the other side of an attempt, as a loop knows it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Peer {
-    /// The number by which the machine knows it.
+    /// The machine's number for it.
     pub attempt: u64,
-    /// Until its death was told.
+    /// Present until its death was handled.
     pub process: Option<usize>,
-    /// Which channel and which side of it, until it ended or was closed.
+    /// The channel and the side of it; present until the channel ended or was closed.
     pub channel: Option<(usize, usize)>,
 }
 
 /// One process.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Process {
-    /// What is explored.
+    /// The machine that is explored.
     pub machine: Machine,
     /// Whether it does anything.
     pub life: Life,
-    /// Whom its loop watches.
+    /// The peers that its loop watches.
     pub peers: Vec<Peer>,
-    /// The deadlines that run.
+    /// The deadlines that are armed.
     pub armed: BTreeSet<Deadline>,
-    /// A start that has not been answered.
+    /// A start that has no result yet.
     pub spawning: Option<u64>,
-    /// It has read everything, and acts next upon a deadline or the end of its drain.
+    /// It has read everything. Next it handles a deadline or the end of its drain.
     pub looked: bool,
     /// It is in `execve`.
     pub in_exec: bool,
     /// The application accepts.
     pub accepts: bool,
-    /// Some of what it accepted is in flight.
+    /// Some of the connections that it accepted are in flight.
     pub in_flight: bool,
     /// It has the listeners.
     pub listens: bool,
     /// The application waits for the end of its term.
     pub waits: bool,
-    /// A restart was asked of it, and neither begun, passed on nor refused.
+    /// A restart was requested of it, and is neither begun, nor passed on, nor refused.
     pub asked: bool,
-    /// A restart was asked of it, and passed on with COMMIT.
+    /// A restart was requested of it, and passed on with COMMIT.
     pub passed: bool,
-    /// It was given the service, whether or not it knows.
+    /// The service was handed to it, whether or not it knows that.
     pub committed: bool,
-    /// Who told it to leave.
+    /// The process that aborted it.
     pub aborted_by: Option<usize>,
-    /// Who has to reap it.
+    /// The process that has to reap it.
     pub parent: Option<usize>,
     /// It ended by itself.
     pub left: bool,
 }
 
 impl Process {
-    /// At its start: not ready, with the listeners that it inherited or will bind.
+    /// Creates a process at its start: not ready, with the listeners that it inherited or will bind.
     pub fn new(machine: Machine, parent: Option<usize>, peers: Vec<Peer>) -> Process {
         Process {
             machine,
@@ -94,22 +94,22 @@ impl Process {
         }
     }
 
-    /// Whether it does anything.
+    /// Returns whether it runs.
     pub fn runs(&self) -> bool {
         self.life == Life::Running
     }
 
-    /// Whether it is there, though it may hang.
+    /// Returns whether it exists, even if it hangs.
     pub fn is_alive(&self) -> bool {
         !matches!(self.life, Life::Ending { .. })
     }
 
-    /// Whether there is nothing of it left but an entry in the table of processes.
+    /// Returns whether only an entry in the process table is left.
     pub fn is_dead(&self) -> bool {
         matches!(self.life, Life::Ending { alive: false, .. })
     }
 
-    /// Whether it could own the service without anybody's doing: it has it, is its net, or is to have it.
+    /// Returns whether it could become the owner without help: it is the owner, its fallback, or its successor.
     pub fn can_serve(&self) -> bool {
         self.runs()
             && self.listens
@@ -117,12 +117,12 @@ impl Process {
             && !matches!(self.machine.phase(), Phase::Dead | Phase::Released | Phase::Stopping)
     }
 
-    /// Whether the application drains.
+    /// Returns whether the application drains.
     pub fn drains(&self) -> bool {
         matches!(self.machine.turn(), Turn::Drain(_))
     }
 
-    /// It does nothing from here on. What it knew is forgotten, so that ends that differ in nothing else are one state.
+    /// It does nothing from here on. What it knew is forgotten, so that ends that do not differ otherwise are one state.
     pub fn end(&mut self, by_itself: bool) {
         let nobody = Machine::new(Decisions::from_table([Next::Stay; 16]), None, &[]);
         let peers = self.peers.iter().filter(|peer| peer.channel.is_some());
@@ -137,17 +137,17 @@ impl Process {
         };
     }
 
-    /// What its loop knows of this attempt.
+    /// Returns what its loop knows about this attempt.
     pub fn peer(&mut self, attempt: u64) -> Option<&mut Peer> {
         self.peers.iter_mut().find(|peer| peer.attempt == attempt)
     }
 
-    /// The process of this attempt.
+    /// Returns the process of this attempt.
     pub fn process_of(&self, attempt: u64) -> Option<usize> {
         self.peers.iter().find(|peer| peer.attempt == attempt)?.process
     }
 
-    /// The channel of this attempt, and this process's side of it.
+    /// Returns the channel of this attempt, and this process's side of it.
     pub fn channel_of(&self, attempt: u64) -> Option<(usize, usize)> {
         self.peers.iter().find(|peer| peer.attempt == attempt)?.channel
     }

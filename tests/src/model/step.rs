@@ -6,14 +6,14 @@ use super::process::{Life, Process};
 use super::world::World;
 use goagain_signals::{Deadline, Input, Phase, Turn};
 
-/// One thing that happens. The first number is the process that it happens to.
+/// One step. The first number is the process that it happens to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Step {
     /// The application can serve.
     Ready(usize),
     /// The application waits for the end of its term.
     Waits(usize),
-    /// Nothing is in flight, or the deadline for that has passed.
+    /// Nothing is in flight, or the deadline for it has passed.
     Drained(usize),
     /// The next message of this attempt is read.
     Read(usize, u64),
@@ -21,7 +21,7 @@ pub enum Step {
     End(usize, u64),
     /// The death of this attempt's process is seen.
     Dead(usize, u64),
-    /// Everything was read, and something else is to be acted upon. Meanwhile more may come.
+    /// Everything was read, and something else is handled next. Meanwhile more messages may come.
     Look(usize),
     /// A deadline passes.
     Deadline(usize, Deadline),
@@ -29,35 +29,35 @@ pub enum Step {
     Spawned(usize, usize),
     /// The exec succeeds, with this strategy.
     Execed(usize, usize),
-    /// The application leaves, having been told to.
+    /// The application exits, as its turn says.
     Leave(usize),
-    /// The kernel closes the descriptors of a process that ends.
+    /// The kernel closes the descriptors of a process that has ended.
     Close(usize),
-    /// The death of a process that ends shows.
+    /// The death of a process that has ended becomes visible.
     Die(usize),
-    /// Not bound to happen: the image cannot be started.
+    /// Not certain to happen: the image cannot be started.
     NotSpawned(usize),
-    /// Not bound to happen: the exec fails.
+    /// Not certain to happen: the exec fails.
     NotExeced(usize),
-    /// Not bound to happen: the application cannot serve.
+    /// Not certain to happen: the application cannot serve.
     CannotServe(usize),
-    /// Not bound to happen: a restart is asked for.
+    /// Not certain to happen: a restart is requested.
     Restart(usize),
-    /// Not bound to happen: a restart is asked for, of an image that has replaced that of the attempt under way.
+    /// Not certain to happen: a restart is requested for an image that has replaced the one of the current attempt.
     RestartAnew(usize),
-    /// Not bound to happen: the attempt under way is aborted.
+    /// Not certain to happen: the current attempt is aborted.
     Abort(usize),
-    /// Not bound to happen: a stop is given, at once or gracefully.
+    /// Not certain to happen: a stop is requested, at once or gracefully.
     Stop(usize, bool),
-    /// Not bound to happen: the net is said to be needed no longer.
+    /// Not certain to happen: the fallback is dismissed.
     Dismiss(usize),
-    /// Not bound to happen: the process ends.
+    /// Not certain to happen: the process crashes.
     Crash(usize),
-    /// Not bound to happen: the process does nothing any longer.
+    /// Not certain to happen: the process hangs.
     Hang(usize),
 }
 
-/// What is bound to happen unless something else happens first.
+/// Adds what is certain to happen unless something else happens first.
 pub fn bound(protocol: &Protocol, world: &World, steps: &mut Vec<Step>) {
     for (index, process) in world.processes.iter().enumerate() {
         match process.life {
@@ -115,13 +115,13 @@ fn running(protocol: &Protocol, world: &World, index: usize, process: &Process, 
     }
 }
 
-/// What a process may act upon that has just read everything.
+/// Adds what a process may do that has just read everything.
 fn acting(index: usize, process: &Process, steps: &mut Vec<Step>) {
     steps.extend(process.armed.iter().map(|&deadline| Step::Deadline(index, deadline)));
     steps.extend((process.drains() && changes(process, Input::Drained)).then_some(Step::Drained(index)));
 }
 
-/// Whether the machine would do anything about it.
+/// Returns whether the machine would react to it.
 fn changes(process: &Process, event: Input) -> bool {
     let mut machine = process.machine.clone();
     let mut actions = Vec::new();
@@ -129,7 +129,7 @@ fn changes(process: &Process, event: Input) -> bool {
     !actions.is_empty() || machine != process.machine
 }
 
-/// What may happen or not: the operator, and bad luck.
+/// Adds what may happen or not: actions of the operator, and failures.
 pub fn possible(world: &World, steps: &mut Vec<Step>) {
     let left = &world.left;
     for (index, process) in world.processes.iter().enumerate() {
@@ -141,7 +141,7 @@ pub fn possible(world: &World, steps: &mut Vec<Step>) {
         steps.extend((can_fail && acts && phase == Phase::Init).then_some(Step::CannotServe(index)));
         steps.extend((left.restarts > 0 && acts).then_some(Step::Restart(index)));
         if left.aborts > 0 && acts {
-            // The loop asks so only then.
+            // The loop does this only then.
             let anew = left.restarts > 0 && phase == Phase::Starting && process.machine.successor().is_some();
             steps.extend(anew.then_some(Step::RestartAnew(index)));
             steps.push(Step::Abort(index));

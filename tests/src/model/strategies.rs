@@ -3,23 +3,23 @@
 use goagain_env::{Next, Relation, View};
 use goagain_signals::Decisions;
 
-/// Single's answers.
+/// Returns the decisions of Single.
 pub fn single() -> Decisions {
     Decisions::of(&goagain::Single)
 }
 
-/// Double's answers.
+/// Returns the decisions of Double.
 pub fn double() -> Decisions {
     Decisions::of(&goagain::Double)
 }
 
-/// The net stays until it is dismissed: a standby.
+/// Returns the decisions of a standby: the fallback stays until it is dismissed.
 pub fn standby() -> Decisions {
     of(|view| if view.dismissed { Next::Exit } else { Next::Stay })
 }
 
-/// Every strategy there can be. The machine asks only once probation is over, and under a parent Exec is Exit: so what
-/// can be told apart are three answers in four views, and two in four more.
+/// Returns all possible strategies. The machine asks only once the probation period is over, and over a parent Exec counts as
+/// Exit. So three answers in four views, and two answers in four more views, can be told apart.
 pub fn all() -> impl Iterator<Item = Decisions> {
     const CHILD: usize = 81;
     const PARENT: usize = 16;
@@ -36,7 +36,7 @@ pub fn all() -> impl Iterator<Item = Decisions> {
     })
 }
 
-/// The strategy whose answers, once probation is over, are these.
+/// Returns the strategy that has these answers once the probation period is over.
 pub fn of(next: impl Fn(View) -> Next) -> Decisions {
     let mut table = [Next::Stay; 16];
     for successor in [Relation::Child, Relation::Parent] {
@@ -48,7 +48,7 @@ pub fn of(next: impl Fn(View) -> Next) -> Decisions {
     Decisions::from_table(table)
 }
 
-/// The answers once probation is over, in the order of [`Decisions::index`]: under a child, then under a parent.
+/// Returns the answers once the probation period is over, in the order of [`Decisions::index`]: over a child, then over a parent.
 pub fn describe(strategy: Decisions) -> String {
     let answer = |(successor, drained, dismissed)| match strategy.next(View {
         successor,

@@ -1,76 +1,76 @@
-//! The world: processes, channels, and what may still go wrong.
+//! The world: processes, channels, and what may still fail.
 
 use super::channel::Channel;
 use super::process::Process;
 use goagain_signals::{Decisions, Input, Machine, Phase};
 
-/// How often each thing may be done to the world.
+/// How many times each thing may happen to the world.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Bounds {
-    /// Restarts that are asked for.
+    /// Restarts that are requested.
     pub restarts: u8,
-    /// Stops that are given.
+    /// Stops that are requested.
     pub stops: u8,
-    /// Attempts that are aborted, and restarts that abort the attempt under way.
+    /// Attempts that are aborted, and restarts that abort the current attempt.
     pub aborts: u8,
-    /// Times that the net is said to be needed no longer.
+    /// Times that the fallback is dismissed.
     pub dismissals: u8,
-    /// Processes that end at any moment.
+    /// Processes that crash at any moment.
     pub crashes: u8,
-    /// Processes that do nothing any longer, from any moment.
+    /// Processes that hang from any moment on.
     pub hangs: u8,
-    /// Images that cannot serve, and starts and execs that fail.
+    /// Images that cannot serve, and spawns and execs that fail.
     pub failures: u8,
 }
 
-/// What has been seen that must never be.
+/// What was found that must never happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Broken {
     /// Two processes accept.
     TwoOwners,
-    /// A process accepts, and neither was it given the service nor is its predecessor or successor dead.
-    NotGiven,
-    /// A process that accepts was told to leave, or is the net of one.
+    /// A process accepts although the service was not handed to it and neither its predecessor nor its successor is dead.
+    NotEntitled,
+    /// A process was aborted that accepts, or that is the fallback of the owner.
     OwnerAborted,
-    /// A process has two successors that it has not given the service to.
+    /// A process has two successors that are not committed.
     TwoSuccessors,
     /// Nobody accepts in the end, and no failure excuses that.
     NoOwner,
-    /// The service was stopped, and somebody goes on.
+    /// The service was stopped, and a process still runs.
     NotStopped,
-    /// A restart that was asked for was neither done nor refused.
+    /// A requested restart was neither done nor refused.
     Forgotten,
-    /// A restart waits for a drain, though the predecessor's strategy lets go before.
-    HeldUp,
+    /// A restart waits for a drain, although the predecessor's strategy releases before its end.
+    Delayed,
     /// The owner cannot restart again.
     NoRetry,
     /// A child was not reaped.
     Zombie,
-    /// A process that was told to leave is still there.
+    /// A process that was aborted still exists.
     Lingers,
-    /// An image execs with requests in flight, or beside a child that it told to leave.
+    /// An image execs with requests in flight, or while a child that it aborted is alive.
     ExecEarly,
 }
 
 /// A state of the model.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct World {
-    /// Every process that ever was: what names one is its place.
+    /// Every process that ever existed. Its index identifies it.
     pub processes: Vec<Process>,
     /// Every channel.
     pub channels: Vec<Channel>,
-    /// What may still be done.
+    /// What may still happen.
     pub left: Bounds,
-    /// A stop was given that is meant for the service.
+    /// A stop was requested that applies to the service.
     pub stopped: bool,
-    /// Everyone who could have gone on was taken away.
+    /// Every process that could have continued was removed by a failure.
     pub excused: bool,
-    /// What was seen.
+    /// What was found to be broken.
     pub broken: Option<Broken>,
 }
 
 impl World {
-    /// One process, which owns.
+    /// Creates a world with one process, which is the owner.
     pub fn new(strategy: Decisions, left: Bounds) -> World {
         let mut machine = Machine::new(strategy, None, &[]);
         machine.handle(Input::Ready, &mut Vec::new());
@@ -91,27 +91,27 @@ impl World {
         }
     }
 
-    /// Notes the first thing that is broken.
+    /// Records the first thing that is broken.
     pub fn note(&mut self, broken: Broken) {
         self.broken.get_or_insert(broken);
     }
 
-    /// `gone` was taken away by something that nobody here could help. If that was the last that could go on, the service
-    /// may end.
-    pub fn taken_away(&mut self, gone: usize) {
+    /// Process `gone` was removed by a failure that no other process could prevent. If it was the last one that could continue,
+    /// the service may end.
+    pub fn removed(&mut self, gone: usize) {
         let mut others = self.processes.iter().enumerate().filter(|&(index, _)| index != gone);
         if !others.any(|(_, process)| process.can_serve()) {
             self.excused = true;
         }
     }
 
-    /// Whether a process that hangs from here on will be noticed: it is the owner and has not said that it serves.
+    /// Returns whether a process that hangs from here on will be noticed. An owner that has sent SERVING will not.
     pub fn is_watched(&self, index: usize) -> bool {
         let process = &self.processes[index];
         !process.accepts || !process.waits
     }
 
-    /// Whether a stop given to this process is meant for the service: to its owner, or to the pid that keeps it.
+    /// Returns whether a stop of this process applies to the service: it is the owner, or its pid is the service's.
     pub fn is_the_service(&self, index: usize) -> bool {
         let process = &self.processes[index];
         let machine = &process.machine;

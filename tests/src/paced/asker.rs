@@ -1,4 +1,4 @@
-//! Asks over connections: one request, its answer, the end, and the next.
+//! Asks over connections: one request, its answer, the end, then the next connection.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
@@ -23,7 +23,7 @@ pub(super) fn run(address: &str, mut beat: Beat, began: &Sender<()>) -> anyhow::
             Err(error) => tally.lost.push(format!("{}: {error:#}", tally.asked)),
         }
         tally.asked += 1;
-        // Who started it may be gone.
+        // The thread that started it may be gone.
         let _ = began.send(());
     }
     Ok(tally)
@@ -43,7 +43,7 @@ fn ask(address: &str, number: usize) -> anyhow::Result<Identity> {
     }
 }
 
-/// Where all addresses are bound, versions four and six take turns.
+/// Opens a connection. If the server is bound to all addresses, IPv4 and IPv6 alternate.
 fn open(address: &str, number: usize) -> anyhow::Result<Box<dyn Stream>> {
     let (kind, place) = address.split_once(':').context("expected a kind")?;
     if kind == "tcp" {
@@ -63,7 +63,7 @@ fn open(address: &str, number: usize) -> anyhow::Result<Box<dyn Stream>> {
         None => UnixAddr::new(place)?,
     };
     connect(socket.as_raw_fd(), &address).context("connect")?;
-    // The calls are the same for packets.
+    // The system calls are the same for packets.
     let stream = UnixStream::from(socket);
     stream.set_read_timeout(Some(DEADLINE))?;
     Ok(Box::new(stream))

@@ -1,4 +1,4 @@
-//! Sends datagrams: a number at each beat, and an answer to each is expected, in any order.
+//! Sends datagrams: a number at each beat. An answer to each is expected, in any order.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -23,7 +23,7 @@ pub(super) fn run(address: &str, mut beat: Beat, began: &Sender<()>) -> anyhow::
         socket.send(tally.asked.to_string().as_bytes()).context("send")?;
         waiting.insert(tally.asked);
         tally.asked += 1;
-        // What is answered by now, up to the next beat.
+        // What is answered so far, until the next beat.
         while let Some(generation) = receive(&socket, beat.left(), &mut waiting)? {
             tally.generations.insert(generation);
             let _ = began.send(());
@@ -40,9 +40,9 @@ pub(super) fn run(address: &str, mut beat: Beat, began: &Sender<()>) -> anyhow::
     Ok(tally)
 }
 
-/// One answer, if it comes in time: the generation that gave it.
+/// Reads one answer, if it comes in time. Returns the generation that answered.
 fn receive(socket: &Socket, time: Duration, waiting: &mut BTreeSet<usize>) -> anyhow::Result<Option<u64>> {
-    // SO_RCVTIMEO counts in ticks, and is late by two of them.
+    // SO_RCVTIMEO counts in ticks, and can be late by two of them.
     let time = PollTimeout::try_from(time + Duration::from_micros(999)).unwrap_or(PollTimeout::MAX);
     match poll(&mut [PollFd::new(socket.as_fd(), PollFlags::POLLIN)], time) {
         Ok(0) | Err(Errno::EINTR) => return Ok(None),
@@ -58,7 +58,7 @@ fn receive(socket: &Socket, time: Duration, waiting: &mut BTreeSet<usize>) -> an
     Ok(Some(Identity::parse(identity).with_context(context)?.generation))
 }
 
-/// A Unix one has a name, so that it can be answered.
+/// A Unix socket has a name, so that the server can answer.
 enum Socket {
     Udp(UdpSocket),
     Unix { socket: UnixDatagram, _folder: TempDir },
@@ -77,7 +77,7 @@ impl Socket {
             Some((_, path)) => {
                 let folder = tempfile::tempdir()?;
                 let socket = UnixDatagram::bind(folder.path().join("client"))?;
-                // Where the server's queue is full (net.unix.max_dgram_qlen) the next one waits for room.
+                // If the server's queue is full (net.unix.max_dgram_qlen), the next datagram waits for room.
                 socket.set_write_timeout(Some(DEADLINE))?;
                 socket.connect(path)?;
                 Self::Unix { socket, _folder: folder }

@@ -1,4 +1,4 @@
-//! Fifty clients, each with a connection of its own, on a thread beside the drill's.
+//! Fifty clients, each with its own connection, on a thread next to the drill's.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -10,10 +10,10 @@ use tokio::task::JoinSet;
 
 use crate::service::DEADLINE;
 
-/// How many there are.
+/// The number of clients.
 pub(super) const NUMBER: usize = 50;
 
-/// How long a client thinks between an answer and its next request.
+/// The pause of a client between an answer and its next request.
 pub(super) const THINKS: Duration = Duration::from_millis(50);
 
 /// What the clients have done.
@@ -23,14 +23,14 @@ pub(super) struct Tally {
     pub(super) connections: usize,
 }
 
-/// The clients at work. Dropped, they stop.
+/// The running clients. They stop when this is dropped.
 #[derive(Debug)]
 pub(super) struct Clients {
     progress: Arc<Progress>,
     thread: Option<JoinHandle<anyhow::Result<Tally>>>,
 }
 
-/// One client's way to the others.
+/// One client's handle to the shared progress.
 #[derive(Clone, Debug)]
 pub(super) struct Seat {
     number: usize,
@@ -62,22 +62,22 @@ impl Progress {
 }
 
 impl Seat {
-    /// One more request is answered.
+    /// Counts one more answered request.
     pub(super) fn answered(&self) {
         self.progress.change(|state| state.answers[self.number] += 1);
     }
 
-    /// Whether the client is to stop.
+    /// Returns whether the client has to stop.
     pub(super) fn is_over(&self) -> bool {
         self.progress.lock().stop
     }
 }
 
 impl Clients {
-    /// Starts them, and waits until each has an answer.
+    /// Starts the clients, and waits until each has an answer.
     ///
     /// # Errors
-    /// - one has failed, or has none within the deadline.
+    /// - a client has failed, or has no answer within the deadline.
     pub(super) fn start<F>(
         address: &str,
         client: impl Fn(SocketAddr, Seat) -> F + Send + 'static,
@@ -113,15 +113,15 @@ impl Clients {
         Ok(clients)
     }
 
-    /// How many answers each has had.
+    /// Returns how many answers each client has had.
     pub(super) fn answered(&self) -> [usize; NUMBER] {
         self.progress.lock().answers
     }
 
-    /// Waits until each has one more than `before`, or one has failed, of which [`finish`](Self::finish) tells.
+    /// Waits until each client has one more answer than in `before`, or one has failed, which [`finish`](Self::finish) reports.
     ///
     /// # Errors
-    /// - they have not within the deadline.
+    /// - that does not happen within the deadline.
     pub(super) fn await_answers(&self, before: [usize; NUMBER]) -> anyhow::Result<()> {
         let waits = |state: &mut State| {
             !state.failed && state.answers.iter().zip(before).any(|(now, before)| *now <= before)
@@ -132,7 +132,7 @@ impl Clients {
         Ok(())
     }
 
-    /// Stops them, and tells what they have done.
+    /// Stops the clients, and returns what they have done.
     ///
     /// # Errors
     /// - a request of one of them failed, or was sent twice.

@@ -1,4 +1,4 @@
-//! gRPC, by tonic.
+//! gRPC, with tonic.
 
 use std::error::Error as _;
 use std::net::SocketAddr;
@@ -17,7 +17,8 @@ pub(super) fn clients(address: &str) -> anyhow::Result<Clients> {
     Clients::start(address, client)
 }
 
-/// One request after another beside an open stream, which says when its server goes; then the client goes elsewhere.
+/// Sends one request after another besides an open stream. The stream reports when its server shuts down. Then the client
+/// reconnects.
 async fn client(address: SocketAddr, seat: Seat) -> anyhow::Result<Tally> {
     let mut tally = Tally::default();
     while !seat.is_over() {
@@ -43,15 +44,15 @@ async fn client(address: SocketAddr, seat: Seat) -> anyhow::Result<Tally> {
     Ok(tally)
 }
 
-/// Whether tonic gave up a request that it had taken and not yet written, since GOAWAY came at that moment: its user's to send
-/// again, elsewhere. A request that was written is answered, and no other failure is excused.
+/// Returns whether tonic abandoned a request that it had accepted and not yet written, since GOAWAY came at that moment. The
+/// caller has to send it again on another connection. A request that was written is answered, and no other failure is excused.
 fn was_never_sent(status: &Status) -> bool {
     let mut causes = std::iter::successors(status.source(), |error| (*error).source());
     causes.any(|error| match error.downcast_ref::<h2::Error>() {
         Some(error) => {
             error.is_go_away() && error.is_remote() && error.reason() == Some(h2::Reason::NO_ERROR)
         }
-        // hyper has no other name for it: it was to be given to a connection that closes.
+        // hyper has no other error for it: the request was to be sent on a connection that closes.
         None => error.to_string() == "operation was canceled",
     })
 }

@@ -1,4 +1,4 @@
-//! HTTP/2, by h2.
+//! HTTP/2, with h2.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ pub(super) fn clients(address: &str) -> anyhow::Result<Clients> {
     Clients::start(address, |address, seat| client(address, seat, |stream| async { Ok(stream) }))
 }
 
-/// The same by TLS.
+/// The same over TLS.
 pub(super) fn tls_clients(address: &str) -> anyhow::Result<Clients> {
     let mut tls = super::tls::trusting()?;
     tls.alpn_protocols = vec![b"h2".to_vec()];
@@ -33,7 +33,7 @@ pub(super) fn tls_clients(address: &str) -> anyhow::Result<Clients> {
     })
 }
 
-/// One request after another, on a connection until the server says GOAWAY: what was sent by then has to be answered.
+/// Sends one request after another on a connection until the server sends GOAWAY. What was sent by then has to be answered.
 async fn client<C, F, I>(address: SocketAddr, seat: Seat, secure: C) -> anyhow::Result<Tally>
 where
     C: Fn(TcpStream) -> F,

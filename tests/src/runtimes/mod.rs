@@ -1,11 +1,12 @@
-//! The servers on a runtime, and the one on threads, each restarted while fifty clients of a real client library keep their connections: no request
-//! fails, and none is sent twice.
+//! The servers on a runtime, and the one on threads. Each is restarted while fifty clients of a common client library keep their
+//! connections: no request fails, and none is sent twice.
 
 mod clients;
 mod edges;
 mod grpc;
 mod http2;
-mod moves;
+mod migration;
+mod one_call;
 mod tls;
 mod web;
 mod websocket;
@@ -16,10 +17,10 @@ use self::clients::{Clients, NUMBER, Tally};
 use crate::drills::{Context, Drill, nothing_lost};
 use crate::service::Service;
 
-/// How often each server is restarted.
+/// How many times each server is restarted.
 const RESTARTS: usize = 20;
 
-/// All drills of servers on a runtime.
+/// Returns all drills of servers on a runtime.
 pub fn all() -> Vec<Drill> {
     let mut all = vec![
         Drill::both("threads", "the example `single`, with reqwest", |context| {
@@ -53,7 +54,8 @@ pub fn all() -> Vec<Drill> {
             drill(context, "actix", web::clients)
         }),
     ];
-    all.extend(moves::all());
+    all.extend(migration::all());
+    all.extend(one_call::all());
     all.extend(edges::all());
     all
 }
@@ -66,7 +68,7 @@ fn tokio(context: &Context) -> anyhow::Result<()> {
     service.end()
 }
 
-/// What is long-lived is told after the idle.
+/// Long-lived connections are asked to close after idle ones.
 fn websocket(context: &Context) -> anyhow::Result<()> {
     let mut service = start_with(context, "axum", 500)?;
     restarts(context, &mut service, websocket::clients)?;
@@ -83,7 +85,7 @@ fn drill(
     service.end()
 }
 
-/// Starts the server that `behaviour` names, with more grace than any client is idle.
+/// Starts the server that `behaviour` names, with a grace period longer than any client is idle.
 fn start(context: &Context, behaviour: &str) -> anyhow::Result<Service> {
     start_with(context, behaviour, 10_000)
 }
@@ -95,7 +97,7 @@ fn start_with(context: &Context, behaviour: &str, idle_ms: u64) -> anyhow::Resul
     })
 }
 
-/// Restarts the service under its clients.
+/// Restarts the service while its clients send requests.
 fn restarts(
     context: &Context,
     service: &mut Service,
@@ -105,7 +107,8 @@ fn restarts(
     let clients = clients(address.strip_prefix("tcp:").context("expected a TCP address")?)?;
     for number in 1..=RESTARTS {
         service.restart_and_settle().with_context(|| format!("restart {number}"))?;
-        // Each has lost its connection, and has another. Its first answer may be the old image's last, read late: twice.
+        // Each has lost its connection, and has opened another. Its first answer may be the old image's last one,
+        // read late: so wait twice.
         for _ in 0..2 {
             clients.await_answers(clients.answered())?;
         }

@@ -1,10 +1,10 @@
-//! What the clients know of TLS.
+//! The clients' TLS configuration.
 
 use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
-/// Trusts the example's certificate, and nothing else.
+/// Trusts the example's certificate only.
 pub(super) fn trusting() -> anyhow::Result<ClientConfig> {
     let pem = include_bytes!("../../../goagain/examples/serve/tls/certificate.pem");
     let mut roots = RootCertStore::empty();

@@ -1,4 +1,4 @@
-//! HTTP/1.1 with keep-alive, by reqwest.
+//! HTTP/1.1 with keep-alive, with reqwest.
 
 use std::net::SocketAddr;
 
@@ -14,13 +14,13 @@ pub(super) fn clients(address: &str) -> anyhow::Result<Clients> {
     Clients::start(address, |address, seat| client("http", address, seat))
 }
 
-/// The same by TLS.
+/// The same over TLS.
 pub(super) fn tls_clients(address: &str) -> anyhow::Result<Clients> {
     Clients::start(address, |address, seat| client("https", address, seat))
 }
 
-/// One request after another. The library below reqwest sends a request again if its connection turns out to be closed; so a
-/// change of connection has to be announced by the answer before.
+/// Sends one request after another. The library below reqwest repeats a request if its connection turns out to be closed. So the
+/// previous answer must announce a change of the connection.
 async fn client(scheme: &str, address: SocketAddr, seat: Seat) -> anyhow::Result<Tally> {
     let client = Client::builder().no_proxy().retry(retry::never()).http1_only();
     let client = client.tls_backend_preconfigured(super::tls::trusting()?).build()?;

@@ -1,4 +1,4 @@
-//! WebSockets, by tungstenite.
+//! WebSockets, with tungstenite.
 
 use std::net::SocketAddr;
 
@@ -14,7 +14,7 @@ pub(super) fn clients(address: &str) -> anyhow::Result<Clients> {
     Clients::start(address, client)
 }
 
-/// One word after another, each said again by the server. When that says that it restarts, the client goes elsewhere.
+/// Sends one word after another, and the server echoes each. When it sends that it restarts, the client reconnects.
 async fn client(address: SocketAddr, seat: Seat) -> anyhow::Result<Tally> {
     let mut tally = Tally::default();
     while !seat.is_over() {
@@ -29,7 +29,7 @@ async fn client(address: SocketAddr, seat: Seat) -> anyhow::Result<Tally> {
                 match socket.next().await {
                     Some(Ok(said)) if said == word => break,
                     Some(Ok(said)) if said == Message::text("restart") => goes = true,
-                    other => bail!("word {}: expected it to be said again, found {other:?}", tally.requests),
+                    other => bail!("word {}: expected its echo, found {other:?}", tally.requests),
                 }
             }
             tally.requests += 1;
@@ -41,7 +41,7 @@ async fn client(address: SocketAddr, seat: Seat) -> anyhow::Result<Tally> {
             }
         }
         socket.close(None).await?;
-        // To the end of the closing handshake.
+        // Reads to the end of the closing handshake.
         while let Some(Ok(_)) = socket.next().await {}
     }
     Ok(tally)

@@ -1,4 +1,4 @@
-//! The end of a service: as it should be, or as it must be.
+//! The end of a service: the regular one, or by force.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -16,7 +16,7 @@ use crate::procfs;
 pub(super) const STDERR: &str = "stderr";
 
 impl Service {
-    /// Ends the service gracefully (QUIT to the owner) and checks what is left, as [`end_by`](Self::end_by).
+    /// Ends the service gracefully (QUIT to the owner) and checks what is left, as [`end_by`](Self::end_by) does.
     ///
     /// # Errors
     /// - as [`end_by`](Self::end_by).
@@ -24,17 +24,17 @@ impl Service {
         self.end_by(Signal::SIGQUIT)
     }
 
-    /// Sends the owner a signal that ends the service, waits until every process of it is gone, and checks that none is
-    /// left, no zombie either.
+    /// Sends the owner a signal that ends the service, waits until all of its processes are gone, and checks that none is
+    /// left, including zombies.
     ///
     /// # Errors
-    /// - a process lives on, or a zombie or an unknown process is left.
+    /// - a process is still alive, or a zombie or an unknown process is left.
     pub fn end_by(self, signal: Signal) -> anyhow::Result<()> {
         self.signal(self.owner()?, signal)?;
         self.ended()
     }
 
-    /// Waits until every process is gone, without asking for it, and checks what is left.
+    /// Waits until every process is gone, without sending a signal, and checks what is left.
     ///
     /// # Errors
     /// - as [`end_by`](Self::end_by).
@@ -56,7 +56,7 @@ impl Service {
         Ok(())
     }
 
-    /// Kills and reaps everything at once, and tells all that is known.
+    /// Kills and reaps everything at once, and returns everything that is known.
     pub fn give_up(mut self) -> String {
         let story = self.story(0);
         self.kill_all();
@@ -64,14 +64,14 @@ impl Service {
         story
     }
 
-    /// What the servers have written to standard error.
+    /// Returns what the servers have written to standard error.
     pub fn stderr(&self) -> String {
         fs::read(self.folder.path().join(STDERR))
             .map(|text| String::from_utf8_lossy(&text).into_owned())
             .unwrap_or_default()
     }
 
-    /// The events from number `from` on, one a line, with the standard error: for a failure's message.
+    /// Returns the events from number `from` on, one in each line, and the standard error, for the message of a failure.
     pub fn story(&self, from: usize) -> String {
         let events = self.inbox.events(from);
         let begin = events.first().map_or(0, |event| event.t);
@@ -96,15 +96,15 @@ impl Service {
 impl Drop for Service {
     fn drop(&mut self) {
         if !self.ended {
-            // A drill that fails shows all it knows; an error of standard error has nowhere to go.
-            let _ = write!(io::stderr(), "not ended as it should: {}", self.story(0));
+            // A drill that fails shows everything it knows. An error of standard error cannot be reported.
+            let _ = write!(io::stderr(), "not ended regularly: {}", self.story(0));
             self.kill_all();
         }
     }
 }
 
 impl Service {
-    /// Kills everything that runs from the service's folder, and reaps what is ours.
+    /// Kills everything that runs from the service's folder, and reaps its own children.
     fn kill_all(&self) {
         let processes = self.inbox.processes();
         loop {
@@ -112,14 +112,14 @@ impl Service {
             let mut killed = false;
             for pid in running {
                 let Ok(Some(process)) = Process::open(pid) else { continue };
-                // Looked at again now that the pidfd holds on to it: another process may have got the pid.
+                // Checked again now that the pidfd refers to it: another process may have got the pid.
                 if procfs::running_in(self.folder.path()).contains(&pid) {
                     killed |= process.signal(Signal::SIGKILL).unwrap_or(false);
                     let _ = process.await_death(DEADLINE);
                     let _ = process.reap();
                 }
             }
-            // One more look, for what they had spawned meanwhile.
+            // Checked once more, for processes that were spawned meanwhile.
             if !killed {
                 break;
             }

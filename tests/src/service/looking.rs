@@ -1,4 +1,4 @@
-//! What is to be seen of a service from outside: processes, descriptors, addresses, answers.
+//! What can be observed of a service from outside: processes, descriptors, addresses, answers.
 
 use std::time::Instant;
 
@@ -9,24 +9,24 @@ use crate::client::{self, Target};
 use crate::http::Identity;
 use crate::procfs::{self, Descriptor};
 
-/// How often descriptors are the same, one look after another, when nothing is under way.
+/// How many times in a row the descriptors must be the same to conclude that nothing is in progress.
 const LOOKS: usize = 50;
 
 impl Service {
-    /// Every pid that was seen.
+    /// Returns every pid that was seen.
     pub fn pids(&self) -> Vec<i32> {
         self.inbox.processes().iter().map(|process| process.pid()).collect()
     }
 
-    /// The pids that are not dead.
+    /// Returns the pids that are not dead.
     pub fn living(&self) -> Vec<i32> {
         let mut pids = procfs::running_in(self.folder.path());
         pids.retain(|pid| procfs::stat(*pid).is_some_and(|stat| stat.state != 'Z'));
         pids
     }
 
-    /// The dead children of the owner that it has not reaped. (Those of a process that is about to die itself are
-    /// handed to the harness, which reaps them.)
+    /// Returns the dead children of the owner that it has not reaped. (Those of a process that is about to die itself
+    /// go to the harness, which reaps them.)
     ///
     /// # Errors
     /// - there is no owner.
@@ -36,7 +36,7 @@ impl Service {
         Ok(left.map(|stat| stat.pid).collect())
     }
 
-    /// Where a listener is, as the servers last reported it: `tcp:ADDR` or `unix:PATH`.
+    /// Returns the address of a listener, as the servers last reported it: `tcp:ADDR` or `unix:PATH`.
     ///
     /// # Errors
     /// - nobody has reported it.
@@ -49,7 +49,7 @@ impl Service {
             .with_context(|| format!("{name}: expected its address, found none"))
     }
 
-    /// One blocking request to the listener `http`: who answered it.
+    /// Sends one blocking request to the listener `http`. Returns who answered it.
     ///
     /// # Errors
     /// - it is refused, or not answered with status 200 by a drill server.
@@ -57,7 +57,7 @@ impl Service {
         self.get_from("http", path)
     }
 
-    /// One blocking request to a listener.
+    /// Sends one blocking request to a listener.
     ///
     /// # Errors
     /// - it is refused, or not answered with status 200 by a drill server.
@@ -69,8 +69,8 @@ impl Service {
         answer.identity().with_context(body)
     }
 
-    /// The owner's open descriptors once nothing is under way: the same at one look after another, each after it has answered a
-    /// signal. A connection that was answered just now may not be closed yet, and nobody is told when it is.
+    /// Returns the owner's open descriptors once nothing is in progress: the same ones many times in a row, each time after the
+    /// owner has handled a signal. A connection that was just answered may not be closed yet, and nothing reports when it is.
     ///
     /// # Errors
     /// - they do not stay the same within the deadline, or there is no owner.
@@ -87,7 +87,7 @@ impl Service {
         Ok(last)
     }
 
-    /// A process's open descriptors: number and kind, sorted.
+    /// Returns a process's open descriptors: number and kind, sorted.
     ///
     /// # Errors
     /// - the process is gone.

@@ -24,7 +24,7 @@ pub(super) fn spawn(
     let image = folder.image();
     let config = ServerConfig { events: inbox.path().to_owned(), ..options.config.clone() };
     let mut command = match options.script.or(options.without_stdin.then_some(r#"exec "$0" <&-"#)) {
-        // The shell is replaced by the server, so the pid is the same.
+        // The server replaces the shell, so the pid is the same.
         Some(script) => {
             let mut shell = Command::new("/bin/sh");
             shell.args(["-c", script]).arg(&image);
@@ -33,12 +33,12 @@ pub(super) fn spawn(
         None => Command::new(&image),
     };
     for (name, _) in env::vars_os() {
-        // A harness that is itself run by a goagain, or asked for the floor, must not pass that on.
+        // If the harness itself runs under goagain, or is asked for the floor, it must not pass that on.
         if name.to_string_lossy().starts_with("GOAGAIN_") || name == floor::VARIABLE {
             command.env_remove(name);
         }
     }
-    // A panic that resolves its backtrace takes hundreds of milliseconds to be a death.
+    // A panic that resolves its backtrace needs hundreds of milliseconds until the process is dead.
     command.env("RUST_BACKTRACE", "0");
     command.env(VARIABLE, config.to_json()).envs(options.variables.clone()).current_dir(folder.path());
     let stdin = options.stdin.as_ref().map(|fd| fd.try_clone()).transpose()?;
@@ -52,7 +52,7 @@ pub(super) fn spawn(
         command.spawn().with_context(|| format!("{}: cannot be started", image.display()))?
     };
     let pid = child.id() as i32;
-    // It is our child and not reaped, so it is there even if it has died already.
+    // It is our child and not reaped, so it can be opened even if it has died already.
     let Some(process) = Process::open(pid)? else { bail!("{pid}: expected our child, found no process") };
     inbox.follow(process);
     let found = inbox.processes().into_iter().find(|process| process.pid() == pid);

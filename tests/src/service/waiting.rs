@@ -1,4 +1,4 @@
-//! Waiting for what a service says and does: for events, for rest, for the end of a process.
+//! Waiting for a service: for events, for rest, for the end of a process.
 
 use std::time::Duration;
 
@@ -10,12 +10,12 @@ use crate::config::StrategyKind;
 use crate::events::Event;
 
 impl Service {
-    /// Lets events that came before this call be overlooked by those that wait.
+    /// Makes later waits ignore the events that came before this call.
     pub fn mark(&self) {
         self.mark.set(self.inbox.len());
     }
 
-    /// Waits for an event since the last [`mark`](Self::mark); one that has come already counts, and none is used up.
+    /// Waits for an event since the last [`mark`](Self::mark). An event that has come already counts, and none is consumed.
     ///
     /// # Errors
     /// - there is none within `deadline`.
@@ -23,7 +23,7 @@ impl Service {
         self.await_times(1, wanted, deadline)
     }
 
-    /// Waits for the event of number `times` that is wanted, counted from 1, since the last [`mark`](Self::mark).
+    /// Waits for the matching event of number `times`, counted from 1, since the last [`mark`](Self::mark).
     ///
     /// # Errors
     /// - there are fewer within `deadline`.
@@ -48,18 +48,18 @@ impl Service {
             .with_context(|| format!("waiting for `{name}`"))
     }
 
-    /// Waits until one generation later than `generation` is left: under Double, in the first pid again.
+    /// Waits until the only generation left is later than `generation`. Under Double it is in the first pid again.
     ///
     /// # Errors
-    /// - that is not so within the deadline.
+    /// - that does not happen within the deadline.
     pub fn await_settled(&self, generation: u64) -> anyhow::Result<Event> {
         self.await_settled_within(generation, DEADLINE)
     }
 
-    /// The same with another deadline.
+    /// Does the same with another deadline.
     ///
     /// # Errors
-    /// - that is not so within `deadline`.
+    /// - that does not happen within `deadline`.
     pub fn await_settled_within(&self, generation: u64, deadline: Duration) -> anyhow::Result<Event> {
         let double = self.strategy() == StrategyKind::Double;
         let settled = |event: &Event| {
@@ -70,8 +70,8 @@ impl Service {
         self.await_event(settled, deadline).context("waiting for `settled`")
     }
 
-    /// Waits until the owner's loop has dealt with all that reached it before this call: it is sent HUP, which runs a
-    /// callback, twice, since the loop may take a signal before what became ready together with it.
+    /// Waits until the owner's loop has handled everything that reached it before this call. It sends HUP, which runs a
+    /// callback, twice, since the loop may handle a signal before other input that became ready at the same time.
     ///
     /// # Errors
     /// - the callback is not reported within the deadline.
@@ -89,11 +89,11 @@ impl Service {
         Ok(())
     }
 
-    /// Waits until the last restart that anybody was asked for is over. (That one is settled says nothing of the next: it may
-    /// be spawned before the one before is settled.)
+    /// Waits until the last requested restart is over. (The event `settled` of a restart says nothing about the next, which may
+    /// be spawned before the previous one is settled.)
     ///
     /// # Errors
-    /// - that is not so within the deadline.
+    /// - that does not happen within the deadline.
     pub fn await_rest(&self) -> anyhow::Result<()> {
         let begun = |event: &&Event| ["requested", "spawned"].contains(&event.name.as_str());
         let over = |event: &Event| ["settled", "failed", "rolled_back"].contains(&event.name.as_str());
@@ -105,7 +105,7 @@ impl Service {
         loop {
             let story = || format!("expected rest, found {}", self.story(self.mark.get()));
             let seen = self.inbox.wait(self.mark.get(), DEADLINE, at_rest).with_context(story)?;
-            // A restart that was noted may be started only now.
+            // A restart that was noted may start only now.
             self.quiesce()?;
             if !self.marked()[seen..].iter().any(|event| event.name == "requested") {
                 return Ok(());
@@ -113,14 +113,14 @@ impl Service {
         }
     }
 
-    /// Waits until a process is dead, and reaps it if it is ours.
+    /// Waits until a process is dead, and reaps it if it is our child.
     ///
     /// # Errors
-    /// - it still lives after the deadline.
+    /// - it is still alive after the deadline.
     pub fn await_gone(&self, pid: i32) -> anyhow::Result<()> {
         let followed = self.inbox.processes().into_iter().find(|process| process.pid() == pid);
         let Some(process) = followed else {
-            // It has said something and was dead and reaped when that was read.
+            // It had sent an event, and was dead and reaped when that event was read.
             ensure!(
                 self.events().iter().any(|event| event.pid == pid),
                 "{pid}: expected a pid of the service"

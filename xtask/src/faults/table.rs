@@ -1,4 +1,4 @@
-//! The matrix for people: a row a point, a character a cell.
+//! Prints the matrix as a table: a row for each point, a character for each cell.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -8,7 +8,7 @@ use goagain_tests::faults::cell::{Cell, Transport};
 use goagain_tests::faults::kind::Kind;
 use goagain_tests::faults::matrix::Outcome;
 
-/// The columns: each strategy and transport, and in it each kind.
+/// The groups of columns: each strategy with each transport. A group has a column for each kind of fault.
 const GROUPS: [(StrategyKind, Transport); 4] = [
     (StrategyKind::Single, Transport::Tcp),
     (StrategyKind::Single, Transport::Unix),
@@ -16,7 +16,7 @@ const GROUPS: [(StrategyKind, Transport); 4] = [
     (StrategyKind::Double, Transport::Unix),
 ];
 
-/// The matrix of `outcomes`, which are those of `cells`.
+/// Returns the matrix of `outcomes`, which belong to `cells`.
 pub(super) fn table(cells: &[Cell], outcomes: &[Outcome]) -> String {
     let marks: HashMap<String, char> =
         outcomes.iter().map(|outcome| (outcome.name.clone(), mark(outcome))).collect();
@@ -31,9 +31,9 @@ pub(super) fn table(cells: &[Cell], outcomes: &[Outcome]) -> String {
     let mut table = String::from("kinds: ");
     let kinds: Vec<Kind> = Kind::all().collect();
     let legend: Vec<String> = kinds.iter().map(|kind| format!("{} {}", kind.letter(), kind.name())).collect();
-    // Writing to a string cannot fail.
+    // Writing to a `String` does not fail.
     let _ = writeln!(table, "{}", legend.join(", "));
-    table.push_str("cells: . as it must be, s so too and the supervisor is the net, F failed, blank not struck or not in this share\n");
+    table.push_str("cells: . passed, s passed and needs the supervisor, F failed, blank no such cell or not in this share\n");
     let _ = write!(table, "{:width$}", "");
     for (strategy, transport) in GROUPS {
         let _ = write!(

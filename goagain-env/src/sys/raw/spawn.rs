@@ -1,8 +1,8 @@
-//! `posix_spawn(3)` of Android (API level 28), which neither libc nor nix has: as much as is needed of it, as nix has it
-//! elsewhere.
+//! `posix_spawn(3)` of Android (API level 28), which neither libc nor nix has. Contains the part that is needed, with
+//! the names that nix uses elsewhere.
 //!
-//! Its objects are pointers to what the system's library allocates. What a call is given lives through it; what is added to an
-//! object is copied.
+//! Its objects are pointers to memory that the C library allocates. Arguments of a call outlive the call. Data that is
+//! added to an object is copied.
 
 use std::ffi::{CStr, CString, c_char, c_int, c_short};
 use std::mem::MaybeUninit;
@@ -36,7 +36,7 @@ unsafe extern "C" {
     ) -> c_int;
 }
 
-/// These functions give the error, and do not set `errno`.
+/// These functions return the error, and do not set `errno`.
 fn checked(error: c_int) -> nix::Result<()> {
     if error == 0 { Ok(()) } else { Err(Errno::from_raw(error)) }
 }
@@ -76,7 +76,7 @@ impl PosixSpawnAttr {
     }
 
     pub(crate) fn set_sigmask(&mut self, mask: &SigSet) -> nix::Result<()> {
-        // SAFETY: the object is initialized, and the set is read in the call.
+        // SAFETY: the object is initialized, and the call only reads the set.
         checked(unsafe { posix_spawnattr_setsigmask(&mut self.0, mask.as_ref()) })
     }
 
@@ -88,7 +88,7 @@ impl PosixSpawnAttr {
 
 impl Drop for PosixSpawnAttr {
     fn drop(&mut self) {
-        // SAFETY: the object is initialized, and used no more.
+        // SAFETY: the object is initialized, and not used afterwards.
         unsafe { posix_spawnattr_destroy(&mut self.0) };
     }
 }
@@ -106,7 +106,7 @@ impl PosixSpawnFileActions {
     }
 
     pub(crate) fn add_dup2(&mut self, from: RawFd, to: RawFd) -> nix::Result<()> {
-        // SAFETY: the object is initialized; the numbers are looked at in the child.
+        // SAFETY: the object is initialized. The numbers are used in the child.
         checked(unsafe { posix_spawn_file_actions_adddup2(&mut self.0, from, to) })
     }
 
@@ -118,7 +118,7 @@ impl PosixSpawnFileActions {
 
 impl Drop for PosixSpawnFileActions {
     fn drop(&mut self) {
-        // SAFETY: the object is initialized, and used no more.
+        // SAFETY: the object is initialized, and not used afterwards.
         unsafe { posix_spawn_file_actions_destroy(&mut self.0) };
     }
 }
@@ -135,8 +135,8 @@ pub(crate) fn posix_spawn(
     };
     let (argv, environment) = (list(argv), list(environment));
     let mut child = 0;
-    // SAFETY: both lists end with a null pointer, they and their strings live through the call, which changes none of them,
-    // and both objects are initialized.
+    // SAFETY: both lists end with a null pointer. They and their strings outlive the call, which does not change them.
+    // Both objects are initialized.
     let error = unsafe {
         system_spawn(
             &mut child,

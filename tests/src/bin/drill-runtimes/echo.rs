@@ -14,7 +14,7 @@ pub(crate) fn serve_all(acceptor: Acceptor) -> JoinHandle<std::io::Result<()>> {
     })
 }
 
-/// To the letter: a test of this file holds it to that.
+/// Exactly as in the README. A test of this file checks that.
 fn serve(mut stream: Stream, mut guard: Guard) -> std::io::Result<()> {
     let mut word = [0; 64];
     while guard.wait_readable(&stream)? {
@@ -22,7 +22,7 @@ fn serve(mut stream: Stream, mut guard: Guard) -> std::io::Result<()> {
             0 => break,
             read => stream.write_all(&word[..read])?,
         }
-        // A drain ends the connection after its last answer: when its client has sent nothing more.
+        // A drain ends the connection after its last answer, when its client has sent nothing more.
         if guard.should_close(&stream, b"") {
             break;
         }
@@ -34,7 +34,7 @@ fn serve(mut stream: Stream, mut guard: Guard) -> std::io::Result<()> {
 #[cfg(test)]
 mod tests {
     #[test]
-    fn it_is_the_one_of_the_readme() {
+    fn it_is_the_server_of_the_readme() {
         let begins = "fn serve(mut stream: Stream";
         let (_, here) = include_str!("echo.rs").split_once(begins).unwrap_or_default();
         let (here, _) = here.split_once("\n}\n").unwrap_or_default();

@@ -1,5 +1,5 @@
-//! Servers behind a load balancer that says whose connection it is by a line of the PROXY protocol: they answer with that line, and
-//! who they are.
+//! Servers behind a load balancer that announces the client of a connection with a line of the PROXY protocol. They answer with
+//! that line and their identity.
 
 use crate::serve;
 use axum::Router;

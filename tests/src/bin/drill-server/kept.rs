@@ -1,4 +1,4 @@
-//! Descriptors that are no listeners: a file, a memfd, a pipe and a connection, each with the number of the generation that
+//! Descriptors that are not listeners: a file, a memfd, a pipe and a connection. Each contains the number of the generation that
 //! had it last.
 
 use anyhow::Context as _;
@@ -12,7 +12,7 @@ use std::net::{TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 
-/// Takes them over, or makes them, puts this generation's number into each, and gives what was in them: 0 in new ones.
+/// Takes them over, or creates them, writes this generation's number into each, and returns what was in them: 0 in new ones.
 pub(crate) fn carry_over(again: &mut Goagain) -> anyhow::Result<Value> {
     let mut found = Map::new();
     let number = again.generation().to_le_bytes();

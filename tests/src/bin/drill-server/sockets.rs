@@ -1,6 +1,6 @@
-//! The sockets of a drill server, by the text of its configuration: `127.0.0.1:0`, `unix:/path` and `unix:@name` as the
-//! facade reads them; `dual:`, `v6only:`, `unixpacket:`, `udp:`, `unixgram:` and `group:N:` before an address for the other
-//! kinds; `adopt:N` for the descriptor N that it was started with; and `rebind:` before all that.
+//! The sockets of a drill server, by the text of its configuration: `127.0.0.1:0`, `unix:/path` and `unix:@name` as goagain
+//! reads them; `dual:`, `v6only:`, `unixpacket:`, `udp:`, `unixgram:` and `group:N:` before an address for the other
+//! kinds; `adopt:N` for descriptor N that the server was started with; and `rebind:` before any of these.
 
 use crate::serve;
 use goagain::error::ListenError;
@@ -48,7 +48,7 @@ impl Socket {
         }
     }
 
-    /// It is there to be carried over, and nobody is told of it or accepts on it.
+    /// Returns whether it is only carried over: it is not reported, and nothing accepts on it.
     pub(crate) fn is_extra(&self) -> bool {
         self.name().starts_with("extra ")
     }
@@ -60,7 +60,7 @@ impl Socket {
         }
     }
 
-    /// Serves on a thread of its own from the end of `hold` until the term ends.
+    /// Serves on a separate thread from the end of `hold` until the term ends.
     pub(crate) fn serve(
         &self,
         identity: &str,
@@ -82,7 +82,7 @@ impl Socket {
                     let mut datagram = [0; 1500];
                     while let Some((length, peer, _guard)) = receiver.recv_from(&mut datagram)? {
                         let answer = [&datagram[..length], b" ", identity.as_bytes()].concat();
-                        // A client that has gone is its own affair.
+                        // A client that is gone is not an error of the server.
                         let _ = receiver.send_to(&answer, &peer);
                     }
                     Ok(())

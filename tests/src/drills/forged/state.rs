@@ -1,4 +1,4 @@
-//! The harness as a predecessor whose state is not what it should be.
+//! The harness as a predecessor whose state is wrong.
 
 use std::fs::File;
 use std::io::{Seek as _, SeekFrom, Write as _};
@@ -12,7 +12,7 @@ use super::trial::Trial;
 use super::{Expected, Stranger, table};
 use crate::drills::Context;
 
-/// What the harness says in place of a state, to its end of the channel.
+/// What the harness sends instead of a state, on its end of the channel.
 type Say = fn(&Channel) -> anyhow::Result<()>;
 
 pub(super) fn torn(context: &Context) -> anyhow::Result<()> {
@@ -20,22 +20,22 @@ pub(super) fn torn(context: &Context) -> anyhow::Result<()> {
     let cases: [(&str, Say, &str); 9] = [
         ("nothing", |_| Ok(()), "the owner did not hand it over"),
         ("half of it", |ours| with(ours, 1, 2, &["bytes,1,0,a"]), "the owner did not hand it over"),
-        ("what is no message", |ours| raw(ours, &[0xff; 300]), "the owner did not hand it over"),
+        ("something that is not a message", |ours| raw(ours, &[0xff; 300]), "the owner did not hand it over"),
         ("a torn message", |ours| raw(ours, b"goagain/1 STATE 1"), "the owner did not hand it over"),
         (
-            "fewer descriptors than it says",
+            "fewer descriptors than announced",
             |ours| with(ours, 3, 3, &["", ""]),
             "expected 3 descriptors, found 2",
         ),
-        ("more than it says", |ours| with(ours, 2, 1, &["", ""]), "expected at most 1 descriptors in all"),
-        ("no list", |ours| with(ours, 2, 2, &["\u{0}\u{1}", ""]), "the list of parcels: expected"),
+        ("more than announced", |ours| with(ours, 2, 1, &["", ""]), "expected at most 1 descriptors in all"),
+        ("no list", |ours| with(ours, 2, 2, &["\u{0}\u{1}", ""]), "the list of state items: expected"),
         (
-            "a parcel that was cut",
+            "an item that was truncated",
             |ours| with(ours, 2, 2, &["bytes,1,9,keys", "8 bytes!"]),
             "a file of 9 bytes, found 8",
         ),
         (
-            "that it could not be made",
+            "that it could not be saved",
             |ours| Ok(ours.send(&Message::NoState("too large".into()))?),
             "the owner could not make it: too large",
         ),
@@ -64,7 +64,7 @@ pub(super) fn torn(context: &Context) -> anyhow::Result<()> {
     stranger.is_well()
 }
 
-/// The other end as a descriptor of its own, that the trial can close.
+/// Returns the other end as a separate descriptor, which the trial can close.
 fn seventh(channel: Channel) -> anyhow::Result<OwnedFd> {
     Ok(channel.as_fd().try_clone_to_owned()?)
 }
@@ -75,7 +75,7 @@ fn raw(channel: &Channel, bytes: &[u8]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A STATE that says so many, with files of these texts.
+/// Sends a STATE that announces this many, with files of these texts.
 fn with(channel: &Channel, here: u32, of: u32, texts: &[&str]) -> anyhow::Result<()> {
     let files = texts.iter().map(|text| {
         let mut file = tempfile::tempfile()?;

@@ -1,4 +1,4 @@
-//! Every variable, with everything that it should not be.
+//! Every variable, with every kind of wrong value.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
@@ -6,8 +6,8 @@ use std::os::unix::ffi::OsStrExt as _;
 
 use super::Expected::{self, Afresh, Refused};
 
-/// What a seed would set, with a descriptor that is not open; the stranger for a parent.
-pub(super) fn of_a_seed(stranger: i32) -> Vec<(&'static str, OsString)> {
+/// Returns what a Go process would set, with a descriptor that is not open, and the stranger as the parent.
+pub(super) fn of_a_go_process(stranger: i32) -> Vec<(&'static str, OsString)> {
     vec![
         ("GOAGAIN_FD", "99".into()),
         ("GOAGAIN_NAME", "tcp:127.0.0.1:1->".into()),
@@ -19,18 +19,18 @@ pub(super) fn of_a_seed(stranger: i32) -> Vec<(&'static str, OsString)> {
 
 /// The same with a channel, which is not open either.
 pub(super) fn of_ours(stranger: i32) -> Vec<(&'static str, OsString)> {
-    let mut variables = of_a_seed(stranger);
+    let mut variables = of_a_go_process(stranger);
     variables.push(("GOAGAIN_CHANNEL", channel(98, stranger).into()));
     variables.push(("GOAGAIN_DESCRIPTORS", "99,http,tcp,127.0.0.1:1".into()));
     variables
 }
 
-/// A channel of the process that made it.
+/// Returns the text for a channel of the process that created it.
 pub(super) fn channel(fd: i32, maker: i32) -> String {
     format!("1 fd={fd} attempt=1 generation=2 ready_timeout=1000 predecessor={maker}")
 }
 
-/// A variable, a value or none, and what must come of it.
+/// A variable, its value or none, and the expected result.
 pub(super) type Row = (&'static str, Option<OsString>, Expected);
 
 pub(super) fn rows(stranger: i32) -> Vec<Row> {
@@ -42,7 +42,7 @@ fn rows_of(variable: &'static str, refused: bool, values: &[&str]) -> Vec<Row> {
     values.iter().map(|value| (variable, Some(OsString::from(value)), expected)).collect()
 }
 
-/// What is wrong for every variable but one: not text, and what is longer than any value.
+/// What is wrong for every variable except one: not UTF-8, and longer than any value.
 fn first() -> Vec<Row> {
     let all = ["GOAGAIN_FD", "GOAGAIN_NAME", "GOAGAIN_PID", "GOAGAIN_PPID", "GOAGAIN_SIGNAL"];
     let ours = ["GOAGAIN_CHANNEL", "GOAGAIN_DESCRIPTORS"];
@@ -52,7 +52,7 @@ fn first() -> Vec<Row> {
         [(variable, Some(bytes), Refused(variable)), (variable, Some(long), Refused(variable))]
     });
     let missing = [
-        // Without a descriptor there is nothing to take over from a seed.
+        // Without a descriptor there is nothing to take over from a Go process.
         ("GOAGAIN_FD", Afresh),
         ("GOAGAIN_NAME", Refused("GOAGAIN_NAME")),
         ("GOAGAIN_PID", Afresh),
@@ -71,7 +71,7 @@ fn numbers(stranger: i32) -> Vec<Row> {
     [
         rows_of("GOAGAIN_FD", true, &NO_NUMBER),
         rows_of("GOAGAIN_FD", true, &["", &group]),
-        // Open or not, the one that hands it over is not our parent.
+        // Open or not, the process that hands it over is not our parent.
         rows_of("GOAGAIN_FD", false, &["0", "2", "007", "2147483647"]),
         rows_of("GOAGAIN_PPID", true, &NO_NUMBER),
         rows_of("GOAGAIN_PPID", true, &["", "0", &group]),
@@ -80,7 +80,7 @@ fn numbers(stranger: i32) -> Vec<Row> {
         rows_of("GOAGAIN_PID", true, &["0", "1", &group]),
         rows_of("GOAGAIN_PID", false, &["", "2147483647", &own]),
         rows_of("GOAGAIN_SIGNAL", true, &NO_NUMBER),
-        // KILL, STOP, TERM, and the one that only asks.
+        // KILL, STOP, TERM, and the null signal.
         rows_of("GOAGAIN_SIGNAL", true, &["0", "9", "15", "19", "64", "65"]),
         rows_of("GOAGAIN_SIGNAL", false, &["", "3"]),
     ]
@@ -140,7 +140,7 @@ fn ours(stranger: i32) -> Vec<Row> {
             let most = u64::MAX;
             format!("1 fd=98 attempt={most} generation={most} ready_timeout={most} predecessor={stranger}")
         },
-        // Of another handoff than the five.
+        // Variables of another handoff than the five.
         channel(98, stranger + 1),
     ];
     let described = [
@@ -161,7 +161,7 @@ fn ours(stranger: i32) -> Vec<Row> {
         "99,a%2,tcp,127.0.0.1:1",
     ];
     let escaped = ["", "99,a%2Cb%3Bc%20d,tcp,127.0.0.1:1", "99,%00,fd,"];
-    // As short as can be, for so many hardly fit into a string; 98 is the channel's.
+    // As short as possible, since this many hardly fit into a string; 98 is the channel's descriptor.
     let many = |count: usize| {
         let mut text = String::new();
         for number in (0..).filter(|number| *number != 98).take(count) {
@@ -172,7 +172,7 @@ fn ours(stranger: i32) -> Vec<Row> {
         }
         OsString::from(text.trim_end_matches(';'))
     };
-    // As many as a variable holds.
+    // As many as a variable can contain.
     let count = [("GOAGAIN_DESCRIPTORS", Some(many(10_001)), Afresh)];
     [
         channels(&bad, true),

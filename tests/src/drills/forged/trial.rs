@@ -1,4 +1,4 @@
-//! One start of a program in an environment that lies: what came of it.
+//! One start of a program in a forged environment, and its result.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -22,23 +22,23 @@ use crate::service::DEADLINE;
 pub(super) struct Trial {
     /// Its variables.
     pub(super) variables: Vec<(&'static str, OsString)>,
-    /// A descriptor that it finds at number 7.
+    /// A descriptor that it gets as number 7.
     pub(super) seventh: Option<OwnedFd>,
-    /// Started by a shell, which sets GOAGAIN_PPID to its own pid: the handoff of a parent.
+    /// Whether a shell starts it and sets GOAGAIN_PPID to its own pid: the handoff of a parent.
     pub(super) by_its_parent: bool,
 }
 
-/// Stays between the harness and the program, so that what the program takes for its parent is not the harness: the
-/// variables are this shell's own. It passes on how the program ended.
+/// This shell stays between the harness and the program, so that the program's parent is not the harness: the
+/// variables contain this shell's pid. It passes on the exit status of the program.
 const PARENT: &str = r#"
 export GOAGAIN_PPID=$$
 [ -z "$GOAGAIN_CHANNEL" ] || export GOAGAIN_CHANNEL="$GOAGAIN_CHANNEL predecessor=$$"
 "$0" 7<&0 </dev/null & wait $!; exit $?"#;
-/// Is replaced by the program.
+/// This shell is replaced by the program.
 const SEVENTH: &str = r#"exec "$0" 7<&0 </dev/null"#;
 
 impl Trial {
-    /// Starts the drill server, and fails unless it does what is expected of it.
+    /// Starts the drill server, and fails unless it does what is expected.
     pub(super) fn run(self, context: &Context, expected: Expected) -> anyhow::Result<()> {
         let folder = Folder::new()?;
         let inbox = Inbox::new(&folder.path().join("events"))?;
@@ -56,7 +56,7 @@ impl Trial {
                 let answered = client::get(&address.parse()?, "/")?.identity().context("an identity")?;
                 ensure!(answered.generation == 1, "generation: expected 1, found {}", answered.generation);
                 let server = Process::open(owner.pid)?.context("the server")?;
-                ensure!(server.signal(Signal::SIGTERM)?, "the server: expected it to live");
+                ensure!(server.signal(Signal::SIGTERM)?, "the server: expected it to be alive");
                 ensure!(server.await_death(DEADLINE)?, "the server: expected it to end on TERM");
                 running.end()?;
                 ensure!(said().is_empty(), "standard error: expected nothing, found `{}`", said());
@@ -113,7 +113,7 @@ impl Running {
         Ok(Self { child, process })
     }
 
-    /// Waits for its end; its exit status.
+    /// Waits for its end; returns its exit status.
     fn end(&mut self) -> anyhow::Result<Option<i32>> {
         if !self.process.await_death(DEADLINE)? {
             bail!("the program: expected it to end within {DEADLINE:?}");
@@ -124,7 +124,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // Without effect on one that has ended.
+        // This has no effect on a process that has ended.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -1,23 +1,23 @@
-//! The states that a process of a service can be in, each entered by waiting for what is said about it.
+//! The states that a process of a service can be in. Each is entered by waiting for events about it.
 
 use anyhow::Context as _;
 use nix::sys::signal::Signal;
 
 use crate::config::StrategyKind::{self, Double, Single};
 use crate::drills::{BOTH, Context, SHORT};
-use crate::held::Held;
+use crate::open_request::OpenRequest;
 use crate::procfs;
 use crate::service::{DEADLINE, Service};
 
-/// Longer than any case takes: the predecessor stays the net.
+/// Longer than any case takes: the predecessor stays the fallback.
 const LONG: u64 = 10_000;
 
-/// It is soon over: a roll back may come first.
+/// This state soon ends: a roll back may come first.
 pub(super) const KILLING: &str = "a predecessor that kills its successor";
-/// What an image holds whose death is to take a while.
+/// The heap of an image whose death is to take a while.
 const HEAP_MIB: u64 = 512;
 
-/// Who leaves when the process in question is told to stop.
+/// Which processes exit when the process in question is stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Leaves {
     Everyone,
@@ -30,39 +30,39 @@ pub(super) struct State {
     pub(super) strategies: &'static [StrategyKind],
     pub(super) leaves: fn(StrategyKind) -> Leaves,
     pub(super) enter: fn(&Context, probation_ms: u64) -> anyhow::Result<Entered>,
-    /// The probation to enter with, where nothing waits for its end.
+    /// The probation period for entering the state, if nothing waits for its end.
     pub(super) probation_ms: u64,
-    /// How a restart that is asked for here comes to be done.
+    /// What happens to a restart that is requested here.
     pub(super) restart: Restart,
 }
 
-/// What becomes of a restart that the process is asked for.
+/// What happens to a restart that is requested of the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Restart {
-    /// It is done in the end: a generation after this one settles, under Single and under Double.
+    /// It is done in the end: a generation after this one settles, under Single and under Double respectively.
     Done(u64, u64),
     /// It is refused.
     Refused,
-    /// The process does not listen, and never will.
+    /// The process does not handle requests, and never will.
     Unheard,
-    /// The service cannot go on from here, but the process notes it.
+    /// The service cannot continue from here, but the process notes it.
     Noted,
 }
 
-/// A service, one process of which is in the state.
+/// A service with one process in the state.
 pub(super) struct Entered {
     pub(super) service: Service,
     pub(super) target: i32,
-    /// A request in flight that keeps a process.
-    pub(super) held: Option<Held>,
+    /// A request in flight that delays a process.
+    pub(super) request: Option<OpenRequest>,
     /// Whether the target's loop runs.
     pub(super) listens: bool,
 }
 
 impl Entered {
-    /// Whether the request in flight is the target's own.
-    pub(super) fn is_held(&self) -> bool {
-        self.held.as_ref().is_some_and(|held| held.pid == self.target)
+    /// Returns whether the request in flight is the target's own.
+    pub(super) fn is_targets_own(&self) -> bool {
+        self.request.as_ref().is_some_and(|request| request.pid == self.target)
     }
 }
 
@@ -87,18 +87,18 @@ pub(super) fn all() -> Vec<State> {
         state("a successor whose predecessor died", BOTH, everyone, orphan, LONG, Restart::Unheard),
         state("a predecessor in probation", BOTH, old, draining, LONG, Restart::Done(2, 3)),
         state(KILLING, BOTH, everyone, killing, LONG, Restart::Done(1, 1)),
-        state("an owner over a net", BOTH, everyone, over_a_net, LONG, Restart::Done(2, 3)),
+        state("an owner with a fallback", BOTH, everyone, with_fallback, LONG, Restart::Done(2, 3)),
         state("a predecessor that has released", &[Single], itself, released, 50, Restart::Refused),
         state("a process that stops", BOTH, everyone, stopping, LONG, Restart::Refused),
-        state("a parent that starts anew", &[Double], everyone, back, LONG, Restart::Unheard),
+        state("a parent that starts its new image", &[Double], everyone, back, LONG, Restart::Unheard),
         state("a child that waits for its parent", &[Double], everyone, awaiting, LONG, Restart::Noted),
-        state("a child that gives back", &[Double], itself, giving_back, LONG, Restart::Done(3, 3)),
-        state("a parent that owns again", &[Double], everyone, owns_again, LONG, Restart::Done(3, 3)),
+        state("a child that hands back", &[Double], itself, handing_back, LONG, Restart::Done(3, 3)),
+        state("a parent that is the owner again", &[Double], everyone, owns_again, LONG, Restart::Done(3, 3)),
     ]
 }
 
 impl State {
-    /// The probation for a case that waits until a restart is done.
+    /// Returns the probation period for a case that waits until a restart is done.
     pub(super) fn short_probation(&self) -> u64 {
         self.probation_ms.min(SHORT)
     }
@@ -108,7 +108,7 @@ fn start(context: &Context, probation_ms: u64) -> anyhow::Result<Service> {
     context.start_with(|config| config.probation_ms = probation_ms)
 }
 
-/// The owner, and a successor that hangs before ready.
+/// Starts the owner, and a successor that hangs before READY.
 fn hanging(context: &Context, probation_ms: u64) -> anyhow::Result<(Service, i32, i32)> {
     let mut service = start(context, probation_ms)?;
     let owner = service.owner()?;
@@ -122,27 +122,27 @@ fn hanging(context: &Context, probation_ms: u64) -> anyhow::Result<(Service, i32
 fn first(context: &Context, _: u64) -> anyhow::Result<Entered> {
     let service = context.spawn_hanging()?;
     let target = service.await_name("hangs")?.pid;
-    Ok(Entered { service, target, held: None, listens: false })
+    Ok(Entered { service, target, request: None, listens: false })
 }
 
 fn starting(context: &Context, probation_ms: u64) -> anyhow::Result<Entered> {
     let (service, target, _) = hanging(context, probation_ms)?;
-    Ok(Entered { service, target, held: None, listens: true })
+    Ok(Entered { service, target, request: None, listens: true })
 }
 
 fn initialising(context: &Context, probation_ms: u64) -> anyhow::Result<Entered> {
     let (service, _, target) = hanging(context, probation_ms)?;
-    Ok(Entered { service, target, held: None, listens: false })
+    Ok(Entered { service, target, request: None, listens: false })
 }
 
 fn orphan(context: &Context, probation_ms: u64) -> anyhow::Result<Entered> {
     let (service, owner, target) = hanging(context, probation_ms)?;
     service.signal(owner, Signal::SIGKILL)?;
     service.await_gone(owner)?;
-    Ok(Entered { service, target, held: None, listens: false })
+    Ok(Entered { service, target, request: None, listens: false })
 }
 
-/// The predecessor and its successor, which serves.
+/// Starts the predecessor and its successor, which serves.
 fn handed_over(context: &Context, probation_ms: u64) -> anyhow::Result<(Service, i32, i32)> {
     let mut service = start(context, probation_ms)?;
     let old = service.owner()?;
@@ -158,10 +158,10 @@ fn hand_over(service: &mut Service, old: i32) -> anyhow::Result<i32> {
 
 fn draining(context: &Context, probation_ms: u64) -> anyhow::Result<Entered> {
     let (service, target, _) = handed_over(context, probation_ms)?;
-    Ok(Entered { service, target, held: None, listens: true })
+    Ok(Entered { service, target, request: None, listens: true })
 }
 
-/// The predecessor, and a successor that never serves and is dying by now: the kernel takes its memory apart.
+/// Starts the predecessor, and a successor that never serves and is dying: the kernel releases its memory.
 fn killing(context: &Context, _: u64) -> anyhow::Result<Entered> {
     let mut service = context.start_with(|config| config.serving_ms = SHORT)?;
     let target = service.owner()?;
@@ -170,49 +170,53 @@ fn killing(context: &Context, _: u64) -> anyhow::Result<Entered> {
     let hangs = service.await_event(|event| event.name == "owner" && event.pid != target, DEADLINE)?.pid;
     service.deploy(&service.image().behaviour("exit3"))?;
     procfs::await_unmapped(hangs, DEADLINE)?;
-    Ok(Entered { service, target, held: None, listens: true })
+    Ok(Entered { service, target, request: None, listens: true })
 }
 
-fn over_a_net(context: &Context, probation_ms: u64) -> anyhow::Result<Entered> {
+fn with_fallback(context: &Context, probation_ms: u64) -> anyhow::Result<Entered> {
     let (service, _, target) = handed_over(context, probation_ms)?;
-    Ok(Entered { service, target, held: None, listens: true })
+    Ok(Entered { service, target, request: None, listens: true })
 }
 
 fn released(context: &Context, probation_ms: u64) -> anyhow::Result<Entered> {
     let mut service = start(context, probation_ms)?;
     let target = service.owner()?;
-    let held = Held::by_owner(&service)?;
+    let request = OpenRequest::by_owner(&service)?;
     hand_over(&mut service, target)?;
     service.await_event(|event| event.name == "released" && event.pid == target, DEADLINE)?;
-    Ok(Entered { service, target, held: Some(held), listens: true })
+    Ok(Entered { service, target, request: Some(request), listens: true })
 }
 
 fn stopping(context: &Context, probation_ms: u64) -> anyhow::Result<Entered> {
     let service = start(context, probation_ms)?;
     let target = service.owner()?;
-    let held = Held::by_owner(&service)?;
+    let request = OpenRequest::by_owner(&service)?;
     service.signal(target, Signal::SIGQUIT)?;
     service.await_event(|event| event.name == "draining" && event.pid == target, DEADLINE)?;
-    Ok(Entered { service, target, held: Some(held), listens: true })
+    Ok(Entered { service, target, request: Some(request), listens: true })
 }
 
-/// Double's parent, which does not exec itself before the request that it holds is answered, and the child with this probation.
-fn handed_over_and_held(context: &Context, probation_ms: u64) -> anyhow::Result<(Service, i32, i32, Held)> {
+/// Starts Double's parent, which does not exec itself before its open request is answered, and the child with this probation
+/// period.
+fn handed_over_with_request(
+    context: &Context,
+    probation_ms: u64,
+) -> anyhow::Result<(Service, i32, i32, OpenRequest)> {
     let mut service = context.start_with(|config| {
         config.probation_ms = 50;
         config.in_generation(2, "probation_ms", probation_ms);
     })?;
     let parent = service.owner()?;
-    let held = Held::by(&service, parent)?;
+    let request = OpenRequest::by(&service, parent)?;
     let child = hand_over(&mut service, parent)?;
-    Ok((service, parent, child, held))
+    Ok((service, parent, child, request))
 }
 
-/// Double's parent after its exec, hanging before ready, and the child.
+/// Starts Double's parent, which hangs before READY after its exec, and the child.
 fn coming_back(context: &Context, probation_ms: u64) -> anyhow::Result<(Service, i32, i32)> {
-    let (mut service, parent, child, held) = handed_over_and_held(context, probation_ms)?;
+    let (mut service, parent, child, request) = handed_over_with_request(context, probation_ms)?;
     service.deploy(&service.image().behaviour("hang"))?;
-    held.finish()?;
+    request.finish()?;
     service.await_event(|event| event.name == "started" && event.pid == parent, DEADLINE)?;
     service.await_event(|event| event.name == "released" && event.pid == child, DEADLINE)?;
     Ok((service, parent, child))
@@ -220,30 +224,32 @@ fn coming_back(context: &Context, probation_ms: u64) -> anyhow::Result<(Service,
 
 fn back(context: &Context, probation_ms: u64) -> anyhow::Result<Entered> {
     let (service, target, _) = coming_back(context, probation_ms)?;
-    Ok(Entered { service, target, held: None, listens: false })
+    Ok(Entered { service, target, request: None, listens: false })
 }
 
 fn awaiting(context: &Context, probation_ms: u64) -> anyhow::Result<Entered> {
     let (service, _, target) = coming_back(context, probation_ms)?;
-    Ok(Entered { service, target, held: None, listens: true })
+    Ok(Entered { service, target, request: None, listens: true })
 }
 
-/// Double's parent, owner again, and the child that still has a request.
-fn given_back(context: &Context, probation_ms: u64) -> anyhow::Result<(Service, i32, i32, Held)> {
-    let (service, parent, child, first) = handed_over_and_held(context, probation_ms)?;
-    let held = Held::by(&service, child)?;
+/// Starts Double's parent as the owner again, and the child with a request in flight.
+fn handed_back(context: &Context, probation_ms: u64) -> anyhow::Result<(Service, i32, i32, OpenRequest)> {
+    let (service, parent, child, first) = handed_over_with_request(context, probation_ms)?;
+    let request = OpenRequest::by(&service, child)?;
     first.finish()?;
-    service.await_event(|event| event.name == "owner" && event.pid == parent, DEADLINE).context("back")?;
+    service
+        .await_event(|event| event.name == "owner" && event.pid == parent, DEADLINE)
+        .context("the parent as the owner")?;
     service.await_event(|event| event.name == "serving" && event.pid == child, DEADLINE)?;
-    Ok((service, parent, child, held))
+    Ok((service, parent, child, request))
 }
 
-fn giving_back(context: &Context, probation_ms: u64) -> anyhow::Result<Entered> {
-    let (service, _, target, held) = given_back(context, probation_ms)?;
-    Ok(Entered { service, target, held: Some(held), listens: true })
+fn handing_back(context: &Context, probation_ms: u64) -> anyhow::Result<Entered> {
+    let (service, _, target, request) = handed_back(context, probation_ms)?;
+    Ok(Entered { service, target, request: Some(request), listens: true })
 }
 
 fn owns_again(context: &Context, probation_ms: u64) -> anyhow::Result<Entered> {
-    let (service, target, _, held) = given_back(context, probation_ms)?;
-    Ok(Entered { service, target, held: Some(held), listens: true })
+    let (service, target, _, request) = handed_back(context, probation_ms)?;
+    Ok(Entered { service, target, request: Some(request), listens: true })
 }

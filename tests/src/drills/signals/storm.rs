@@ -1,4 +1,4 @@
-//! Storms: a thousand signals at random moments, to one process and to the whole group; and TERM at the moment of exec.
+//! Storms: a thousand signals at random moments, to one process and to the whole group, and TERM at the moment of exec.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime};
@@ -12,11 +12,11 @@ use crate::events::Event;
 use crate::process::Process;
 use crate::service::{DEADLINE, Service};
 
-/// How many signals a storm has.
+/// The number of signals in a storm.
 const SIGNALS: usize = 1_000;
-/// The longest time between two of them, in milliseconds.
+/// The longest time between two signals, in milliseconds.
 const GAP_MS: u64 = 4;
-/// A variable that repeats a storm: the seed that a failed one has printed.
+/// The variable that repeats a storm. Its value is the random seed that a failed storm has printed.
 const SEED: &str = "DRILL_SEED";
 
 pub(super) fn all() -> Vec<Drill> {
@@ -38,14 +38,14 @@ pub(super) fn all() -> Vec<Drill> {
         ),
         Drill {
             name: "stop_at_exec",
-            about: "a stop around the exec of Double, between RELEASED and the new image's term: everyone leaves",
+            about: "a stop around the exec of Double, between RELEASED and the new image's term: all processes exit",
             strategies: &[StrategyKind::Double],
             run: at_exec,
         },
     ]
 }
 
-/// Marsaglia's xorshift64: as random as it must be, and repeatable.
+/// Marsaglia's xorshift64: random enough, and repeatable.
 struct Random(u64);
 
 impl Random {
@@ -67,13 +67,13 @@ impl Random {
 
 fn to_one(context: &Context) -> anyhow::Result<()> {
     storm(context, |service, signal| {
-        // Under Single the owner may have handed over and left since it was looked up.
+        // Under Single the owner may have handed over and exited since it was looked up.
         while service.signal(operated(service)?, signal).is_err() {}
         Ok(())
     })
 }
 
-/// The pid that an operator sends signals to.
+/// Returns the pid that an operator sends signals to.
 fn operated(service: &Service) -> anyhow::Result<i32> {
     match service.strategy() {
         StrategyKind::Double => Ok(service.main_pid()),
@@ -107,7 +107,7 @@ fn rage(
     for _ in 0..SIGNALS {
         let signal = [Signal::SIGHUP, Signal::SIGUSR1, Signal::SIGUSR2][random.below(3) as usize];
         send(&service, signal)?;
-        // Nothing is waited for: the moment is random.
+        // This waits for nothing: the moment is random.
         me.await_death(Duration::from_millis(random.below(GAP_MS)))?;
     }
     service.await_rest()?;
@@ -136,8 +136,8 @@ fn rage(
     service.ended()
 }
 
-/// An owner starts an attempt only when its own predecessor has released, and none of its own is under way; and each
-/// attempt is started once.
+/// Checks that an owner starts an attempt only after its own predecessor has released, and while it has no other attempt, and
+/// that each attempt is started once.
 fn one_at_a_time(events: &[Event]) -> anyhow::Result<()> {
     let mut released = BTreeSet::new();
     let mut under_way = BTreeMap::new();
@@ -166,13 +166,13 @@ fn one_at_a_time(events: &[Event]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Whoever was the owner has left by returning from main, or, in the middle of Double, by exec.
+/// Checks that every owner has exited by returning from main, or, in the middle of Double, by exec.
 fn nobody_died(events: &[Event]) -> anyhow::Result<()> {
     let pids = |name: &str| -> BTreeSet<i32> {
         events.iter().filter(|event| event.name == name).map(|event| event.pid).collect()
     };
     let (owners, left) = (pids("owner"), pids("leaving"));
-    ensure!(owners == left, "owners: expected all of {owners:?} to leave by themselves, found {left:?}");
+    ensure!(owners == left, "owners: expected all of {owners:?} to exit by themselves, found {left:?}");
     Ok(())
 }
 
@@ -186,7 +186,7 @@ fn group_is_one(context: &Context) -> anyhow::Result<()> {
     service.await_event(|event| event.name == "serving" && event.pid == old, DEADLINE)?;
     let new = service.owner()?;
     ensure!(spawned() == 1, "USR2 to one: expected 1 restart, found {}", spawned());
-    // Both note it, and one restart comes of it.
+    // Both note it, and it leads to one restart.
     service.mark();
     service.signal_group(Signal::SIGUSR2)?;
     for pid in [old, new] {
@@ -198,7 +198,7 @@ fn group_is_one(context: &Context) -> anyhow::Result<()> {
     service.end()
 }
 
-/// The moments around the exec: who says what.
+/// The moments around the exec: the event and its process.
 const MOMENTS: [(&str, Who); 6] = [
     ("serving", Who::Parent),
     ("released", Who::Parent),
@@ -220,7 +220,7 @@ fn at_exec(context: &Context) -> anyhow::Result<()> {
             let context_of = || format!("{signal} to the parent at `{name}` of the {who:?}");
             let mut service = context.start_with(|config| config.probation_ms = 50)?;
             let parent = service.owner()?;
-            // Marked here: the events of the first image come before.
+            // Marked here, since the events of the first image come before.
             service.restart()?;
             service
                 .await_event(

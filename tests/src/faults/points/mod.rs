@@ -1,7 +1,7 @@
 //! The tables of all points, in the order of the protocol.
 
-mod back;
 mod predecessor;
+mod reexec;
 mod successor;
 
 use super::point::Point;
@@ -11,8 +11,8 @@ use crate::drills::BOTH;
 const SINGLE: &[StrategyKind] = &[StrategyKind::Single];
 const DOUBLE: &[StrategyKind] = &[StrategyKind::Double];
 
-/// All points. One that ends otherwise under another strategy stands there once for each.
+/// Returns all points. A point whose outcome depends on the strategy is listed once for each strategy.
 pub fn all() -> Vec<Point> {
-    [predecessor::COMMITS, predecessor::RELEASES, successor::BECOMES, successor::HANDS_BACK, back::BECOMES]
+    [predecessor::COMMITS, predecessor::RELEASES, successor::BECOMES, successor::HANDS_BACK, reexec::BECOMES]
         .concat()
 }

@@ -5,7 +5,7 @@ use super::super::kind::{DESCRIBING, EXECUTING};
 use super::super::point::{Point, Scene, message, step};
 use super::{BOTH, DOUBLE, SINGLE};
 
-/// The image of before, whose exec failed, is the owner again.
+/// The previous image, whose exec failed, is the owner again.
 const RETURNS: Ends = GOES_ON;
 
 const fn both(name: &'static str, dies: Ends, hangs: Ends) -> Point {
@@ -20,10 +20,10 @@ const fn double(name: &'static str, dies: Ends, hangs: Ends) -> Point {
     step(DOUBLE, Image::Old, name, dies, hangs)
 }
 
-/// Up to the end of probation, and the ways in which it does not come to that.
+/// Up to the end of the probation period, and the paths that do not reach it.
 ///
-/// The owner that hangs before commit is killed by nobody: its successor, unanswered, leaves. Let go on, it finds READY and
-/// the successor's end, commits, and rolls back at once.
+/// No process kills an owner that hangs before commit. Its successor gets no answer and exits. When the owner is resumed, it
+/// finds READY and the end of the successor, commits, and rolls back at once.
 pub(super) const COMMITS: &[Point] = &[
     both("told Restart", NOBODY, COMPLETES.woken()),
     both("before Spawn", NOBODY, COMPLETES.woken()),
@@ -43,10 +43,16 @@ pub(super) const COMMITS: &[Point] = &[
     both("told Deadline IdleGrace", TAKES_OVER, TAKES_OVER).in_probation_of(Image::Old),
     both("before CloseIdle", TAKES_OVER, TAKES_OVER).in_probation_of(Image::Old),
     both("told Drained", TAKES_OVER, TAKES_OVER).idle().in_probation_of(Image::Old),
-    both("told Deadline Drain", TAKES_OVER, TAKES_OVER).scene(Scene::Held).in_probation_of(Image::Old),
-    both("told Deadline LongLived", TAKES_OVER, TAKES_OVER).scene(Scene::Held).in_probation_of(Image::Old),
-    both("before CloseLongLived", TAKES_OVER, TAKES_OVER).scene(Scene::Held).in_probation_of(Image::Old),
-    both("before CloseUnfinished", TAKES_OVER, TAKES_OVER).scene(Scene::Held).in_probation_of(Image::Old),
+    both("told Deadline Drain", TAKES_OVER, TAKES_OVER).scene(Scene::OpenRequest).in_probation_of(Image::Old),
+    both("told Deadline LongLived", TAKES_OVER, TAKES_OVER)
+        .scene(Scene::OpenRequest)
+        .in_probation_of(Image::Old),
+    both("before CloseLongLived", TAKES_OVER, TAKES_OVER)
+        .scene(Scene::OpenRequest)
+        .in_probation_of(Image::Old),
+    both("before CloseUnfinished", TAKES_OVER, TAKES_OVER)
+        .scene(Scene::OpenRequest)
+        .in_probation_of(Image::Old),
     both("told Deadline Probation", TAKES_OVER, TAKES_OVER),
     both("before Release", TAKES_OVER, TAKES_OVER),
     both("told Message Failed", NOBODY, GOES_ON.woken()).scene(Scene::Fails),
@@ -58,7 +64,8 @@ pub(super) const COMMITS: &[Point] = &[
     both("before Report RolledBack", NOBODY, ROLLS_BACK.woken()).scene(Scene::Dies),
 ];
 
-/// The release. Single's predecessor that hangs after it is no net and in nobody's way; what comes of it is the supervisor's.
+/// The release. A predecessor of Single that hangs after it is no longer the fallback and blocks nobody. The supervisor
+/// handles it.
 pub(super) const RELEASES: &[Point] = &[
     message(SINGLE, Image::Old, "send RELEASED", COMPLETES).idle(),
     single("after Release", COMPLETES, COMPLETES.woken()),

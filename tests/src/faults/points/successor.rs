@@ -1,4 +1,4 @@
-//! The successor's steps; under Double it hands the service back to its parent's new image.
+//! The successor's steps. Under Double it hands the service back to its parent's new image.
 
 use super::super::ends::{
     COMES_BACK, COMPLETES, Ends, GOES_ON, IS_BACK, Image, KEEPS, NOBODY, ROLLS_BACK, TAKES_BACK,
@@ -21,8 +21,8 @@ const fn double(name: &'static str, dies: Ends, hangs: Ends) -> Point {
 
 /// Up to the predecessor's end.
 ///
-/// An owner that hangs once it has said SERVING is killed by nobody. Single's predecessor has left when it is let go on; under
-/// Double the parent's new image, which was not handed the state, has.
+/// No process kills an owner that hangs after it has sent SERVING. When it is resumed, Single's predecessor has exited. Under
+/// Double the parent's new image has exited, because it did not receive the state.
 pub(super) const BECOMES: &[Point] = &[
     both("decode", GOES_ON, GOES_ON).errors(DESCRIBING, GOES_ON).idle(),
     both("adopt", GOES_ON, GOES_ON).errors(DESCRIBING, GOES_ON).idle(),
@@ -57,8 +57,12 @@ pub(super) const HANDS_BACK: &[Point] = &[
     double("told Message Serving", COMES_BACK, COMES_BACK),
     double("told Deadline IdleGrace", COMES_BACK, COMES_BACK).in_probation_of(Image::New),
     double("told Drained", COMES_BACK, COMES_BACK).idle().in_probation_of(Image::New),
-    double("told Deadline Drain", COMES_BACK, COMES_BACK).scene(Scene::Held).in_probation_of(Image::New),
-    double("before CloseUnfinished", COMES_BACK, COMES_BACK).scene(Scene::Held).in_probation_of(Image::New),
+    double("told Deadline Drain", COMES_BACK, COMES_BACK)
+        .scene(Scene::OpenRequest)
+        .in_probation_of(Image::New),
+    double("before CloseUnfinished", COMES_BACK, COMES_BACK)
+        .scene(Scene::OpenRequest)
+        .in_probation_of(Image::New),
     double("told Deadline Probation", COMES_BACK, COMES_BACK),
     double("before Release", COMES_BACK, COMES_BACK),
     message(DOUBLE, Image::New, "send RELEASED", COMPLETES).idle(),

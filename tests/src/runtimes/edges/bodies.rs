@@ -1,4 +1,4 @@
-//! Bodies: such as nobody reads, and such as a restart comes upon.
+//! Bodies: those that the server does not read, and those that are in flight at a restart.
 
 use std::io::{Read as _, Write as _};
 use std::process::Stdio;
@@ -12,25 +12,25 @@ use crate::drills::{Context, Drill};
 
 /// A body that a server refuses, or answers without reading it.
 const UNREAD: usize = 4 * 1024 * 1024;
-/// A body that is counted.
+/// A body whose bytes are counted.
 const COUNTED: usize = 3 * 1024 * 1024;
 
 pub(super) fn all() -> Vec<Drill> {
     vec![
         Drill::both(
             "edges_unread_bodies",
-            "4 MiB that nobody reads, before, at and after the restart: their client reads the whole answer",
+            "4 MiB that the server does not read, before, at and after the restart: the client reads the complete answer",
             |context| each(context, HTTP1, |config| config.idle_ms = LONG, |_, edge| unread(edge)),
         ),
         Drill::both(
             "edges_counted_bodies",
-            "chunked and with `Expect: 100-continue`, by curl, through a restart: every byte is counted",
+            "chunked and with `Expect: 100-continue`, with curl, during a restart: every byte is counted",
             |context| each(context, HTTP1, |config| config.idle_ms = LONG, counted),
         ),
     ]
 }
 
-/// The whole body first, and then the answer, as simple clients do it.
+/// Sends the complete body first, and reads the answer then, as simple clients do.
 fn unread(edge: &mut Edge) -> anyhow::Result<()> {
     let body = vec![b'x'; UNREAD];
     let head = post("/nothing", UNREAD);
@@ -71,7 +71,7 @@ fn counted(context: &Context, edge: &mut Edge) -> anyhow::Result<()> {
         for header in ["Expect: 100-continue", "Expect:"] {
             let (socket, url) = edge.url(&target);
             let url = format!("{url}/count");
-            // From standard input, so chunked; it waits for "100 Continue" for longer than this takes.
+            // The body comes from standard input, so it is chunked. curl waits for "100 Continue" longer than this takes.
             let curl = command::curl(&socket)
                 .args(["--http1.1", "-X", "POST", "--expect100-timeout", "60", "-H", header, "-T", "-", &url])
                 .stdin(Stdio::piped())

@@ -1,4 +1,4 @@
-//! Clients that nobody here wrote: curl, and nghttp2's.
+//! Clients of other projects: curl, and nghttp2's.
 
 use std::io::Read as _;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -11,7 +11,7 @@ use crate::drills::Context;
 const CERTIFICATE: &str =
     concat!(env!("CARGO_MANIFEST_DIR"), "/../goagain/examples/serve/tls/certificate.pem");
 
-/// Whether this program can be run. Where it cannot, that is noted; in CI it is an error.
+/// Returns whether this program can be executed. If not, that is noted. In CI it is an error.
 pub(super) fn is_there(context: &Context, program: &str, package: &str) -> anyhow::Result<bool> {
     let found = Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
     if found.is_ok_and(|status| status.success()) {
@@ -20,11 +20,11 @@ pub(super) fn is_there(context: &Context, program: &str, package: &str) -> anyho
     if std::env::var("CI").is_ok_and(|ci| ci == "true") {
         bail!("{program}: expected it on PATH; install the package {package}");
     }
-    context.note(format!("left out: there is no {program} (package {package})"));
+    context.note(format!("left out: {program} is not installed (package {package})"));
     Ok(false)
 }
 
-/// curl, silent but for errors, without its configuration.
+/// Returns curl, silent except for errors, without its configuration file.
 pub(super) fn curl(socket: &[String]) -> Command {
     let mut curl = Command::new("curl");
     curl.args([
@@ -42,7 +42,7 @@ pub(super) fn curl(socket: &[String]) -> Command {
     curl
 }
 
-/// nghttp, which gives the body and nothing else, and takes no more than 1 MiB at a time.
+/// Returns nghttp, which prints only the body, and receives no more than 1 MiB at a time.
 pub(super) fn nghttp() -> Command {
     let mut nghttp = Command::new("nghttp");
     nghttp.args(["--no-verify-peer", "--timeout=60", "--window-bits=20", "--connection-window-bits=20"]);
@@ -50,7 +50,7 @@ pub(super) fn nghttp() -> Command {
     nghttp
 }
 
-/// A client that runs. It is ended with this.
+/// A running client. It is killed when this is dropped.
 #[derive(Debug)]
 pub(super) struct Running(Child);
 
@@ -67,7 +67,7 @@ impl Running {
         self.0.stdout.as_mut().context("stdout: expected a pipe")
     }
 
-    /// Waits for its end, after all that it writes was read.
+    /// Waits for its end, after everything that it writes was read.
     pub(super) fn succeeds(mut self) -> anyhow::Result<()> {
         let mut said = String::new();
         self.0.stderr.take().context("stderr: expected a pipe")?.read_to_string(&mut said)?;

@@ -1,4 +1,4 @@
-//! Downloads by HTTP/1.1 that a restart comes upon: whole, with requests that go on coming behind them.
+//! Downloads by HTTP/1.1 during a restart: they are complete, although requests follow them on the connection.
 
 use anyhow::{Context as _, ensure};
 
@@ -6,9 +6,9 @@ use super::edge::{Edge, HTTP1, LONG, Server, each, is_sized};
 use super::wire::Wire;
 use crate::drills::Drill;
 
-/// What is downloaded: it fits into the kernel, so that the server has written it long before it is read.
+/// The size of the download. It fits into the kernel's buffers, so that the server has written it long before it is read.
 const KIB: usize = 3072;
-/// How many requests come behind it, each after so many bytes were read of it.
+/// How many requests follow it. Each is sent after this many more bytes of the download were read.
 const BEHIND: usize = 40;
 const STEP: usize = 64 * 1024;
 
@@ -16,7 +16,7 @@ pub(super) fn all() -> Vec<Drill> {
     vec![
         Drill::both(
             "edges_download_at_the_restart",
-            "3 MiB that are read slowly, with requests behind them, arrive",
+            "3 MiB that are read slowly, with requests behind them, are complete",
             |context| {
                 each(
                     context,
@@ -32,7 +32,7 @@ pub(super) fn all() -> Vec<Drill> {
         ),
         Drill::both(
             "edges_download_in_the_drain",
-            "the same, asked for while the old image drains",
+            "the same, requested while the old image drains",
             |context| {
                 each(
                     context,
@@ -50,8 +50,8 @@ pub(super) fn all() -> Vec<Drill> {
             },
         ),
         Drill::both(
-            "edges_download_at_closing",
-            "the same, when the old image tells the idle to go",
+            "edges_download_at_closing_idle",
+            "the same, when the old image asks idle connections to close",
             |context| {
                 each(
                     context,
@@ -59,7 +59,7 @@ pub(super) fn all() -> Vec<Drill> {
                     |config| config.idle_ms = 100,
                     |_, edge| {
                         let mut all = begin(edge)?;
-                        edge.restart_to_closing()?;
+                        edge.restart_to_closing_idle()?;
                         all.iter_mut().try_for_each(|slow| slow.finish(false))
                     },
                 )
@@ -68,7 +68,7 @@ pub(super) fn all() -> Vec<Drill> {
     ]
 }
 
-/// A client that reads slowly, and asks on meanwhile.
+/// A client that reads slowly, and sends further requests meanwhile.
 struct Slow {
     wire: Wire,
     sent: usize,
@@ -82,7 +82,7 @@ fn begin(edge: &Edge) -> anyhow::Result<Vec<Slow>> {
 }
 
 impl Slow {
-    /// Has read a little of it.
+    /// Reads the beginning of the download.
     fn begin(mut wire: Wire, server: Server) -> anyhow::Result<Slow> {
         let reads_ahead = server.name == "actix";
         wire.send(super::wire::get(&format!("/sized?kib={KIB}")).as_bytes())?;
@@ -106,24 +106,27 @@ impl Slow {
         Ok(())
     }
 
-    /// Reads all of it. What was asked behind it is answered, until an answer says that it is the last one.
-    fn finish(&mut self, is_told: bool) -> anyhow::Result<()> {
+    /// Reads everything. The requests behind the download are answered, until an answer says that it is the last one.
+    fn finish(&mut self, expects_close: bool) -> anyhow::Result<()> {
         while !self.is_over {
             self.step().with_context(|| format!("after {} of {KIB} KiB", self.read / 1024))?;
         }
         let first = self.wire.ok().context("the download")?;
         is_sized(first.body.as_bytes(), KIB)?;
-        let (mut told, mut answers) = (first.close, 1);
+        let (mut closes, mut answers) = (first.close, 1);
         while let Some(answer) = self.wire.next()? {
             ensure!(answer.status == 200, "status: expected 200, found {}", answer.status);
             // actix-http answers what it had read before, when closing makes an answer the last one.
-            let is_excused = self.reads_ahead && !is_told;
-            let is_over = told && !is_excused;
+            let is_excused = self.reads_ahead && !expects_close;
+            let is_over = closes && !is_excused;
             ensure!(!is_over, "expected the end after answer {answers}, which closes, found another one");
-            (told, answers) = (answer.close, answers + 1);
+            (closes, answers) = (answer.close, answers + 1);
         }
         let asked = self.sent + 1;
-        ensure!(told || !is_told, "expected a last answer that closes, found none in {answers} of {asked}");
+        ensure!(
+            closes || !expects_close,
+            "expected a last answer that closes, found none in {answers} of {asked}"
+        );
         Ok(())
     }
 }

@@ -1,4 +1,4 @@
-//! Downloads by HTTP/2 that a restart comes upon: whole, though their client goes on saying how much it takes.
+//! Downloads by HTTP/2 during a restart: they are complete, although their client keeps sending WINDOW_UPDATE.
 
 use std::io::Read as _;
 use std::pin::Pin;
@@ -20,15 +20,15 @@ use super::edge::{Edge, HTTP2, each, is_sized};
 use crate::client::Target;
 use crate::drills::{Context, Drill};
 
-/// What h2 downloads.
+/// The size of the download with h2.
 const KIB: usize = 4096;
-/// Its window: each half of it that was read is told to the server.
+/// Its window. The client reports to the server each half of it that was read.
 const WINDOW: u32 = 256 * 1024;
-/// What curl downloads: its window is of 32 MiB, so that it tells the server of the second half of it when the server has long
-/// written the end.
+/// The size of the download with curl. curl's window is 32 MiB, so that it reports the second half of it long after the server
+/// has written the end.
 const CURL_KIB: usize = 36 * 1024;
 const CURL_RATE: &str = "16M";
-/// What nghttp does.
+/// The size of the download with nghttp.
 const NGHTTP_KIB: usize = 16 * 1024;
 
 pub(super) fn all() -> Vec<Drill> {
@@ -38,10 +38,10 @@ pub(super) fn all() -> Vec<Drill> {
             "4 MiB with a window of 256 KiB, read in small parts",
             |context| each(context, HTTP2, |config| config.idle_ms = 100, |_, edge| by_h2(edge)),
         ),
-        Drill::both("edges_download_by_curl", "36 MiB by HTTP/2 and curl at a limited speed", |context| {
+        Drill::both("edges_download_by_curl", "36 MiB with curl by HTTP/2 at a limited speed", |context| {
             each(context, HTTP2, |config| config.idle_ms = 100, by_curl)
         }),
-        Drill::both("edges_download_by_nghttp", "16 MiB by nghttp2's client", |context| {
+        Drill::both("edges_download_by_nghttp", "16 MiB with nghttp2's client", |context| {
             each(context, HTTP2, |config| config.idle_ms = 100, by_nghttp)
         }),
     ]
@@ -67,7 +67,7 @@ fn by_nghttp(context: &Context, edge: &mut Edge) -> anyhow::Result<()> {
         return Ok(());
     }
     let targets = edge.targets()?;
-    // It knows no Unix sockets.
+    // It does not support Unix sockets.
     let clients = targets.iter().filter(|target| matches!(target, Target::Tcp(_))).map(|target| {
         let url = format!("{}/sized?kib={NGHTTP_KIB}", edge.url(target).1);
         Ok(Running::new(nghttp().arg(url).spawn()?))
@@ -76,7 +76,7 @@ fn by_nghttp(context: &Context, edge: &mut Edge) -> anyhow::Result<()> {
     through_a_restart(edge, clients, NGHTTP_KIB)
 }
 
-/// A client whose output nobody reads waits with what it reads, once its pipe is full.
+/// A client whose output nobody reads stops reading when its pipe is full.
 fn through_a_restart(edge: &mut Edge, mut clients: Vec<Running>, kib: usize) -> anyhow::Result<()> {
     for client in &mut clients {
         client.stdout()?.read_exact(&mut [0; 1024])?;
@@ -101,7 +101,7 @@ fn by_h2(edge: &mut Edge) -> anyhow::Result<()> {
     downloads.into_iter().try_for_each(Download::end)
 }
 
-/// A download in a runtime that runs while this does something, and stands still in between.
+/// A download in a runtime that runs during the calls of this type, and is stopped in between.
 struct Download {
     runtime: Runtime,
     body: RecvStream,
@@ -173,7 +173,7 @@ where
     Ok(response.await?.into_body())
 }
 
-/// Reads a little at a time, and lets others go on in between.
+/// Reads a little at a time, and yields to other tasks in between.
 struct Sips<I>(I, bool);
 
 impl<I: AsyncRead + Unpin> AsyncRead for Sips<I> {

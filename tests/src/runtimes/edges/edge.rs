@@ -1,4 +1,4 @@
-//! The servers, and how far a restart of one has come.
+//! The servers, and the progress of a restart of one.
 
 use std::path::Path;
 use std::thread;
@@ -14,15 +14,15 @@ use crate::events::Event;
 use crate::image::Image;
 use crate::service::{DEADLINE, Service};
 
-/// An `idle_grace` whose end no drill comes to, however busy the machine is; in milliseconds.
+/// An `idle_grace` that never ends in a drill, however busy the machine is; in milliseconds.
 pub(super) const LONG: u64 = 100_000;
 
-/// A server, by its behaviour, and how it is spoken to.
+/// A server, by its behavior, and how clients connect to it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Server {
     pub(super) name: &'static str,
     pub(super) tls: bool,
-    /// It listens on one socket alone.
+    /// The only kind of socket that it listens on, if there is one.
     only: Option<Socket>,
 }
 
@@ -40,7 +40,7 @@ const MIO: Server = Server { only: Some(Socket::Tcp), ..server("mio") };
 const MIO_UNIX: Server = Server { only: Some(Socket::Unix), ..server("mio") };
 const TLS: Server = Server { tls: true, ..server("axum_tls") };
 
-/// Those that speak HTTP/1.1, which is all.
+/// The servers that speak HTTP/1.1, which are all.
 pub(super) const HTTP1: &[Server] = &[
     server("threads"),
     server("pool"),
@@ -54,27 +54,27 @@ pub(super) const HTTP1: &[Server] = &[
     server("actix"),
 ];
 
-/// Those that speak HTTP/2.
+/// The servers that speak HTTP/2.
 pub(super) const HTTP2: &[Server] = &[server("axum"), server("axum_serve"), TLS, server("tonic")];
 
-/// The server of the README, which says again what it is told.
+/// The server of the README, which echoes.
 pub(super) const README: &[Server] = &[server("echo")];
 
-/// Those behind a load balancer.
+/// The servers behind a load balancer.
 pub(super) const PROXIED: &[Server] = &[server("threads_proxied"), server("axum_proxied")];
 
 /// A server under test.
 #[derive(Debug)]
 pub(super) struct Edge {
     service: Service,
-    /// Its Unix socket is there.
+    /// The folder of its Unix socket.
     _folder: TempDir,
     pub(super) server: Server,
     /// The generation before the restart.
     restarted: Option<u64>,
 }
 
-/// Runs `drill` against each of `servers` at once.
+/// Runs `drill` against each of `servers` at the same time.
 pub(super) fn each(
     context: &Context,
     servers: &[Server],
@@ -85,7 +85,7 @@ pub(super) fn each(
         let mut edge = Edge::start(context, *server, change)?;
         drill(context, &mut edge)?;
         if let Some(before) = edge.restarted {
-            // Its clients are gone, so that nothing holds the drain.
+            // Its clients are gone, so that nothing delays the drain.
             edge.service.await_settled(before)?;
         }
         edge.service.end()
@@ -137,7 +137,7 @@ impl Edge {
         Ok(Edge { service, _folder: folder, server, restarted: None })
     }
 
-    /// Where it listens.
+    /// Returns the addresses where it listens.
     pub(super) fn targets(&self) -> anyhow::Result<Vec<Target>> {
         let addresses = ["tcp", "unix"].into_iter().filter_map(|name| self.service.address(name).ok());
         let targets: Vec<Target> = addresses.map(|address| address.parse()).collect::<Result<_, _>>()?;
@@ -145,12 +145,12 @@ impl Edge {
         Ok(targets)
     }
 
-    /// A connection to each of its addresses.
+    /// Opens a connection to each of its addresses.
     pub(super) fn connect(&self) -> anyhow::Result<Vec<Wire>> {
         self.targets()?.iter().map(|target| Wire::open(target, self.server.tls)).collect()
     }
 
-    /// Restarts it, and waits until the new image accepts: from then on the old one drains.
+    /// Restarts it, and waits until the new image accepts. From then on the old one drains.
     pub(super) fn restart(&mut self) -> anyhow::Result<()> {
         let before = self.service.restart()?.generation;
         self.restarted = Some(before);
@@ -159,8 +159,8 @@ impl Edge {
         Ok(())
     }
 
-    /// The same, and waits until the old image tells the idle to go: an idle connection of its is closed.
-    pub(super) fn restart_to_closing(&mut self) -> anyhow::Result<()> {
+    /// Does the same, and waits until the old image asks idle connections to close: an idle connection to it is closed.
+    pub(super) fn restart_to_closing_idle(&mut self) -> anyhow::Result<()> {
         let target = self.targets()?.remove(0);
         let mut idle = Wire::open(&target, self.server.tls)?;
         idle.ask("/")?;
@@ -168,12 +168,12 @@ impl Edge {
         idle.end().context("an idle connection")
     }
 
-    /// Restarts it, and waits until that is over, under Double with the second half too.
+    /// Restarts it, and waits until that is over, including the second half under Double.
     pub(super) fn restart_and_settle(&mut self) -> anyhow::Result<()> {
         self.service.restart_and_settle().map(drop)
     }
 
-    /// As curl takes an address: its arguments for a socket, and the beginning of the URL.
+    /// Returns curl's arguments for an address: those for the socket, and the beginning of the URL.
     pub(super) fn url(&self, target: &Target) -> (Vec<String>, String) {
         let scheme = if self.server.tls { "https" } else { "http" };
         match target {
@@ -186,7 +186,7 @@ impl Edge {
     }
 }
 
-/// Fails unless these are the `kib` KiB of `/sized`, whole and in order.
+/// Checks that these are the `kib` KiB of `/sized`, complete and in order.
 pub(super) fn is_sized(body: &[u8], kib: usize) -> anyhow::Result<()> {
     ensure!(body.len() == kib * 1024, "body: expected {} bytes, found {}", kib * 1024, body.len());
     for (number, line) in body.chunks(1024).enumerate() {

@@ -1,4 +1,4 @@
-//! A client that ends its side of the connection after its request, and waits for the answer.
+//! A client that shuts down its side of the connection after its request, and waits for the answer.
 
 use anyhow::Context as _;
 
@@ -6,7 +6,7 @@ use super::edge::{Edge, HTTP1, LONG, each, is_sized};
 use super::wire::get;
 use crate::drills::{Context, Drill};
 
-/// More than the kernel takes, so that the server is in the request until its client reads.
+/// More than the kernel buffers, so that the request lasts until its client reads.
 const KIB: usize = 16 * 1024;
 
 pub(super) fn all() -> Vec<Drill> {
@@ -14,7 +14,7 @@ pub(super) fn all() -> Vec<Drill> {
         "edges_half_close",
         "a client that shuts down its side after its request is answered, with and without a restart",
         |context: &Context| {
-            // In axum's own serve hyper sees the end before anybody knows of the request, and gives up.
+            // In axum's own serve hyper sees the end before anything knows of the request, and closes.
             let servers: Vec<_> =
                 HTTP1.iter().filter(|server| server.name != "axum_serve").copied().collect();
             each(context, &servers, |config| config.idle_ms = LONG, |_, edge| answered(edge))

@@ -1,4 +1,4 @@
-//! WebSockets over HTTP/2 (RFC 8441): long-lived streams of a connection that is like any other.
+//! WebSockets over HTTP/2 (RFC 8441): long-lived streams of a connection that is otherwise like any other.
 
 use std::sync::Arc;
 
@@ -21,76 +21,76 @@ use crate::service::DEADLINE;
 pub(super) fn all() -> Vec<Drill> {
     vec![Drill::both(
         "edges_websocket_http2",
-        "a WebSocket over HTTP/2 is told when the long-lived are, and not by the drain's deadline",
-        |context| each(context, HTTP2, |config| config.idle_ms = 100, |_, edge| told(edge)),
+        "a WebSocket over HTTP/2 is asked to close when long-lived connections are, before drain_timeout",
+        |context| each(context, HTTP2, |config| config.idle_ms = 100, |_, edge| asked_to_close(edge)),
     )]
 }
 
-fn told(edge: &mut Edge) -> anyhow::Result<()> {
+fn asked_to_close(edge: &mut Edge) -> anyhow::Result<()> {
     let targets = edge.targets()?;
     let open = |target| Socket::open(target, edge.server.tls);
     let mut sockets: Vec<Socket> = targets.iter().map(open).collect::<anyhow::Result<_>>()?;
     for socket in &mut sockets {
-        socket.say("hello")?;
-        socket.hears("hello")?;
+        socket.send("hello")?;
+        socket.receives("hello")?;
     }
     edge.restart()?;
     for mut socket in sockets {
-        socket.hears("restart").context("at parting")?;
-        socket.say("goodbye")?;
-        socket.hears("goodbye").context("after it was told")?;
+        socket.receives("restart").context("when it is asked to close")?;
+        socket.send("goodbye")?;
+        socket.receives("goodbye").context("after it was asked to close")?;
     }
     Ok(())
 }
 
-/// A WebSocket, in a runtime that runs while this does something.
+/// A WebSocket, in a runtime that runs during the calls of this type.
 struct Socket {
     runtime: Runtime,
-    // While it lives the connection does.
+    // The connection is open while it exists.
     _sender: SendRequest<Bytes>,
     says: SendStream<Bytes>,
-    hears: RecvStream,
-    heard: Vec<u8>,
+    receiver: RecvStream,
+    received: Vec<u8>,
 }
 
 impl Socket {
     fn open(target: &Target, tls: bool) -> anyhow::Result<Socket> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let (sender, says, hears) = runtime.block_on(async {
+        let (sender, says, receiver) = runtime.block_on(async {
             match target {
                 Target::Tcp(address) => securely(TcpStream::connect(address).await?, tls).await,
                 Target::Unix(path) => securely(UnixStream::connect(path).await?, tls).await,
             }
         })?;
-        Ok(Socket { runtime, _sender: sender, says, hears, heard: Vec::new() })
+        Ok(Socket { runtime, _sender: sender, says, receiver, received: Vec::new() })
     }
 
-    /// One frame of text, masked by zeros.
-    fn say(&mut self, word: &str) -> anyhow::Result<()> {
+    /// Sends one frame of text, masked with zeros.
+    fn send(&mut self, word: &str) -> anyhow::Result<()> {
         let mut frame = vec![0x81, 0x80 | word.len() as u8, 0, 0, 0, 0];
         frame.extend_from_slice(word.as_bytes());
         Ok(self.says.send_data(frame.into(), false)?)
     }
 
-    /// The next frame is this text.
-    fn hears(&mut self, word: &str) -> anyhow::Result<()> {
+    /// Checks that the next frame is this text.
+    fn receives(&mut self, word: &str) -> anyhow::Result<()> {
         let mut frame = vec![0x81, word.len() as u8];
         frame.extend_from_slice(word.as_bytes());
-        let Socket { runtime, hears, heard, .. } = self;
+        let Socket { runtime, receiver, received, .. } = self;
         runtime.block_on(async {
-            while heard.len() < frame.len() {
-                let piece = tokio::time::timeout(DEADLINE, hears.data()).await;
+            while received.len() < frame.len() {
+                let piece = tokio::time::timeout(DEADLINE, receiver.data()).await;
                 let piece =
                     piece.with_context(|| format!("expected `{word}`, found nothing within {DEADLINE:?}"))?;
                 let piece = piece.with_context(|| format!("expected `{word}`, found the end"))??;
-                hears.flow_control().release_capacity(piece.len())?;
-                heard.extend_from_slice(&piece);
+                receiver.flow_control().release_capacity(piece.len())?;
+                received.extend_from_slice(&piece);
             }
             anyhow::Ok(())
         })?;
-        let rest = heard.split_off(frame.len());
-        ensure!(*heard == frame, "expected `{word}`, found {heard:?}");
-        *heard = rest;
+        let rest = received.split_off(frame.len());
+        ensure!(*received == frame, "expected `{word}`, found {received:?}");
+        *received = rest;
         Ok(())
     }
 }
@@ -116,7 +116,7 @@ where
     let (sender, connection) = Builder::new().handshake::<_, Bytes>(stream).await?;
     tokio::spawn(connection);
     let mut sender = sender.ready().await?;
-    // With the first answer the server's settings have come, which say that it knows RFC 8441.
+    // With the first answer the server's settings have arrived, which announce RFC 8441.
     let (first, _) = sender.send_request(Request::get("http://localhost/").body(())?, true)?;
     drop(first.await?);
     ensure!(sender.is_extended_connect_protocol_enabled(), "expected the settings of RFC 8441, found none");

@@ -1,9 +1,8 @@
-//! The edges of a connection: the last byte of an answer and the request behind it, where a restart comes upon them.
+//! The edges of a connection during a restart: the last byte of an answer, and the request behind it.
 //!
-//! Each drill runs against every server that speaks what it is about, all at once, over TCP and over a Unix socket. Nothing
-//! here waits for time: a client that is slow is so because it does not read before the restart has come to where the drill wants it.
+//! Each drill runs against every server that speaks its protocol, all at the same time, over TCP and over a Unix socket. Nothing
+//! here waits for time: a slow client does not read before the restart has reached the point that the drill needs.
 
-mod begun;
 mod bodies;
 mod command;
 mod downloads;
@@ -11,6 +10,7 @@ mod downloads_http2;
 mod edge;
 mod half_close;
 mod long_lived;
+mod partial;
 mod pipelined;
 mod proxied;
 mod silent;
@@ -23,7 +23,7 @@ pub(super) fn all() -> Vec<Drill> {
         downloads::all(),
         downloads_http2::all(),
         pipelined::all(),
-        begun::all(),
+        partial::all(),
         bodies::all(),
         half_close::all(),
         silent::all(),

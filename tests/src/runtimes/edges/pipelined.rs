@@ -1,4 +1,4 @@
-//! Requests that came in one write: what has been received is served.
+//! Requests that came in one write: everything that was received is served.
 
 use anyhow::{Context as _, ensure};
 
@@ -6,19 +6,19 @@ use super::edge::{Edge, HTTP1, LONG, README, each, is_sized};
 use super::wire::get;
 use crate::drills::Drill;
 
-/// More than the kernel takes, so that the server is in the request until its client reads.
+/// More than the kernel buffers, so that the request lasts until its client reads.
 const KIB: usize = 16 * 1024;
 
 pub(super) fn all() -> Vec<Drill> {
     vec![
         Drill::both(
             "edges_pipelined_behind_a_slow_one",
-            "5 requests in one write, the first under way at the restart: all answered, the last one closes",
+            "5 requests in one write, the first in progress at the restart: all are answered, the last answer closes",
             |context| each(context, HTTP1, |config| config.idle_ms = LONG, |_, edge| behind(edge, 5)),
         ),
         Drill::both(
             "edges_pipelined_in_the_drain",
-            "400 requests in one write to the old image while it drains: all answered, the last one closes",
+            "400 requests in one write to the old image while it drains: all are answered, the last answer closes",
             |context| {
                 each(
                     context,
@@ -46,8 +46,8 @@ pub(super) fn all() -> Vec<Drill> {
             },
         ),
         Drill::both(
-            "edges_readme",
-            "2,000 bytes in one write to README's server while it drains: all come back",
+            "edges_readme_server",
+            "2,000 bytes in one write to the README's server while it drains: all are echoed",
             |context| {
                 each(
                     context,

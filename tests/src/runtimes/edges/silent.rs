@@ -1,4 +1,4 @@
-//! Clients that say nothing more: no drain waits for them to its deadline.
+//! Clients that send nothing more: no drain waits for them until its deadline.
 
 use anyhow::Context as _;
 
@@ -10,18 +10,18 @@ pub(super) fn all() -> Vec<Drill> {
     vec![
         Drill::both(
             "edges_silent_http2",
-            "a client that answers no PING does not hold the drain, whose deadline is far",
+            "a client that answers no PING does not delay the drain until its deadline",
             |context: &Context| each(context, HTTP2, |config| config.idle_ms = 100, |_, edge| http2(edge)),
         ),
         Drill::both(
-            "edges_silent_half_head",
-            "nor does half of a first head that never ends, nor a handshake",
+            "edges_silent_partial_head",
+            "nor does half of a first head that is never completed, nor a handshake",
             |context: &Context| each(context, HTTP1, |config| config.idle_ms = 100, |_, edge| half(edge)),
         ),
     ]
 }
 
-/// What a client says first: its preface, and settings that set nothing.
+/// What a client sends first: the preface, and empty settings.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 
 fn http2(edge: &mut Edge) -> anyhow::Result<()> {
@@ -29,7 +29,7 @@ fn http2(edge: &mut Edge) -> anyhow::Result<()> {
     for target in edge.targets()? {
         let mut wire = Wire::open_http2(&target, edge.server.tls)?;
         wire.send(PREFACE)?;
-        // The server's settings: it has taken the connection for one of HTTP/2.
+        // The server's settings: the server has recognized the connection as HTTP/2.
         wire.read_to(9)?;
         wires.push(wire);
     }

@@ -1,4 +1,4 @@
-//! A client on a raw socket, which says just what a drill wants, when it wants it.
+//! A client on a raw socket, which sends exactly what a drill wants, when it wants it.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -15,7 +15,7 @@ use crate::client::Target;
 use crate::http::{self, Answer};
 use crate::service::DEADLINE;
 
-/// How much a client that is slow has in its kernel.
+/// How much the kernel buffers for a slow client.
 const NARROW: usize = 64 * 1024;
 
 /// A socket.
@@ -73,12 +73,12 @@ impl Write for Socket {
     }
 }
 
-/// A connection, with what was read of it and not looked at.
+/// A connection, with the bytes that were read and not processed.
 #[derive(Debug)]
 pub(super) struct Wire {
     stream: Stream,
     pub(super) buffer: Vec<u8>,
-    /// What it is connected to, for what goes wrong.
+    /// A description of what it is connected to, for errors.
     name: String,
 }
 
@@ -89,12 +89,12 @@ enum Stream {
 }
 
 impl Wire {
-    /// Connects, and begins TLS with the first word.
+    /// Connects, and begins TLS with the client's first message.
     pub(super) fn open(target: &Target, tls: bool) -> anyhow::Result<Wire> {
         Wire::open_for(target, tls.then(handshake).transpose()?)
     }
 
-    /// The same, to speak HTTP/2.
+    /// The same for HTTP/2.
     pub(super) fn open_http2(target: &Target, tls: bool) -> anyhow::Result<Wire> {
         Wire::open_for(target, tls.then(|| handshake_for(b"h2")).transpose()?)
     }
@@ -109,7 +109,7 @@ impl Wire {
         Ok(Wire { stream, buffer: Vec::new(), name: name.to_owned() })
     }
 
-    /// Keeps little of what comes in the kernel (`SO_RCVBUF`).
+    /// Limits what the kernel buffers of the input (`SO_RCVBUF`).
     pub(super) fn narrow(self) -> anyhow::Result<Wire> {
         setsockopt(self.socket(), sockopt::RcvBuf, &NARROW)?;
         Ok(self)
@@ -130,7 +130,7 @@ impl Wire {
         sent.with_context(|| format!("{}: send", self.name))
     }
 
-    /// Reads at most so many bytes; 0 at the end.
+    /// Reads at most this many bytes; returns 0 at the end.
     pub(super) fn read(&mut self, most: usize) -> anyhow::Result<usize> {
         let mut bytes = vec![0; most];
         let read = loop {
@@ -140,7 +140,7 @@ impl Wire {
             };
             match read {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                // A server may leave out close_notify; what was cut off is seen by the lengths of HTTP.
+                // A server may leave out close_notify. A truncated answer is noticed by the lengths of HTTP.
                 Err(error) if error.kind() == ErrorKind::UnexpectedEof => break 0,
                 read => {
                     break read
@@ -152,7 +152,7 @@ impl Wire {
         Ok(read)
     }
 
-    /// Reads until so many bytes are there that nobody has looked at.
+    /// Reads until this many unprocessed bytes are there.
     pub(super) fn read_to(&mut self, length: usize) -> anyhow::Result<()> {
         while self.buffer.len() < length {
             ensure!(self.read(16 * 1024)? > 0, "{}: expected {length} bytes, found the end", self.name);
@@ -160,7 +160,7 @@ impl Wire {
         Ok(())
     }
 
-    /// The next answer.
+    /// Reads the next answer.
     pub(super) fn answer(&mut self) -> anyhow::Result<Answer> {
         match self.next()? {
             Some(answer) => Ok(answer),
@@ -168,7 +168,7 @@ impl Wire {
         }
     }
 
-    /// The next answer; `None` where the server has ended the connection in its place.
+    /// Reads the next answer; returns `None` if the server has closed the connection instead.
     pub(super) fn next(&mut self) -> anyhow::Result<Option<Answer>> {
         loop {
             if let Some(rest) = self.buffer.strip_prefix(b"HTTP/1.1 100 Continue\r\n\r\n") {
@@ -186,27 +186,27 @@ impl Wire {
         }
     }
 
-    /// One request, and its answer: 200.
+    /// Sends one request, and reads its answer: 200.
     pub(super) fn ask(&mut self, path: &str) -> anyhow::Result<Answer> {
         self.send(get(path).as_bytes())?;
         self.ok().with_context(|| format!("GET {path}"))
     }
 
-    /// The next answer, with status 200.
+    /// Reads the next answer, with status 200.
     pub(super) fn ok(&mut self) -> anyhow::Result<Answer> {
         let answer = self.answer()?;
         ensure!(answer.status == 200, "{}: expected status 200, found {}", self.name, answer.status);
         Ok(answer)
     }
 
-    /// Reads on to the end of the connection: an end, and no reset.
+    /// Reads to the end of the connection: an end, not a reset.
     pub(super) fn end(&mut self) -> anyhow::Result<()> {
         let read = self.read(1024)?;
         ensure!(read == 0, "{}: expected the end of the connection, found {read} bytes", self.name);
         Ok(())
     }
 
-    /// Says that nothing more will come (`shutdown`).
+    /// Shuts down this side (`shutdown`).
     pub(super) fn finish(&mut self) -> anyhow::Result<()> {
         if let Stream::Tls(tls) = &mut self.stream {
             tls.conn.send_close_notify();
@@ -216,7 +216,7 @@ impl Wire {
     }
 }
 
-/// The client's side of TLS, before its first word.
+/// Returns the client's side of TLS, before its first message.
 pub(super) fn handshake() -> anyhow::Result<ClientConnection> {
     handshake_for(b"http/1.1")
 }
@@ -228,19 +228,19 @@ fn handshake_for(protocol: &[u8]) -> anyhow::Result<ClientConnection> {
 }
 
 impl Wire {
-    /// A connection whose handshake its maker has begun.
+    /// Returns a connection whose handshake the caller has begun.
     pub(super) fn of(tls: ClientConnection, socket: Socket, name: &str) -> Wire {
         let stream = Stream::Tls(Box::new(StreamOwned::new(tls, socket)));
         Wire { stream, buffer: Vec::new(), name: name.to_owned() }
     }
 }
 
-/// A request.
+/// Returns a request.
 pub(super) fn get(path: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n")
 }
 
-/// A request with this body.
+/// Returns the head of a request with a body of this length.
 pub(super) fn post(path: &str, length: usize) -> String {
     format!("POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n")
 }

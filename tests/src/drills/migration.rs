@@ -1,4 +1,4 @@
-//! Connections that move to the new image in place of being closed.
+//! Connections that are migrated to the new image instead of being closed.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -18,40 +18,40 @@ use crate::service::{DEADLINE, Service};
 pub(super) fn all() -> Vec<Drill> {
     vec![
         Drill::both(
-            "connections_move",
-            "50 kept connections through 20 restarts under load: no close seen, all end with the last owner",
+            "connections_migrate",
+            "50 kept connections through 20 restarts under load: no client sees a close, all end with the last owner",
             |context| twenty(context, ""),
         ),
         Drill::both(
-            "connections_move_with_unread_bytes",
-            "a connection moves with the half of a request that the old image has read",
+            "connections_migrate_with_unread_bytes",
+            "a connection is migrated with the half of a request that the old image has read",
             |context| unread(context, ""),
         ),
         Drill::both(
-            "connections_move_after_their_answer",
-            "a connection that was in a request at commit moves after its answer, after RELEASED too",
+            "connections_migrate_after_their_answer",
+            "a connection with a request in flight at commit is migrated after its answer, even after RELEASED",
             |context| after_an_answer(context, ""),
         ),
         Drill::both(
-            "connections_stay_until_it_serves",
-            "a successor that dies before it serves has got no connection: none is closed",
+            "connections_stay_until_successor_serves",
+            "a successor that dies before SERVING has received no connection: none is closed",
             stay,
         ),
         Drill {
             name: "connections_of_an_older_generation",
-            about: "what an image frees after its successor has handed over in its turn is closed the ordinary way",
+            about: "connections that become idle after the successor has itself handed over are closed as without migration",
             strategies: &[StrategyKind::Single],
             run: older,
         },
         Drill::both(
-            "connections_that_nobody_takes",
-            "to an image that takes none nothing moves: they are closed the ordinary way, nothing lost",
+            "connections_not_accepted_by_successor",
+            "nothing is migrated to an image that accepts no connections: they are closed as usual, no request is lost",
             |context| not_taken(context, ""),
         ),
     ]
 }
 
-/// A client that keeps its connection, and sends a request now and then until it is told to end.
+/// A client that keeps its connection and sends a request from time to time until it is stopped.
 struct Client {
     end: Sender<()>,
     thread: JoinHandle<anyhow::Result<Kept>>,
@@ -67,9 +67,9 @@ impl Client {
     fn start(target: &Target, pause: Duration) -> anyhow::Result<Self> {
         let mut kept = Kept { connection: Connection::open(target)?, answers: 0 };
         kept.ask()?;
-        let (end, told) = channel();
+        let (end, stop) = channel();
         let thread = thread::spawn(move || {
-            kept.ask_until(&told, pause)?;
+            kept.ask_until(&stop, pause)?;
             Ok(kept)
         });
         Ok(Self { end, thread })
@@ -82,7 +82,7 @@ impl Client {
 }
 
 impl Kept {
-    /// One request, whose answer must keep the connection: the generation that gave it.
+    /// Sends one request, whose answer must keep the connection. Returns the generation that answered.
     fn ask(&mut self) -> anyhow::Result<u64> {
         let Self { connection, answers } = self;
         let closed = || format!("after {answers} answers");
@@ -93,8 +93,8 @@ impl Kept {
         Ok(answer.identity().context("identity")?.generation)
     }
 
-    fn ask_until(&mut self, told: &Receiver<()>, pause: Duration) -> anyhow::Result<()> {
-        while told.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
+    fn ask_until(&mut self, stop: &Receiver<()>, pause: Duration) -> anyhow::Result<()> {
+        while stop.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
             self.ask()?;
         }
         Ok(())
@@ -104,7 +104,7 @@ impl Kept {
 /// Starts the server that `behaviour` names.
 fn start(context: &Context, behaviour: &str) -> anyhow::Result<Service> {
     context.start_with(|config| {
-        config.moves = true;
+        config.migrate = true;
         config.behaviour = behaviour.to_owned();
     })
 }
@@ -116,7 +116,7 @@ fn target(service: &Service) -> anyhow::Result<Target> {
 pub(crate) fn twenty(context: &Context, behaviour: &str) -> anyhow::Result<()> {
     let mut service = start(context, behaviour)?;
     let target = target(&service)?;
-    // Some ask often, so that they are met in mid-request, and some hardly ever.
+    // Some clients ask often, so that a restart finds them during a request, and some hardly ever ask.
     let pauses = [1, 20, 100, 1_000, 60_000].into_iter().cycle().map(Duration::from_millis);
     let clients: Vec<Client> =
         pauses.take(50).map(|pause| Client::start(&target, pause)).collect::<anyhow::Result<_>>()?;
@@ -149,7 +149,7 @@ pub(crate) fn unread(context: &Context, behaviour: &str) -> anyhow::Result<()> {
     let generation = answered(&mut stream)?;
     ensure!(generation == old, "generation: expected {old}, found {generation}");
     let restart = service.restart()?;
-    // By then the old image has none left.
+    // By then the old image has no connections left.
     let gone = match context.strategy {
         StrategyKind::Double => "released",
         StrategyKind::Single | StrategyKind::Standby => "leaving",
@@ -162,7 +162,7 @@ pub(crate) fn unread(context: &Context, behaviour: &str) -> anyhow::Result<()> {
     service.end()
 }
 
-/// Reads one answer, which must keep the connection: the generation that gave it.
+/// Reads one answer, which must keep the connection. Returns the generation that answered.
 fn answered(stream: &mut TcpStream) -> anyhow::Result<u64> {
     let mut read = Vec::new();
     loop {
@@ -182,7 +182,7 @@ pub(crate) fn after_an_answer(context: &Context, behaviour: &str) -> anyhow::Res
     let old = service.generation()?;
     let mut connection = Connection::open(&target(&service)?)?;
     connection.send("/slow?ms=1000", false)?;
-    // It has begun when the one after it is answered.
+    // The request has begun when the next one is answered.
     service.get("/")?;
     service.restart()?;
     let answer = connection.answer()?;
@@ -197,14 +197,14 @@ pub(crate) fn after_an_answer(context: &Context, behaviour: &str) -> anyhow::Res
 
 fn older(context: &Context) -> anyhow::Result<()> {
     let mut service = context.start_with(|config| {
-        config.moves = true;
+        config.migrate = true;
         config.idle_ms = 1_000;
     })?;
     let (first, old) = (service.owner()?, service.generation()?);
     let load = context.load(&service)?;
     let mut connection = Connection::open(&target(&service)?)?;
     connection.send("/slow?ms=5000", false)?;
-    // It has begun when the one after it is answered.
+    // The request has begun when the next one is answered.
     service.get("/")?;
     for number in 1..=2 {
         let generation = service.generation()?;
@@ -223,8 +223,8 @@ fn older(context: &Context) -> anyhow::Result<()> {
 
 fn stay(context: &Context) -> anyhow::Result<()> {
     let mut service = context.start_with(|config| {
-        config.moves = true;
-        // None is told to go before the successor is dead.
+        config.migrate = true;
+        // No connection is asked to close before the successor is dead.
         config.idle_ms = 60_000;
     })?;
     let old = service.generation()?;
@@ -245,14 +245,14 @@ fn stay(context: &Context) -> anyhow::Result<()> {
 
 pub(crate) fn not_taken(context: &Context, behaviour: &str) -> anyhow::Result<()> {
     let mut service = context.start_with(|config| {
-        config.moves = true;
+        config.migrate = true;
         config.behaviour = behaviour.to_owned();
         config.idle_ms = 1_000;
     })?;
     let load = context.load(&service)?;
     let mut kept = Kept { connection: Connection::open(&target(&service)?)?, answers: 0 };
     kept.ask()?;
-    service.deploy(&service.image().with("moves", false))?;
+    service.deploy(&service.image().with("migrate", false))?;
     restarts_well(&mut service)?;
     kept.connection.closed()?;
     nothing_lost(load)?;

@@ -1,4 +1,4 @@
-//! A named piece of state, on its way from one image to the next.
+//! A named piece of saved state, on its way from one process to the next.
 
 mod error;
 mod writer;
@@ -13,95 +13,97 @@ pub use self::error::SaveError;
 pub use self::writer::StateWriter;
 use crate::sys;
 
-/// A named piece of state, by descriptor: bytes in a file of memory, sealed on Linux (`memfd_create(2)`, F_ADD_SEALS), or
-/// whatever else was offered.
+/// A named piece of saved state: bytes in a file in memory, or a descriptor of any other kind.
 ///
-/// Reading begins at the start of the bytes. They are nobody else's any longer: where they are many, map the descriptor
-/// (`mmap(2)`, shared and read-only) and they are not copied at all.
+/// The file is sealed on Linux (`memfd_create(2)`, F_ADD_SEALS). Reading begins at the start of the bytes. Nobody else
+/// uses them any longer. To avoid copying large contents, map the descriptor (`mmap(2)`, shared and read-only).
 #[derive(Debug)]
 pub struct StateItem {
     pub(crate) name: String,
     pub(crate) version: u32,
     pub(crate) contents: StateContents,
-    /// Of bytes, how many.
+    /// The number of bytes; 0 for a descriptor.
     pub(crate) length: u64,
     pub(crate) file: File,
 }
 
-/// What a parcel holds.
+/// What a state item holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StateContents {
-    /// Bytes that were written for the purpose.
+    /// Bytes that were written for this item.
     Bytes,
     /// A descriptor of any kind.
     Descriptor,
-    /// A socket that connections come over.
+    /// A socket over which connections arrive.
     Connections,
 }
 
-/// What making the parcels of one restart may take.
+/// How many bytes and how much time the items of one restart may take.
 #[derive(Clone, Copy, Debug)]
 pub struct StateLimits {
-    bytes: u64,
-    within: Duration,
-    until: Instant,
+    max_bytes: u64,
+    timeout: Duration,
+    deadline: Instant,
 }
 
 impl StateLimits {
-    /// From now on: so many bytes for each parcel, and so much time for all of them.
-    pub fn new(bytes: u64, within: Duration) -> StateLimits {
-        StateLimits { bytes, within, until: Instant::now() + within }
+    /// Sets limits that start now: at most `max_bytes` for each item, and `timeout` for all of them together.
+    pub fn new(max_bytes: u64, timeout: Duration) -> StateLimits {
+        StateLimits { max_bytes, timeout, deadline: Instant::now() + timeout }
     }
 }
 
 impl StateItem {
-    /// Bytes: what `write` writes. It runs on this thread; the allowance is looked at when it writes, and when it is done.
+    /// Creates an item of bytes, which `write` writes. `write` runs on this thread. The limits are checked at each
+    /// write, and once `write` has returned.
     ///
     /// # Errors
-    /// [`SaveError`]: it failed, panicked or was not content with its allowance, whatever it made of that itself; or there
-    /// is no memory.
+    /// - [`SaveError::Failed`], [`SaveError::Panicked`]: `write` failed or panicked.
+    /// - [`SaveError::TooLarge`], [`SaveError::TooLate`]: `write` exceeded a limit, even if it ignored the error of its
+    ///   writes.
+    /// - [`SaveError::System`]: there is no memory for the file.
     pub fn pack(
         name: &str,
         version: u32,
-        allowance: StateLimits,
+        limits: StateLimits,
         write: impl FnOnce(&mut StateWriter) -> Result<(), String>,
     ) -> Result<StateItem, SaveError> {
-        let mut writer = StateWriter::new(sys::nameless_file().map_err(SaveError::memory)?.into(), allowance);
+        let mut writer = StateWriter::new(sys::anonymous_file().map_err(SaveError::memory)?.into(), limits);
         let written = catch_unwind(AssertUnwindSafe(|| write(&mut writer)));
         let (mut file, length) = writer.finish()?;
         written.map_err(|panic| SaveError::panicked(&*panic))?.map_err(SaveError::Failed)?;
-        // The other side reads by the same open file.
+        // The other process reads through the same open file description, so the position is shared.
         file.seek(SeekFrom::Start(0)).and_then(|_| sys::seal(&file)).map_err(SaveError::memory)?;
         Ok(StateItem { name: name.to_owned(), version, contents: StateContents::Bytes, length, file })
     }
 
-    /// A descriptor of any kind.
+    /// Creates an item from a descriptor of any kind.
     pub fn descriptor(name: &str, contents: StateContents, fd: OwnedFd) -> StateItem {
         StateItem { name: name.to_owned(), version: 0, contents, length: 0, file: fd.into() }
     }
 
-    /// The name that it was offered by.
+    /// Returns the name under which the item was saved.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The version that it was offered with: what it means is the application's affair.
+    /// Returns the version with which the item was saved. The application decides what it means.
     pub fn version(&self) -> u32 {
         self.version
     }
 
-    /// What it holds.
+    /// Returns what the item holds.
     pub fn contents(&self) -> StateContents {
         self.contents
     }
 
-    /// How many bytes there are; 0 of a descriptor.
+    /// Returns the number of bytes; 0 for a descriptor.
     pub fn len(&self) -> u64 {
         self.length
     }
 
-    /// Whether there are none.
+    /// Returns whether there are no bytes.
     pub fn is_empty(&self) -> bool {
         self.length == 0
     }
@@ -112,7 +114,7 @@ impl Read for StateItem {
         self.file.read(buffer)
     }
 
-    // The file knows its size, and makes room at once.
+    // The file knows its size, so it reserves the memory once.
     fn read_to_end(&mut self, buffer: &mut Vec<u8>) -> io::Result<usize> {
         self.file.read_to_end(buffer)
     }
@@ -131,8 +133,8 @@ impl AsFd for StateItem {
 }
 
 impl From<StateItem> for OwnedFd {
-    fn from(parcel: StateItem) -> OwnedFd {
-        parcel.file.into()
+    fn from(item: StateItem) -> OwnedFd {
+        item.file.into()
     }
 }
 
@@ -142,40 +144,40 @@ mod tests {
 
     use super::*;
 
-    fn allowance(bytes: u64) -> StateLimits {
+    fn limits(bytes: u64) -> StateLimits {
         StateLimits::new(bytes, Duration::from_secs(60))
     }
 
     #[test]
-    fn what_was_written_is_read_and_sealed() {
+    fn written_bytes_are_read_and_sealed() {
         let write =
             |writer: &mut StateWriter| writer.write_all(b"tickets").map_err(|error| error.to_string());
-        let mut parcel = StateItem::pack("keys", 3, allowance(7), write).unwrap();
-        assert_eq!((parcel.name(), parcel.version(), parcel.len()), ("keys", 3, 7));
+        let mut item = StateItem::pack("keys", 3, limits(7), write).unwrap();
+        assert_eq!((item.name(), item.version(), item.len()), ("keys", 3, 7));
         let mut read = String::new();
-        parcel.read_to_string(&mut read).unwrap();
+        item.read_to_string(&mut read).unwrap();
         assert_eq!(read, "tickets");
         #[cfg(all(target_os = "linux", not(goagain_portable)))]
-        assert!((&parcel.file).write(b"x").is_err(), "it is sealed");
-        let empty = StateItem::pack("", 0, allowance(0), |_| Ok(())).unwrap();
+        assert!((&item.file).write(b"x").is_err(), "it is sealed");
+        let empty = StateItem::pack("", 0, limits(0), |_| Ok(())).unwrap();
         assert!(empty.is_empty());
     }
 
     #[test]
-    fn what_goes_wrong_is_told_even_if_it_is_passed_over() {
-        let pack = |allowance, write: fn(&mut StateWriter) -> Result<(), String>| {
-            StateItem::pack("keys", 0, allowance, write).unwrap_err()
+    fn errors_are_returned_even_if_the_function_ignores_them() {
+        let pack = |limits, write: fn(&mut StateWriter) -> Result<(), String>| {
+            StateItem::pack("keys", 0, limits, write).unwrap_err()
         };
         let over = |writer: &mut StateWriter| {
             let _ = writer.write_all(&[0; 8]);
             Ok(())
         };
-        assert_eq!(pack(allowance(7), over), SaveError::TooLarge { limit: 7 });
+        assert_eq!(pack(limits(7), over), SaveError::TooLarge { limit: 7 });
         let late = StateLimits::new(7, Duration::ZERO);
-        assert_eq!(pack(late, |_| Ok(())), SaveError::TooLate { within: Duration::ZERO });
+        assert_eq!(pack(late, |_| Ok(())), SaveError::TooLate { timeout: Duration::ZERO });
         let fails = |_: &mut StateWriter| Err("no keys".to_owned());
-        assert_eq!(pack(allowance(7), fails), SaveError::Failed("no keys".into()));
+        assert_eq!(pack(limits(7), fails), SaveError::Failed("no keys".into()));
         let panics = |_: &mut StateWriter| panic!("at the disco");
-        assert_eq!(pack(allowance(7), panics), SaveError::Panicked("at the disco".into()));
+        assert_eq!(pack(limits(7), panics), SaveError::Panicked("at the disco".into()));
     }
 }

@@ -1,26 +1,26 @@
-//! Why a parcel could not be made.
+//! Why a state item could not be made.
 
 use std::any::Any;
 use std::time::Duration;
 use std::{error, fmt, io};
 
-/// Why a parcel could not be made. The restart that it was for has failed, and the service goes on.
+/// Why a state item could not be made. The restart has failed, and the service continues without it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SaveError {
-    /// The application's function said so.
+    /// The application's function returned this error.
     Failed(String),
-    /// It panicked.
+    /// The application's function panicked with this message.
     Panicked(String),
-    /// There was more than the limit allows.
+    /// There were more bytes than the limit allows.
     TooLarge {
-        /// The limit, in bytes.
+        /// The limit for each item, in bytes.
         limit: u64,
     },
-    /// It took longer than it may.
+    /// The items were not made in time.
     TooLate {
-        /// The time for all parcels of a restart.
-        within: Duration,
+        /// The time for all items of a restart together.
+        timeout: Duration,
     },
     /// A system call failed.
     System(String),
@@ -44,12 +44,15 @@ impl fmt::Display for SaveError {
             SaveError::Failed(reason) => f.write_str(reason),
             SaveError::Panicked(message) => write!(f, "panicked: {message}"),
             SaveError::TooLarge { limit } => {
-                write!(f, "expected at most {limit} bytes, found more: offer less, or raise the limit")
+                write!(f, "expected at most {limit} bytes, found more: save less, or raise the limit")
             }
-            SaveError::TooLate { within } => {
-                write!(f, "expected all parcels to be made within {within:?}, which are over: give them more")
+            SaveError::TooLate { timeout } => {
+                write!(
+                    f,
+                    "expected all state items to be saved within {timeout:?}: save less, or raise the timeout"
+                )
             }
-            SaveError::System(reason) => write!(f, "cannot keep it in memory: {reason}"),
+            SaveError::System(reason) => write!(f, "cannot store it in memory: {reason}"),
         }
     }
 }

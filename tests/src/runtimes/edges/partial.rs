@@ -1,4 +1,4 @@
-//! What has begun before the restart, and goes on after the old image has told the idle to go.
+//! Requests and handshakes that begin before the restart, and continue after the old image has asked idle connections to close.
 
 use std::io::Write as _;
 
@@ -10,22 +10,22 @@ use super::wire::{Socket, Wire, get, handshake, post};
 use crate::client::Target;
 use crate::drills::Drill;
 
-/// The body of a request, of which half comes before.
+/// The body of a request. Half of it is sent before the restart.
 const BODY: usize = 200_000;
 
-/// What a client has for the rest when closing has begun, at the least: with axum's own serve it has no more. In milliseconds.
+/// The least time that a client has for the rest when closing has begun, in milliseconds. axum's own serve gives no more.
 const GRACE: u64 = 2_000;
 
 pub(super) fn all() -> Vec<Drill> {
     vec![
         Drill::both(
-            "edges_begun_requests",
-            "half of a first head, of a second one and of a body, the rest after closing: answered",
+            "edges_partial_requests",
+            "half of a first head, of a second one and of a body, the rest after idle connections are closed: answered",
             |context| each(context, HTTP1, |config| config.idle_ms = GRACE, |_, edge| requests(edge)),
         ),
         Drill::both(
-            "edges_begun_handshakes",
-            "a TLS handshake that begins before, and ends after closing: its first request is answered",
+            "edges_partial_handshakes",
+            "a TLS handshake that begins before the restart, and ends after idle connections are closed: its first request is answered",
             |context| {
                 let tls: Vec<_> = HTTP1.iter().filter(|server| server.tls).copied().collect();
                 each(context, &tls, |config| config.idle_ms = GRACE, |_, edge| handshakes(edge))
@@ -52,7 +52,7 @@ fn requests(edge: &mut Edge) -> anyhow::Result<()> {
         body.send(&vec![b'x'; BODY / 2])?;
         all.push(("half of a body", body, vec![b'x'; BODY / 2]));
     }
-    edge.restart_to_closing()?;
+    edge.restart_to_closing_idle()?;
     for (what, mut wire, rest) in all {
         wire.send(&rest).context(what)?;
         let answer = wire.ok().context(what)?;
@@ -69,14 +69,14 @@ fn handshakes(edge: &mut Edge) -> anyhow::Result<()> {
             begun.push(Handshake::begin(&target, is_whole)?);
         }
     }
-    edge.restart_to_closing()?;
+    edge.restart_to_closing_idle()?;
     for handshake in begun {
         handshake.end()?;
     }
     Ok(())
 }
 
-/// A handshake that waits for its client.
+/// A TLS handshake that waits for its client.
 struct Handshake {
     socket: Socket,
     tls: ClientConnection,
@@ -84,7 +84,7 @@ struct Handshake {
 }
 
 impl Handshake {
-    /// Sends the first word, or half of it.
+    /// Sends the client's first message, or half of it.
     fn begin(target: &Target, is_whole: bool) -> anyhow::Result<Handshake> {
         let (mut socket, mut tls, mut hello) = (Socket::open(target)?, handshake()?, Vec::new());
         tls.write_tls(&mut hello)?;
@@ -99,9 +99,9 @@ impl Handshake {
         while tls.is_handshaking() {
             tls.complete_io(&mut socket).context("a handshake")?;
         }
-        // Its tickets: the server has come to the end of the handshake too.
+        // The server's tickets: the server has finished the handshake, too.
         tls.read_tls(&mut socket)?;
         tls.process_new_packets()?;
-        Wire::of(tls, socket, "by TLS").ask("/").map(drop)
+        Wire::of(tls, socket, "over TLS").ask("/").map(drop)
     }
 }

@@ -1,34 +1,34 @@
-//! GOAGAIN_DESCRIPTORS: "3,http,tcp,127.0.0.1:48879;4,admin,unix,/run/x.sock". Other bytes than a path's usual ones are
-//! escaped as in an address of the web: `%2C`.
+//! GOAGAIN_DESCRIPTORS: "3,http,tcp,127.0.0.1:48879;4,admin,unix,/run/x.sock". Bytes that are unusual in a path are
+//! percent-encoded, as in a URL: `%2C`.
 
 use std::ffi::OsStr;
 use std::fmt::Write;
 use std::os::unix::ffi::OsStrExt;
 
-use super::{DESCRIPTORS, Described, HandoffError, number, shortened};
+use super::{DESCRIPTORS, HandoffError, NamedDescriptor, number, shortened};
 use crate::Address;
 
-pub(super) fn encode(descriptors: &[Described]) -> String {
+pub(super) fn encode(descriptors: &[NamedDescriptor]) -> String {
     let mut text = String::new();
-    for Described { fd, name, address } in descriptors {
+    for NamedDescriptor { fd, name, address } in descriptors {
         if !text.is_empty() {
             text.push(';');
         }
-        // Writing to a String does not fail.
+        // Writing to a `String` does not fail.
         let _ = write!(text, "{fd},");
         encode_named(name, address, &mut text);
     }
     text
 }
 
-/// "http,tcp,127.0.0.1:48879": a descriptor without its number, which another process gives its own.
+/// Encodes a descriptor without its number, which differs in another process: "http,tcp,127.0.0.1:48879".
 pub(crate) fn encode_named(name: &str, address: &Address, text: &mut String) {
     escape(name.as_bytes(), text);
     let _ = write!(text, ",{},", address.network());
     escape(address.host().as_bytes(), text);
 }
 
-/// The other way round; the error is what was expected.
+/// The reverse of `encode_named`. The error is the text of what was expected.
 pub(crate) fn decode_named(text: &str) -> Result<(String, Address), &'static str> {
     let fields: Vec<&str> = text.split(',').collect();
     let [name, network, host] = fields[..] else {
@@ -47,7 +47,7 @@ pub(crate) fn decode_name(text: &str) -> Option<String> {
     unescape(text).and_then(|name| String::from_utf8(name).ok())
 }
 
-pub(super) fn decode(value: &OsStr) -> Result<Vec<Described>, HandoffError> {
+pub(super) fn decode(value: &OsStr) -> Result<Vec<NamedDescriptor>, HandoffError> {
     let text = value.to_str().ok_or_else(|| expected("text", &value.to_string_lossy()))?;
     if text.is_empty() {
         return Ok(Vec::new());
@@ -55,13 +55,13 @@ pub(super) fn decode(value: &OsStr) -> Result<Vec<Described>, HandoffError> {
     text.split(';').map(decode_one).collect()
 }
 
-fn decode_one(text: &str) -> Result<Described, HandoffError> {
+fn decode_one(text: &str) -> Result<NamedDescriptor, HandoffError> {
     let Some((fd, rest)) = text.split_once(',').filter(|(_, rest)| rest.matches(',').count() == 2) else {
         return Err(expected("number,name,network,address", text));
     };
     let fd = number(fd).ok_or_else(|| expected("a descriptor number", fd))?;
     let (name, address) = decode_named(rest).map_err(|what| expected(what, text))?;
-    Ok(Described { fd, name, address })
+    Ok(NamedDescriptor { fd, name, address })
 }
 
 fn expected(what: &str, found: &str) -> HandoffError {
@@ -104,13 +104,13 @@ mod tests {
         let text = "3,http,tcp,127.0.0.1:48879;4,a%2Cb,unix,/run/%FF.sock;5,ticket,fd,";
         let path = OsStr::from_bytes(b"/run/\xff.sock");
         let descriptors = [
-            Described {
+            NamedDescriptor {
                 fd: 3,
                 name: "http".into(),
                 address: Address::Tcp("127.0.0.1:48879".parse().unwrap()),
             },
-            Described { fd: 4, name: "a,b".into(), address: Address::Unix(path.into()) },
-            Described { fd: 5, name: "ticket".into(), address: Address::Other },
+            NamedDescriptor { fd: 4, name: "a,b".into(), address: Address::Unix(path.into()) },
+            NamedDescriptor { fd: 5, name: "ticket".into(), address: Address::Other },
         ];
         assert_eq!(encode(&descriptors), text);
         assert_eq!(decode(text.as_ref()).unwrap(), descriptors);
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named() {
+    fn an_error_names_the_wrong_part() {
         for (text, reason) in [
             ("3,http,tcp", "expected number,name,network,address, found `3,http,tcp`"),
             ("3,http,tcp,1.2.3.4:5;", "expected number,name,network,address, found ``"),

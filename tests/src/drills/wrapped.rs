@@ -1,4 +1,4 @@
-//! A server that another program starts: a shell, the init of a container.
+//! A server that another program starts: a shell, or the init of a container.
 
 use std::path::Path;
 use std::process::{Child, Command};
@@ -16,15 +16,15 @@ use crate::process::Process;
 use crate::procfs;
 use crate::service::DEADLINE;
 
-/// The program, and what the servers that it started say. All are killed on drop.
-pub(super) struct Within {
+/// The program, and the events of the servers that it started. All processes are killed on drop.
+pub(super) struct Wrapped {
     pub(super) outer: Child,
     pub(super) inbox: Inbox,
     folder: Folder,
 }
 
-impl Within {
-    /// Starts the program that `command` makes for a deployed image, with the configuration of a drill server.
+impl Wrapped {
+    /// Starts the program that `command` creates for a deployed image, with the configuration of a drill server.
     pub(super) fn start(context: &Context, command: impl FnOnce(&Path) -> Command) -> anyhow::Result<Self> {
         let mut folder = Folder::new()?;
         let inbox = Inbox::new(&folder.path().join("events"))?;
@@ -38,7 +38,7 @@ impl Within {
         Ok(Self { outer, inbox, folder })
     }
 
-    /// The path of the image.
+    /// Returns the path of the image.
     pub(super) fn image(&self) -> std::path::PathBuf {
         self.folder.image()
     }
@@ -49,21 +49,21 @@ impl Within {
         found.with_context(|| format!("expected an event, found {:#?}", self.inbox.events(0)))
     }
 
-    /// The one process that runs the image now, by the pid that it has out here.
+    /// Returns the one process that executes the image now, by the pid that it has in the outer pid namespace.
     pub(super) fn only_process(&self) -> anyhow::Result<Process> {
         let running = procfs::running_in(self.folder.path());
         let [pid] = running[..] else { anyhow::bail!("processes: expected one, found {running:?}") };
-        Process::open(pid)?.with_context(|| format!("{pid}: expected it to live"))
+        Process::open(pid)?.with_context(|| format!("{pid}: expected it to be alive"))
     }
 
-    /// Where the server is, as it last reported.
+    /// Returns the server's address, as last reported.
     pub(super) fn address(&self) -> anyhow::Result<String> {
         let events = self.inbox.events(0);
         let address = events.iter().rev().find_map(|event| event.detail["addresses"]["http"].as_str());
         Ok(address.context("the address of `http`")?.to_owned())
     }
 
-    /// What the server says of itself: pid and generation.
+    /// Returns what the server says about itself: pid and generation.
     pub(super) fn get(&self) -> anyhow::Result<(i32, u64)> {
         let answer = client::get(&self.address()?.parse()?, "/")?;
         let identity = answer.identity().context("an answer of a drill server")?;
@@ -71,9 +71,9 @@ impl Within {
     }
 }
 
-impl Drop for Within {
+impl Drop for Wrapped {
     fn drop(&mut self) {
-        // Held first, then looked at once more: another process may have got the pid.
+        // Opened first, then checked once more: another process may have got the pid.
         for pid in procfs::running_in(self.folder.path()) {
             let Ok(Some(process)) = Process::open(pid) else { continue };
             if procfs::running_in(self.folder.path()).contains(&pid) {
