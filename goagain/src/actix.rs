@@ -84,7 +84,7 @@ where
     });
     let service = HttpService::build()
         .on_connect_ext(|connection: &Tracked<Stream>, data| {
-            data.insert(connection.work().clone());
+            data.insert(connection.activity().clone());
         })
         .finish(drained);
     let cannot = |()| io::Error::other("the application cannot be made: actix-web logs why");

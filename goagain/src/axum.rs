@@ -44,7 +44,7 @@ pub use crate::http::Tracked;
 
 use crate::drain::{Connections, DrainPhase};
 use crate::error::BoxError;
-use crate::http::{Activity, InRequest};
+use crate::http::{Activity, RequestGuard};
 use crate::hyper;
 use crate::socket::Listener;
 use crate::tokio::{Acceptor, Serve, Stream};
@@ -138,7 +138,7 @@ pub async fn drain(State(connections): State<Connections>, request: Request, nex
     let mut response = next.run(request).await;
     let upgrades =
         response.status() == StatusCode::SWITCHING_PROTOCOLS || connects && response.status().is_success();
-    let work = under_way.as_ref().map(InRequest::work);
+    let work = under_way.as_ref().map(RequestGuard::activity);
     match work {
         Some(work) if upgrades && http2 => work.give_a_stream(),
         Some(work) if upgrades => work.upgrade(),
@@ -149,7 +149,7 @@ pub async fn drain(State(connections): State<Connections>, request: Request, nex
         _ => {}
     }
     match under_way {
-        Some(under_way) => response.map(|body| Body::new(hyper::AdoptFd::new(body, under_way))),
+        Some(under_way) => response.map(|body| Body::new(hyper::UnwrappedBody::new(body, under_way))),
         None => response,
     }
 }
@@ -186,7 +186,7 @@ impl Connection {
 
 impl Connected<IncomingStream<'_, Accepting>> for Connection {
     fn connect_info(stream: IncomingStream<'_, Accepting>) -> Connection {
-        let work = stream.io().work().clone();
+        let work = stream.io().activity().clone();
         work.follow();
         Connection { work, peer: stream.remote_addr().clone() }
     }

@@ -10,9 +10,11 @@ pub(crate) mod linger;
 mod list;
 pub(crate) mod peek;
 mod phase;
+mod shutdown;
 #[cfg(test)]
 mod tests;
 mod unfinished;
+pub(crate) mod wait;
 
 pub(crate) use self::connections::Connections;
 pub(crate) use self::guard::Guard;

@@ -1,4 +1,4 @@
-//! What can fail, typed.
+//! The error types.
 
 pub use crate::migrate::MigrateError;
 use crate::socket::AdoptFd;
@@ -9,48 +9,48 @@ pub use goagain_signals::{RestoreError, StartError};
 use std::time::Duration;
 use std::{error, fmt, io};
 
-/// An error of the application's own: what `prepare`, serving, a service or a body fails with.
+/// An error of the application: what `prepare`, serving, a service or a response body fails with.
 pub type BoxError = Box<dyn error::Error + Send + Sync>;
 
-/// Why a listener is not to be had.
+/// Why a listener, or another socket or descriptor, could not be made.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ListenError {
-    /// This image has a descriptor of this name already.
+    /// This process already has a descriptor of this name.
     NameTaken {
         /// The name.
         name: String,
     },
-    /// The predecessor had another address, or another kind of descriptor, under this name.
+    /// The predecessor has handed over a descriptor of this name that has another address, or is of another kind.
     AnotherAddress {
         /// The name.
         name: String,
-        /// What the predecessor has there, kind and address.
+        /// The kind and the address of the descriptor that was handed over.
         inherited: Address,
-        /// What was asked for.
+        /// The kind and the address that were requested, if known.
         asked: Option<Address>,
     },
-    /// The address cannot be bound, or the inherited listener not be used.
+    /// The address cannot be resolved or bound, or the inherited socket cannot be used.
     Bind {
         /// The name.
         name: String,
-        /// The address, where it could be told.
+        /// The address, if known.
         address: Option<Address>,
-        /// The system's answer.
+        /// The OS error.
         source: io::Error,
     },
-    /// The socket that somebody else bound cannot be adopted.
+    /// The socket that another program or crate has bound cannot be adopted.
     NotAdopted {
         /// The name.
         name: String,
-        /// The socket, as it was.
+        /// The socket, unchanged.
         given: AdoptFd,
-        /// What was expected, and what was found.
+        /// What was expected and what was found.
         reason: String,
     },
-    /// The address cannot be read.
+    /// The text is not an address.
     Address {
-        /// What was given.
+        /// The text.
         given: String,
     },
 }
@@ -65,24 +65,28 @@ impl fmt::Display for ListenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             ListenError::NameTaken { name } => {
-                write!(f, "the name `{name}` is taken: give each listener its own")
+                write!(
+                    f,
+                    "the name `{name}` is already in use in this process: give each socket and descriptor a name of its own"
+                )
             }
             ListenError::AnotherAddress { name, inherited, asked } => {
-                let asked = asked.as_ref().map_or_else(|| "another address".to_owned(), Address::to_string);
+                let asked =
+                    asked.as_ref().map_or_else(|| "another kind of socket".to_owned(), Address::to_string);
                 let inherited = match inherited {
                     Address::Other => "a descriptor without an address".to_owned(),
                     address => address.to_string(),
                 };
                 write!(
                     f,
-                    "`{name}` was inherited as {inherited}, and {asked} was asked for: \
-                     give it a new name, or let it be bound anew (`listen_or_rebind`)"
+                    "`{name}` was inherited as {inherited}, but {asked} was requested: \
+                     use a new name, or bind the new address with `listen_or_rebind`"
                 )
             }
             ListenError::Bind { name, address, source } => {
-                write!(f, "cannot listen for `{name}`")?;
+                write!(f, "cannot bind `{name}`")?;
                 if let Some(address) = address {
-                    write!(f, " on {address}")?;
+                    write!(f, " to {address}")?;
                 }
                 write!(f, ": {source}")
             }
@@ -90,7 +94,7 @@ impl fmt::Display for ListenError {
                 write!(f, "cannot adopt descriptor {number} for `{name}`: {reason}")
             }
             ListenError::NotAdopted { name, reason, .. } => {
-                write!(f, "cannot adopt the socket that was given for `{name}`: {reason}")
+                write!(f, "cannot adopt the socket for `{name}`: {reason}")
             }
             ListenError::Address { given } => {
                 write!(f, "expected an address like `127.0.0.1:80` or `unix:/run/http.sock`, found `{given}`")
@@ -102,35 +106,38 @@ impl fmt::Display for ListenError {
 impl error::Error for ListenError {
     fn source(&self) -> Option<&(dyn error::Error + 'static)> {
         match self {
-            // What it says is said by this error already.
+            // The text of this error contains that of the OS error.
             ListenError::Bind { source, .. } => source.source(),
             _ => None,
         }
     }
 }
 
-/// Why this process did not become the owner. There is nothing for it to do but to leave; the predecessor serves on.
+/// Why this process did not become the owner. It should exit; the predecessor keeps serving.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ReadyError {
-    /// The predecessor aborted this image, or was told to stop.
+    /// The predecessor has aborted this process, or was stopped itself.
     Aborted(String),
-    /// A stop reached this process.
+    /// This process was stopped, by a signal or a call.
     Stopped(Stop),
-    /// The predecessor did not answer in this time, or an orphan was not ready in it.
+    /// The predecessor did not answer within this time, or it died and this process was not ready within this time.
     Silent(Duration),
-    /// The state of the owner did not come.
+    /// The state of the owner could not be received.
     State(RestoreError),
-    /// Waiting failed.
+    /// Waiting for the predecessor failed.
     Channel(io::Error),
 }
 
 impl fmt::Display for ReadyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            ReadyError::Aborted(reason) => write!(f, "the predecessor aborted this image: {reason}"),
-            ReadyError::Stopped(stop) => write!(f, "{stop} before it was the owner"),
-            ReadyError::Silent(time) => write!(f, "the predecessor did not answer within {time:?}"),
+            ReadyError::Aborted(reason) => write!(f, "the predecessor aborted this process: {reason}"),
+            ReadyError::Stopped(stop) => write!(f, "{stop} before this process became the owner"),
+            ReadyError::Silent(time) => write!(
+                f,
+                "the predecessor did not answer within {time:?}: look into its log, or raise `ready_timeout`"
+            ),
             ReadyError::State(error) => error.fmt(f),
             ReadyError::Channel(error) => write!(f, "cannot wait for the predecessor: {error}"),
         }
@@ -140,7 +147,7 @@ impl fmt::Display for ReadyError {
 impl error::Error for ReadyError {
     fn source(&self) -> Option<&(dyn error::Error + 'static)> {
         match self {
-            // What they say is said by this error already.
+            // The text of this error contains theirs.
             ReadyError::State(error) => error.source(),
             ReadyError::Channel(error) => error.source(),
             _ => None,

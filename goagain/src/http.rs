@@ -1,8 +1,10 @@
-//! What the servers for HTTP share: a connection that is tracked, and what its client has sent.
+//! What the servers for HTTP share: following the requests of a connection, and draining it.
 
 pub(crate) mod activity;
 pub(crate) mod follower;
+mod request;
 pub(crate) mod tracked;
 
-pub(crate) use self::activity::{Activity, InRequest};
+pub(crate) use self::activity::Activity;
+pub(crate) use self::request::RequestGuard;
 pub use self::tracked::Tracked;

@@ -39,24 +39,23 @@
 mod body;
 mod connection;
 mod departing;
-mod moving;
+mod http_service;
+mod migrating;
 mod service;
 
-#[cfg(feature = "axum")]
-pub(crate) use body::AdoptFd;
 use body::Body;
+#[cfg(feature = "axum")]
+pub(crate) use body::UnwrappedBody;
 pub use connection::{serve_connection, serve_connection_with};
-pub(crate) use moving::serve_accepted;
-pub use moving::serve_or_migrate;
+pub use http_service::HttpService;
+pub(crate) use migrating::serve_accepted;
+pub use migrating::serve_or_migrate;
 #[cfg(feature = "axum")]
 pub(crate) use service::length_of;
 
 use crate::error::BoxError;
 use crate::socket::Listener;
 use crate::tokio::{Acceptor, Serve};
-use ::hyper::body::{Body as HttpBody, Incoming};
-use ::hyper::service::Service;
-use ::hyper::{Request, Response};
 use std::{fmt, io};
 #[cfg(all(target_os = "linux", not(goagain_portable)))]
 use {crate::life::Builder, crate::tokio::run::run_one, std::fmt::Display};
@@ -70,19 +69,11 @@ use {crate::life::Builder, crate::tokio::run::run_one, std::fmt::Display};
 /// # Errors
 /// [`Error`](crate::Error)
 #[cfg(all(target_os = "linux", not(goagain_portable)))]
-pub async fn run<S, B>(
+pub async fn run<S: HttpService>(
     builder: impl Into<Builder>,
     address: impl Display,
     service: S,
-) -> Result<(), crate::Error>
-where
-    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
-    S::Future: Send,
-    S::Error: Into<BoxError>,
-    B: HttpBody + Send + 'static,
-    B::Data: Send,
-    B::Error: Into<BoxError>,
-{
+) -> Result<(), crate::Error> {
     run_one(builder, address, |listener| server(listener, service)).await
 }
 
@@ -104,15 +95,7 @@ impl<S> fmt::Debug for Server<S> {
     }
 }
 
-impl<S, B> Serve for Server<S>
-where
-    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
-    S::Future: Send,
-    S::Error: Into<BoxError>,
-    B: HttpBody + Send + 'static,
-    B::Data: Send,
-    B::Error: Into<BoxError>,
-{
+impl<S: HttpService> Serve for Server<S> {
     async fn serve(&self) -> Result<(), BoxError> {
         Ok(serve(self.listener.to_tokio()?, self.service.clone()).await?)
     }
@@ -123,15 +106,7 @@ where
 ///
 /// # Errors
 /// An error of `accept` that another call would return again.
-pub async fn serve<S, B>(mut acceptor: Acceptor, service: S) -> io::Result<()>
-where
-    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
-    S::Future: Send,
-    S::Error: Into<BoxError>,
-    B: HttpBody + Send + 'static,
-    B::Data: Send,
-    B::Error: Into<BoxError>,
-{
+pub async fn serve<S: HttpService>(mut acceptor: Acceptor, service: S) -> io::Result<()> {
     let migrator = acceptor.migrator();
     while let Some(accepted) = acceptor.accept().await {
         let (stream, guard) = accepted?;

@@ -1,34 +1,42 @@
-//! Connections that move to the successor, and those that came from the predecessor.
+//! Migrating idle connections to the successor, instead of closing them.
 //!
-//! They cross by a socket of their own, not by the channel: so they can be sent by any thread, also after RELEASED, and nothing of
-//! them can keep a word of the protocol waiting. The predecessor makes the pair and hands over one end with the state.
+//! With [`Builder::migrate_connections`](crate::Builder::migrate_connections), the process that drains sends connections that wait for a
+//! request to the new process.
+//!
+//! Connections travel over a socketpair of their own, and not over the channel of the handoff protocol. So any thread can send them,
+//! also after the probation period (RELEASED), and they can never delay a message of the protocol. The predecessor makes the
+//! socketpair, and hands over one end with the state.
 
+mod error;
 mod incoming;
 pub(crate) mod migrated;
 mod migrator;
+mod outgoing;
 
+pub use self::error::MigrateError;
 pub use self::incoming::{Incoming, IncomingConnection};
 pub use self::migrated::Migrated;
-pub use self::migrator::{MigrateError, Migrator, SuccessorReady, WaitOutcome};
+pub use self::migrator::{Migrator, SuccessorReady, WaitOutcome};
 
-use self::migrator::Outgoing;
+use self::outgoing::Outgoing;
 use goagain_env::{Channel, Message, Received, StateContents, StateItem};
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
-/// Both directions. There is none where [`Builder::migrate_connections`](crate::Builder::migrate_connections) was not called.
+/// The migrated connections of this process, in both directions. Exists only with
+/// [`Builder::migrate_connections`](crate::Builder::migrate_connections).
 #[derive(Debug)]
 pub(crate) struct Migrations {
     outgoing: Outgoing,
-    /// Our end of the pair whose other end went with the last state.
+    /// Our end of the socketpair whose other end went with the last state.
     next: Option<Channel>,
     from_predecessor: Option<Channel>,
     /// By the name of the listener.
     incoming: HashMap<String, Incoming>,
 }
 
-/// What a listener has of them.
+/// The migrated connections of one listener, in both directions.
 #[derive(Clone, Debug)]
 pub(crate) struct ListenerMigrations {
     pub(crate) outgoing: Outgoing,
@@ -51,17 +59,17 @@ impl Migrations {
         Ok(ListenerMigrations { outgoing: self.outgoing.clone(), incoming })
     }
 
-    /// The end for the next image.
-    pub(crate) fn parcel(&mut self) -> io::Result<StateItem> {
+    /// Makes a socketpair, and returns the end for the next process.
+    pub(crate) fn state_item(&mut self) -> io::Result<StateItem> {
         let (ours, theirs) = Channel::pair()?;
         self.next = Some(ours);
         Ok(StateItem::descriptor("", StateContents::Connections, theirs.into()))
     }
 
-    /// The successor owns, and connections can move once it serves.
+    /// The successor is the owner. Connections can be sent once it serves.
     pub(crate) fn committed(&mut self) {
         if let Some(next) = self.next.take() {
-            self.outgoing.await_opening(next);
+            self.outgoing.set_pending(next);
         }
     }
 
@@ -69,7 +77,7 @@ impl Migrations {
         self.outgoing.open();
     }
 
-    /// This process serves again.
+    /// A new term begins: this process serves.
     pub(crate) fn serve(&mut self) -> io::Result<()> {
         self.outgoing.close()
     }
@@ -82,20 +90,20 @@ impl Migrations {
         self.from_predecessor.as_ref().map(AsFd::as_fd)
     }
 
-    /// Puts what has come where its acceptor finds it; what goes wrong is told.
+    /// Puts connections that have come where their acceptors find them. Returns the texts of what went wrong.
     pub(crate) fn take(&mut self) -> Vec<String> {
-        let mut lost = Vec::new();
+        let mut warnings = Vec::new();
         while let Some(channel) = &mut self.from_predecessor {
             let (listener, unread, attached) = match channel.receive() {
                 Ok(Received::Message(Message::Migrated { listener, unread, attached })) => {
                     (listener, unread, attached)
                 }
                 Ok(Received::Message(message)) => {
-                    lost.push(format!("expected a moved connection, found {message:?}"));
+                    warnings.push(format!("expected a migrated connection, found {message:?}"));
                     continue;
                 }
                 Ok(Received::Unknown(error)) => {
-                    lost.push(format!("expected a moved connection: {error}"));
+                    warnings.push(format!("expected a migrated connection: {error}"));
                     continue;
                 }
                 Ok(Received::Nothing) => break,
@@ -104,27 +112,27 @@ impl Migrations {
                     break;
                 }
                 Err(error) => {
-                    lost.push(format!("moved connections cannot be received: {error}"));
+                    warnings.push(format!("cannot receive migrated connections: {error}"));
                     self.from_predecessor = None;
                     break;
                 }
             };
-            let arrived = IncomingConnection::of(channel.take_descriptors(), unread, attached);
-            let arrived = arrived.and_then(|arrived| match self.incoming.get(&listener) {
+            let connection = IncomingConnection::of(channel.take_descriptors(), unread, attached);
+            let queued = connection.and_then(|connection| match self.incoming.get(&listener) {
                 Some(incoming) => {
-                    incoming.push(arrived);
+                    incoming.push(connection);
                     Ok(())
                 }
-                None => Err("this image has no listener of the name".to_owned()),
+                None => Err("this process has no listener of that name".to_owned()),
             });
-            if let Err(why) = arrived {
-                lost.push(format!("a moved connection of `{listener}` was closed: {why}"));
+            if let Err(why) = queued {
+                warnings.push(format!("closed a migrated connection of the listener `{listener}`: {why}"));
             }
         }
-        lost
+        warnings
     }
 
-    /// Tells of what came and nobody accepted: it is closed with this process.
+    /// Returns the texts for connections that nothing has accepted. They are closed with this process.
     pub(crate) fn left_over(&self) -> Vec<String> {
         let left = self
             .incoming
@@ -132,19 +140,19 @@ impl Migrations {
             .map(|(name, incoming)| (name, std::iter::from_fn(|| incoming.take()).count()));
         left.filter(|(_, count)| *count > 0)
             .map(|(name, count)| {
-                format!("{count} moved connections of `{name}` were closed: nobody accepted them")
+                format!("closed {count} migrated connections of the listener `{name}`: nothing accepted them before the process left")
             })
             .collect()
     }
 
-    /// The term ends: nothing is taken from now on but what has been sent by now.
+    /// The term ends: takes what has been sent by now, and nothing after that.
     pub(crate) fn refuse_more(&mut self) -> Vec<String> {
         let Some(channel) = &self.from_predecessor else { return Vec::new() };
-        // Where it cannot be refused, its sender is told by the end.
+        // If this fails, the sender learns it from the end of the channel.
         let _ = channel.shutdown_read();
-        let lost = self.take();
+        let warnings = self.take();
         self.from_predecessor = None;
-        lost
+        warnings
     }
 }
 
@@ -155,46 +163,49 @@ mod tests {
     use std::os::fd::AsRawFd;
     use std::os::unix::net::UnixStream;
 
-    fn moved(listener: &str) -> Message {
+    fn migrated(listener: &str) -> Message {
         Message::Migrated { listener: listener.into(), unread: false, attached: false }
     }
 
-    fn of(moves: &mut Migrations) -> (ListenerMigrations, Channel) {
+    fn listener(migrations: &mut Migrations) -> (ListenerMigrations, Channel) {
         let (ours, theirs) = Channel::pair().unwrap();
-        moves.come_from(ours);
-        (moves.of_listener("http").unwrap(), theirs)
+        migrations.come_from(ours);
+        (migrations.of_listener("http").unwrap(), theirs)
     }
 
     #[test]
-    fn what_is_no_connection_of_ours_is_told_and_hides_no_other() {
-        let mut moves = Migrations::new().unwrap();
-        let (http, theirs) = of(&mut moves);
+    fn a_wrong_message_is_reported_and_does_not_hide_a_connection() {
+        let mut migrations = Migrations::new().unwrap();
+        let (http, theirs) = listener(&mut migrations);
         let (_client, server) = UnixStream::pair().unwrap();
         let file = tempfile::tempfile().unwrap();
         let garbage = [&[0xff; 4000], &b"\n"[..]].concat();
         send(theirs.as_raw_fd(), &garbage, MsgFlags::empty()).unwrap();
         theirs.send(&Message::Ready).unwrap();
-        theirs.send(&moved("http")).unwrap();
-        theirs.send_with(&moved("http"), &[file.as_fd()]).unwrap();
-        theirs.send_with(&moved("admin"), &[server.as_fd()]).unwrap();
-        theirs.send_with(&moved("http"), &[server.as_fd()]).unwrap();
-        let told = moves.take();
-        assert_eq!(told.len(), 5, "{told:?}");
-        assert!(told[4].contains("`admin`"), "{told:?}");
+        theirs.send(&migrated("http")).unwrap();
+        theirs.send_with(&migrated("http"), &[file.as_fd()]).unwrap();
+        theirs.send_with(&migrated("admin"), &[server.as_fd()]).unwrap();
+        theirs.send_with(&migrated("http"), &[server.as_fd()]).unwrap();
+        let warnings = migrations.take();
+        assert_eq!(warnings.len(), 5, "{warnings:?}");
+        assert!(warnings[4].contains("`admin`"), "{warnings:?}");
         assert!(http.incoming.take().is_some() && http.incoming.take().is_none());
         drop(theirs);
-        assert!(moves.take().is_empty() && moves.incoming().is_none(), "its end is no failure");
+        assert!(
+            migrations.take().is_empty() && migrations.incoming().is_none(),
+            "the end of the channel is not a failure"
+        );
     }
 
     #[test]
-    fn what_was_sent_before_the_end_of_the_term_is_taken_and_no_more() {
-        let mut moves = Migrations::new().unwrap();
-        let (http, theirs) = of(&mut moves);
+    fn connections_that_were_sent_before_the_end_of_the_term_are_taken_and_no_others() {
+        let mut migrations = Migrations::new().unwrap();
+        let (http, theirs) = listener(&mut migrations);
         let (_client, server) = UnixStream::pair().unwrap();
-        theirs.send_with(&moved("http"), &[server.as_fd()]).unwrap();
-        assert!(moves.refuse_more().is_empty());
-        assert!(theirs.send_with(&moved("http"), &[server.as_fd()]).is_err());
-        assert_eq!(moves.left_over().len(), 1);
+        theirs.send_with(&migrated("http"), &[server.as_fd()]).unwrap();
+        assert!(migrations.refuse_more().is_empty());
+        assert!(theirs.send_with(&migrated("http"), &[server.as_fd()]).is_err());
+        assert_eq!(migrations.left_over().len(), 1);
         assert!(http.incoming.take().is_none());
     }
 }

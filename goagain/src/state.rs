@@ -1,4 +1,4 @@
-//! State for the next image, and from the last.
+//! State that crosses a restart: saved by one process, restored by the next.
 
 use crate::life::Goagain;
 use crate::life::callbacks::CallbackResult;
@@ -9,18 +9,18 @@ use std::fmt;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
-/// What this image offers to the next, and within what.
+/// The state that this process saves for the next one, and its limits.
 #[derive(Debug)]
 pub(crate) struct SavedState {
-    all: Vec<Offer>,
-    /// Bytes, for each parcel.
+    all: Vec<SavedItem>,
+    /// The most bytes of one state item.
     pub(crate) limit: u64,
-    /// For all parcels of a restart.
+    /// The time for all state items of a restart.
     pub(crate) within: Duration,
 }
 
 #[derive(Debug)]
-struct Offer {
+struct SavedItem {
     name: String,
     what: What,
 }
@@ -39,17 +39,17 @@ impl Default for SavedState {
 }
 
 impl SavedState {
-    /// A second offer of a name takes the place of the first.
+    /// Adds an item. It replaces one of the same name.
     fn add(&mut self, name: &str, what: What) {
-        self.all.retain(|offer| offer.name != name);
-        self.all.push(Offer { name: name.to_owned(), what });
+        self.all.retain(|item| item.name != name);
+        self.all.push(SavedItem { name: name.to_owned(), what });
     }
 
-    /// Makes the parcels, in the order of the offers.
+    /// Makes the state items, in the order in which they were added.
     pub(crate) fn pack(&mut self) -> Result<Vec<StateItem>, (String, SaveError)> {
-        let allowance = StateLimits::new(self.limit, self.within);
-        let packed = self.all.iter_mut().map(|Offer { name, what }| match what {
-            What::Bytes(version, write) => StateItem::pack(name, *version, allowance, |writer| write(writer))
+        let limits = StateLimits::new(self.limit, self.within);
+        let packed = self.all.iter_mut().map(|SavedItem { name, what }| match what {
+            What::Bytes(version, write) => StateItem::pack(name, *version, limits, |writer| write(writer))
                 .map_err(|error| (name.clone(), error)),
             What::Descriptor(fd) => match fd.as_fd().try_clone_to_owned() {
                 Ok(fd) => Ok(StateItem::descriptor(name, StateContents::Descriptor, fd)),
@@ -70,21 +70,28 @@ impl fmt::Debug for What {
 }
 
 impl Goagain {
-    /// SavedState bytes to the next image, such as the keys of TLS tickets, counters, or a cache. At each restart `write` is called and
-    /// writes them, into a sealed file of memory (`memfd_create`), which the next image [takes](Goagain::take) by this name:
-    /// they are copied once, when they are written. A later offer of the name takes the place of this one.
+    /// Saves bytes for the next process: the keys of TLS tickets, counters, a cache. The next process gets them with
+    /// [`restore_state`](Goagain::restore_state) under the same name.
     ///
-    /// It runs in the loop (in [`wait`](Goagain::wait) or [`step`](Goagain::step)) before the new image is started, while this
-    /// one serves on: what changes from then to the commit is not in it. Under a strategy that execs the image that serves
-    /// meanwhile is asked once more, when the process execs. It has as long as
-    /// [`Builder::state_timeout`](crate::Builder::state_timeout) says, and room for
-    /// [`Builder::state_limit`](crate::Builder::state_limit). No thread of ours watches it: the time is looked at when it writes
-    /// and when it is done, so whoever collects for long without writing should ask [`StateWriter::is_late`].
+    /// `write` is called at each restart, by the process that is the owner then, and writes the bytes to a sealed memory file
+    /// (`memfd_create`). They are copied once, when they are written. `version` goes with the bytes, so that the next process knows
+    /// how to read them; goagain does not look at it. A later call with the same name replaces this one.
     ///
-    /// If it fails or panics, or takes more than it may, the restart fails and the service goes on. The observer is told by
+    /// Nothing is passed on by itself: a process that restores state has to call `save_state` too, so that its own successor gets
+    /// the state.
+    ///
+    /// # When it runs
+    /// `write` runs in [`wait`](Goagain::wait) or [`step`](Goagain::step) before the new process is started, while this process
+    /// keeps serving. What changes between then and the moment when the new process becomes the owner is not saved. Under a strategy
+    /// that execs, the process that serves in between is asked once more, when the old process execs.
+    ///
+    /// # Limits
+    /// All state of a restart has to be written within [`Builder::state_timeout`](crate::Builder::state_timeout), and each item has to
+    /// be smaller than [`Builder::state_limit`](crate::Builder::state_limit). The library has no thread that watches the time: it is
+    /// checked at each write and at the end. A function that collects for long without writing should ask [`StateWriter::is_late`].
+    ///
+    /// If `write` fails, panics, or exceeds a limit, the restart fails and this process keeps serving. The report is
     /// [`EventKind::StateNotSaved`](crate::EventKind::StateNotSaved).
-    ///
-    /// `version` goes with the bytes, for the next image to know how to read them; goagain does not look at it.
     pub fn save_state<R: CallbackResult>(
         &mut self,
         name: &str,
@@ -95,47 +102,56 @@ impl Goagain {
         self.serving_mut().offers.add(name, What::Bytes(version, write));
     }
 
-    /// SavedState a descriptor to the next image: a file, a pipe, a connection. Each restart hands over a duplicate
-    /// (`fcntl(F_DUPFD_CLOEXEC)`), so offset and O_NONBLOCK are shared. A later offer of the name takes the place of this one.
+    /// Saves a descriptor for the next process: a file, a pipe, a connection. The next process gets it with
+    /// [`restore_fd`](Goagain::restore_fd) under the same name.
     ///
-    /// Unlike what is [kept](Goagain::keep), it is the owner's of the moment: under a strategy that execs the process that comes
-    /// back has what the image in between offered.
+    /// At each restart a duplicate is handed over (`fcntl(F_DUPFD_CLOEXEC)`), so the processes share the file offset and O_NONBLOCK.
+    /// A later call with the same name replaces this one. A process that restores a descriptor has to call `save_fd` too, so that its
+    /// own successor gets it.
+    ///
+    /// How this differs from [`keep_fd`](Goagain::keep_fd): `keep_fd` is called once, and its descriptor goes to every successor of
+    /// this process, together with the sockets. `save_fd` belongs to the state, which is made anew at each restart by the process that
+    /// is the owner at that moment. The two differ under a strategy that execs: when the old process execs and comes back, it gets what
+    /// the process that served in between has saved.
     pub fn save_fd(&mut self, name: &str, fd: impl Into<OwnedFd>) {
         self.serving_mut().offers.add(name, What::Descriptor(fd.into()));
     }
 
-    /// Takes the bytes that the image before offered under this name: `None` if there is no such image, or if it offered none.
-    /// Each is there once, until [`ready`](Goagain::ready) closes what was not taken.
+    /// Returns the bytes that the previous owner has [saved](Goagain::save_state) under this name, or `None` if there is no previous
+    /// owner or it has saved none. Each item can be taken once. [`ready`](Goagain::ready) closes the items that were not taken.
     ///
-    /// In a process that was exec'd in place it may have to wait until the owner has made them, as long as this image may
-    /// take until it is ready. After [`Finish::Resume`](crate::Finish::Resume) of an exec that failed, what the owner in between
-    /// offered can be taken too.
+    /// In a process that was exec'd in place, this may wait until the owner has written its state, for at most the time that this
+    /// process has until it must be ready. After [`Finish::Resume`](crate::Finish::Resume) of an exec that failed, this returns what
+    /// the owner in between has saved.
     ///
     /// # Errors
-    /// [`RestoreError`]: pass it on and leave, and the owner goes on with its state. [`ready`](Goagain::ready) fails by it too.
+    /// [`RestoreError`]: return it and exit, and the owner keeps serving with its state. [`ready`](Goagain::ready) fails with it too.
     pub fn restore_state(&mut self, name: &str) -> Result<Option<StateItem>, RestoreError> {
-        self.take_any(name, true)
+        self.restore(name, true)
     }
 
-    /// Takes the descriptor that the image before offered under this name; otherwise as [`take`](Goagain::take).
+    /// Returns the descriptor that the previous owner has [saved](Goagain::save_fd) under this name. Otherwise like
+    /// [`restore_state`](Goagain::restore_state). For a descriptor that was given to [`keep_fd`](Goagain::keep_fd) use
+    /// [`kept_fd`](Goagain::kept_fd).
     ///
     /// # Errors
     /// [`RestoreError`]
     pub fn restore_fd(&mut self, name: &str) -> Result<Option<OwnedFd>, RestoreError> {
-        Ok(self.take_any(name, false)?.map(OwnedFd::from))
+        Ok(self.restore(name, false)?.map(OwnedFd::from))
     }
 
-    fn take_any(&mut self, name: &str, bytes: bool) -> Result<Option<StateItem>, RestoreError> {
+    fn restore(&mut self, name: &str, bytes: bool) -> Result<Option<StateItem>, RestoreError> {
         let (inner, serving) = self.parts();
-        let parcels = inner.state(serving)?;
-        let of_ours = |parcel: &StateItem| parcel.contents() == StateContents::Connections;
-        let index = parcels.iter().position(|parcel| parcel.name() == name && !of_ours(parcel));
+        let items = inner.state(serving)?;
+        // The socketpair for migrated connections is in the state too, and is none of the application's.
+        let is_internal = |item: &StateItem| item.contents() == StateContents::Connections;
+        let index = items.iter().position(|item| item.name() == name && !is_internal(item));
         let Some(index) = index else { return Ok(None) };
-        let found = parcels[index].contents();
+        let found = items[index].contents();
         if (found == StateContents::Bytes) != bytes {
             return Err(RestoreError::AnotherKind { name: name.to_owned(), found });
         }
-        Ok(Some(parcels.remove(index)))
+        Ok(Some(items.remove(index)))
     }
 }
 
@@ -145,27 +161,30 @@ mod tests {
     use std::io::{Read, Write};
 
     #[test]
-    fn offers_are_made_anew_each_time_and_the_last_of_a_name_counts() {
-        let mut offers = SavedState::default();
+    fn state_is_made_anew_each_time_and_the_last_item_of_a_name_counts() {
+        let mut state = SavedState::default();
         let mut count = 0u8;
-        offers.add("count", What::Descriptor(tempfile::tempfile().unwrap().into()));
+        state.add("count", What::Descriptor(tempfile::tempfile().unwrap().into()));
         let write = move |writer: &mut StateWriter| {
             count += 1;
             writer.write_all(&[count]).map_err(|error| error.to_string())
         };
-        offers.add("count", What::Bytes(2, Box::new(write)));
+        state.add("count", What::Bytes(2, Box::new(write)));
         for expected in 1..3 {
-            let [mut parcel] = <[StateItem; 1]>::try_from(offers.pack().unwrap()).unwrap();
+            let [mut item] = <[StateItem; 1]>::try_from(state.pack().unwrap()).unwrap();
             let mut read = Vec::new();
-            parcel.read_to_end(&mut read).unwrap();
-            assert_eq!((parcel.name(), parcel.version(), read), ("count", 2, vec![expected]));
+            item.read_to_end(&mut read).unwrap();
+            assert_eq!((item.name(), item.version(), read), ("count", 2, vec![expected]));
         }
     }
 
     #[test]
-    fn the_parcel_that_fails_is_named() {
-        let mut offers = SavedState::default();
-        offers.add("cache", What::Bytes(0, Box::new(|_| Err("is cold".into()))));
-        assert_eq!(offers.pack().unwrap_err(), ("cache".into(), SaveError::Failed("is cold".into())));
+    fn the_state_item_that_fails_is_named() {
+        let mut state = SavedState::default();
+        state.add("cache", What::Bytes(0, Box::new(|_| Err("the cache is cold".into()))));
+        assert_eq!(
+            state.pack().unwrap_err(),
+            ("cache".into(), SaveError::Failed("the cache is cold".into()))
+        );
     }
 }

@@ -26,7 +26,7 @@
 use crate::drain::Guard;
 use crate::error::BoxError;
 use crate::life::{Builder, Error};
-use crate::socket::acceptor::Pressure;
+use crate::socket::accept_error::Backoff;
 use crate::socket::{Listener, Stream};
 use std::fmt::{self, Display};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -118,7 +118,7 @@ where
     H: Fn(Stream, Guard) -> R + Send + Sync + 'static,
 {
     let connection = Arc::new(Mutex::new(Some((stream, guard))));
-    let mut pressure = Pressure::default();
+    let mut backoff = Backoff::default();
     loop {
         let (handler, taken) = (Arc::clone(handler), Arc::clone(&connection));
         let serving = move || {
@@ -128,7 +128,7 @@ where
         match thread::Builder::new().spawn(serving) {
             Ok(_) => return,
             // Nothing tells when another thread has ended.
-            Err(_) => thread::sleep(pressure.next()),
+            Err(_) => thread::sleep(backoff.next()),
         }
     }
 }

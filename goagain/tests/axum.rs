@@ -18,17 +18,17 @@ use tokio::runtime::Builder;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
-const FOR_EVER: Duration = Duration::MAX;
+const FOREVER: Duration = Duration::MAX;
 
 fn run(test: impl Future<Output = ()>) {
     let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async { timeout(SOON, test).await.expect("it does not hang") });
-    // What a failed test has left behind is not waited for.
+    // Do not wait for what a failed test has left behind.
     runtime.shutdown_background();
 }
 
 async fn owner(idle_grace: Duration) -> (goagain::tokio::Goagain, Listener) {
-    let builder = builder().idle_grace(idle_grace).drain_timeout(FOR_EVER).long_lived_timeout(FOR_EVER);
+    let builder = builder().idle_grace(idle_grace).drain_timeout(FOREVER).long_lived_timeout(FOREVER);
     let mut again = builder.isolated().unwrap().into_tokio().unwrap();
     let http = again.listen("http", "127.0.0.1:0").unwrap();
     again.ready().await.unwrap();
@@ -46,7 +46,7 @@ fn connect(http: &Listener) -> TcpStream {
     client
 }
 
-/// One request to [`app`] on a connection that is kept: its answer, in lower case.
+/// Sends one request to [`app`] on a connection that stays open. Returns the response in lower case.
 async fn asked(client: TcpStream) -> (TcpStream, String) {
     let itself = client.local_addr().unwrap().to_string();
     asked_for(client, itself).await
@@ -73,15 +73,15 @@ async fn ends(mut client: TcpStream) {
 }
 
 #[test]
-fn while_draining_an_answer_closes_and_nothing_else_does() {
+fn while_draining_only_a_response_closes_a_connection() {
     run(async {
-        let (mut again, http) = owner(FOR_EVER).await;
+        let (mut again, http) = owner(FOREVER).await;
         let serving = tokio::spawn(goagain::axum::serve(http.to_tokio().unwrap(), app()));
         let (client, head) = asked(connect(&http)).await;
         assert!(!head.contains("connection: close"), "{head}");
         let (unused, _) = asked(connect(&http)).await;
         let silent = connect(&http);
-        // The one after it was answered, so that it was accepted before.
+        // A later connection was answered, so this one has been accepted.
         drop(asked(connect(&http)).await);
         again.handle().stop_gracefully();
         again.wait().await.unwrap();
@@ -96,7 +96,7 @@ fn while_draining_an_answer_closes_and_nothing_else_does() {
 }
 
 #[test]
-fn closing_ends_what_is_idle() {
+fn idle_connections_are_closed_after_the_grace_period() {
     run(async {
         let (mut again, http) = owner(Duration::ZERO).await;
         tokio::spawn(goagain::axum::serve(http.to_tokio().unwrap(), app()));
@@ -112,9 +112,9 @@ fn closing_ends_what_is_idle() {
 }
 
 #[test]
-fn axums_own_serve_takes_the_listener_and_the_middleware() {
+fn axums_own_serve_works_with_the_listener_and_the_middleware() {
     run(async {
-        let (mut again, http) = owner(FOR_EVER).await;
+        let (mut again, http) = owner(FOREVER).await;
         let connections = again.connections();
         let app = Router::new().route("/", get(|| async { "hello" }));
         let app = app.layer(from_fn_with_state(connections.clone(), goagain::axum::drain));

@@ -1,4 +1,4 @@
-//! Where a connection ends: nothing that has come is left without its answer, and no answer is cut.
+//! How a connection ends: every request that has come is answered, and every response is complete.
 #![cfg(all(feature = "actix", feature = "axum", target_os = "linux", not(goagain_portable)))]
 #![allow(clippy::unwrap_used, reason = "tests, and what they share")]
 #![allow(clippy::print_stderr, reason = "a test that fails shows for which server")]
@@ -29,19 +29,19 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
-const FOR_EVER: Duration = Duration::MAX;
-/// Long enough for a client to go on after it has seen a phase begin, on a busy machine too.
+const FOREVER: Duration = Duration::MAX;
+/// Long enough for a client to go on after it has seen a phase begin, even on a busy machine.
 const GRACE: Duration = Duration::from_secs(2);
 const BIG: usize = 3 << 20;
 
 #[derive(Clone, Copy, Debug)]
-enum ConnectionKind {
+enum ServerKind {
     Axum,
     AxumServe,
     Actix,
 }
 
-/// A server whose slow requests begin and end when the test says so.
+/// A server whose slow requests end when the test says so.
 struct Server {
     again: goagain::tokio::Goagain,
     http: Listener,
@@ -86,8 +86,8 @@ fn actix_worker(http: Listener, slow: Slow) {
     actix_web::rt::System::new().block_on(serving).unwrap();
 }
 
-async fn serve(kind: ConnectionKind, idle_grace: Duration) -> Server {
-    let builder = builder().idle_grace(idle_grace).drain_timeout(FOR_EVER).long_lived_timeout(FOR_EVER);
+async fn serve(kind: ServerKind, idle_grace: Duration) -> Server {
+    let builder = builder().idle_grace(idle_grace).drain_timeout(FOREVER).long_lived_timeout(FOREVER);
     let mut again = builder.isolated().unwrap().into_tokio().unwrap();
     let http = again.listen("http", "127.0.0.1:0").unwrap();
     again.ready().await.unwrap();
@@ -96,15 +96,15 @@ async fn serve(kind: ConnectionKind, idle_grace: Duration) -> Server {
     let app = app(slow.clone());
     let mut worker = None;
     match kind {
-        ConnectionKind::Axum => drop(tokio::spawn(goagain::axum::serve(http.to_tokio().unwrap(), app))),
-        ConnectionKind::AxumServe => {
+        ServerKind::Axum => drop(tokio::spawn(goagain::axum::serve(http.to_tokio().unwrap(), app))),
+        ServerKind::AxumServe => {
             let app = app.layer(from_fn_with_state(again.connections(), goagain::axum::drain));
             let app = app.into_make_service_with_connect_info::<goagain::axum::Connection>();
             let closing = goagain::axum::closing(again.connections());
             let serving = axum::serve(http.to_axum().unwrap(), app).with_graceful_shutdown(closing);
             drop(tokio::spawn(serving.into_future()));
         }
-        ConnectionKind::Actix => {
+        ServerKind::Actix => {
             let (http, slow) = (http.clone(), slow.clone());
             worker = Some(std::thread::spawn(move || actix_worker(http, slow)));
         }
@@ -125,11 +125,11 @@ impl Server {
         self.again.wait().await.unwrap();
     }
 
-    /// Comes to the phase, which signals and deadlines do while `finish` is awaited.
+    /// Waits for the phase. Signals and deadlines are handled while `finish` is awaited.
     async fn until(&mut self, phase: DrainPhase) {
-        let reached = self.again.connections().shutdown_signal(phase);
+        let signal = self.again.connections().shutdown_signal(phase);
         tokio::select! {
-            () = reached => {}
+            () = signal => {}
             finish = self.again.finish() => panic!("expected {phase:?}, found {finish:?}"),
         }
     }
@@ -143,8 +143,8 @@ impl Server {
 }
 
 /// Runs the test for each server.
-fn each<F: Future<Output = ()>>(test: impl Fn(ConnectionKind) -> F) {
-    for kind in [ConnectionKind::Axum, ConnectionKind::AxumServe, ConnectionKind::Actix] {
+fn each<F: Future<Output = ()>>(test: impl Fn(ServerKind) -> F) {
+    for kind in [ServerKind::Axum, ServerKind::AxumServe, ServerKind::Actix] {
         eprintln!("{kind:?}");
         let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         runtime.block_on(async { timeout(SOON, test(kind)).await.expect("it does not hang") });
@@ -156,35 +156,35 @@ fn request(path: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nHost: test\r\n\r\n")
 }
 
-/// Does what a client does on a thread of its own.
+/// Runs a client on a thread of its own.
 async fn client<T: Send + 'static>(does: impl FnOnce() -> T + Send + 'static) -> T {
     spawn_blocking(does).await.unwrap()
 }
 
-/// Everything up to the end; an error is none.
+/// Reads everything up to the end, which must not be an error.
 fn rest(mut client: impl Read) -> String {
     let mut text = Vec::new();
     client.read_to_end(&mut text).unwrap_or_else(|error| panic!("after {} bytes: {error}", text.len()));
     String::from_utf8(text).unwrap().to_ascii_lowercase()
 }
 
-/// That there are so many answers, and that the last closes and no other.
+/// Asserts that there are so many responses, and that the last one and no other closes the connection.
 fn assert_last_closes(answers: &str, count: usize) {
     let heads: Vec<_> = answers.split("http/1.1 ").skip(1).collect();
     assert_eq!(heads.len(), count, "{}", &answers[..answers.len().min(2_000)]);
     let closes = |head: &&str| head.contains("\r\nconnection: close\r\n");
-    assert_eq!(heads.iter().filter(|head| closes(head)).count(), 1, "one closes");
-    assert!(closes(heads.last().unwrap()), "the last closes");
+    assert_eq!(heads.iter().filter(|head| closes(head)).count(), 1, "one response closes");
+    assert!(closes(heads.last().unwrap()), "the last response closes");
 }
 
 #[test]
-fn what_was_sent_behind_a_slow_request_is_answered() {
+fn requests_after_a_slow_request_are_answered() {
     each(async |kind| {
-        let mut server = serve(kind, FOR_EVER).await;
+        let mut server = serve(kind, FOREVER).await;
         let mut stream = server.connect();
         let requests = [request("/slow"), request("/").repeat(3), request("/big")].concat();
         stream.write_all(requests.as_bytes()).unwrap();
-        // A part of it comes in a packet of its own, while the first is served.
+        // The last request comes in a packet of its own, while the first is served.
         server.begun.recv().await.unwrap();
         stream.write_all(request("/").as_bytes()).unwrap();
         server.stop().await;
@@ -198,7 +198,7 @@ fn what_was_sent_behind_a_slow_request_is_answered() {
 #[test]
 fn hundreds_of_requests_in_one_write_are_answered() {
     each(async |kind| {
-        let mut server = serve(kind, FOR_EVER).await;
+        let mut server = serve(kind, FOREVER).await;
         let mut stream = server.connect();
         stream.write_all([request("/slow"), request("/").repeat(399)].concat().as_bytes()).unwrap();
         server.begun.recv().await.unwrap();
@@ -210,9 +210,9 @@ fn hundreds_of_requests_in_one_write_are_answered() {
 }
 
 #[test]
-fn an_answer_arrives_whole_while_its_client_goes_on_sending() {
+fn a_response_arrives_complete_while_its_client_goes_on_sending() {
     each(async |kind| {
-        let mut server = serve(kind, FOR_EVER).await;
+        let mut server = serve(kind, FOREVER).await;
         let mut stream = server.connect();
         stream.write_all([request("/slow"), request("/big")].concat().as_bytes()).unwrap();
         server.begun.recv().await.unwrap();
@@ -221,10 +221,10 @@ fn an_answer_arrives_whole_while_its_client_goes_on_sending() {
         let answers = client(move || {
             let mut begin = vec![0; 64 * 1024];
             stream.read_exact(&mut begin).unwrap();
-            // From here on the server has written what fits, and closes as soon as it has written the rest.
+            // By now the server has written what fits, and closes as soon as it has written the rest.
             let mut chunk = vec![0; 64 * 1024];
             loop {
-                // What comes now is not answered. It must not cost the answer before.
+                // This is not answered. It must not destroy the response before it.
                 let _ = stream.write_all(b"PADDING");
                 match stream.read(&mut chunk).unwrap_or_else(|error| panic!("after {}: {error}", begin.len()))
                 {
@@ -241,9 +241,9 @@ fn an_answer_arrives_whole_while_its_client_goes_on_sending() {
 }
 
 #[test]
-fn an_answer_to_a_body_that_nobody_reads_arrives() {
+fn a_response_to_a_body_that_is_not_read_arrives() {
     each(async |kind| {
-        let mut server = serve(kind, FOR_EVER).await;
+        let mut server = serve(kind, FOREVER).await;
         let mut stream = server.connect();
         stream.write_all(request("/slow").as_bytes()).unwrap();
         server.begun.recv().await.unwrap();
@@ -251,7 +251,7 @@ fn an_answer_to_a_body_that_nobody_reads_arrives() {
         let head = format!("POST /unread HTTP/1.1\r\nHost: test\r\nContent-Length: {BIG}\r\n\r\n");
         sending.write_all(head.as_bytes()).unwrap();
         let sending = std::thread::spawn(move || {
-            // A server may close before it has all of it.
+            // A server may close before it has read all of it.
             let _ = sending.write_all(&vec![b'x'; BIG]);
         });
         server.stop().await;
@@ -272,7 +272,7 @@ fn a_request_that_has_begun_is_not_idle() {
         let (half, other) = whole.split_at(20);
         first.write_all(half.as_bytes()).unwrap();
         second.write_all([&whole, half].concat().as_bytes()).unwrap();
-        // The one after them was answered, so that they were accepted and read before.
+        // The complete request was answered, so both connections have been accepted and read.
         let mut second = client(move || {
             let mut answer = Vec::new();
             while !answer.ends_with(b"hello") {
@@ -302,26 +302,26 @@ fn a_silent_client_does_not_hold_the_drain() {
         let mut begun = server.connect();
         begun.write_all(b"GET / HT").unwrap();
         let mut http2 = server.connect();
-        if !matches!(kind, ConnectionKind::Actix) {
-            // The preface and empty settings, and not a word to what the server says then.
+        if !matches!(kind, ServerKind::Actix) {
+            // The preface and empty settings, and no reply to what the server sends then.
             http2.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").unwrap();
         }
         drop(server.connect());
         server.stop().await;
-        // Its deadline is never.
+        // The drain has no deadline.
         server.finish().await;
         drop((begun, http2));
     });
 }
 
 #[test]
-fn a_client_that_has_shut_down_its_side_gets_its_answer() {
+fn a_client_that_has_shut_down_its_side_gets_its_response() {
     each(async |kind| {
-        if matches!(kind, ConnectionKind::AxumServe) {
-            // There hyper sees the end before anybody has told of the request, and gives up.
+        if matches!(kind, ServerKind::AxumServe) {
+            // In this server hyper sees the end before the request is reported, and gives up.
             return;
         }
-        let mut server = serve(kind, FOR_EVER).await;
+        let mut server = serve(kind, FOREVER).await;
         let mut stream = server.connect();
         stream.write_all(request("/slow").as_bytes()).unwrap();
         stream.shutdown(Shutdown::Write).unwrap();
@@ -340,11 +340,10 @@ fn a_client_that_has_shut_down_its_side_gets_its_answer() {
 }
 
 #[test]
-fn a_tunnel_is_long_lived_and_each_of_its_directions_ends_by_itself() {
+fn a_tunnel_is_long_lived_and_each_direction_ends_by_itself() {
     let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
-        let builder =
-            builder().idle_grace(Duration::ZERO).drain_timeout(FOR_EVER).long_lived_timeout(FOR_EVER);
+        let builder = builder().idle_grace(Duration::ZERO).drain_timeout(FOREVER).long_lived_timeout(FOREVER);
         let mut again = builder.isolated().unwrap().into_tokio().unwrap();
         let http = again.listen("http", "127.0.0.1:0").unwrap();
         again.ready().await.unwrap();
@@ -354,7 +353,7 @@ fn a_tunnel_is_long_lived_and_each_of_its_directions_ends_by_itself() {
             tokio::spawn(async move {
                 let mut tunnel = TokioIo::new(hyper::upgrade::on(request).await.unwrap());
                 tunnel.write_all(b"all that there is").await.unwrap();
-                // What the client sends comes on.
+                // The direction from the client stays open.
                 tunnel.shutdown().await.unwrap();
                 let mut all = String::new();
                 tunnel.read_to_string(&mut all).await.unwrap();
@@ -380,11 +379,11 @@ fn a_tunnel_is_long_lived_and_each_of_its_directions_ends_by_itself() {
         assert_eq!(again.connections().in_flight().long_lived, 1);
         again.handle().stop_gracefully();
         again.wait().await.unwrap();
-        // It is told last, and by its handler: until then it goes on.
-        let parting = again.connections().shutdown_signal(DrainPhase::ClosingLongLived);
+        // It is asked to close last, by its handler. Until then it stays open.
+        let signal = again.connections().shutdown_signal(DrainPhase::ClosingLongLived);
         tokio::select! {
-            () = parting => {}
-            finish = again.finish() => panic!("expected Parting, found {finish:?}"),
+            () = signal => {}
+            finish = again.finish() => panic!("expected ClosingLongLived, found {finish:?}"),
         }
         client(move || {
             let mut stream = stream;
@@ -415,7 +414,7 @@ fn a_client_that_goes_on_sending_does_not_hold_a_drain_beyond_its_deadline() {
         let mut stream = TcpStream::connect(address(&http)).unwrap();
         stream.write_all(request("/").replace("Host", "Connection: close\r\nHost").as_bytes()).unwrap();
         let mut stream = client(move || {
-            // Its end has come: the server has shut down its side.
+            // The end has come: the server has shut down its side.
             assert!(rest(&stream).ends_with("hello"));
             stream
         })

@@ -1,4 +1,4 @@
-//! The life of an image as futures, in both flavours of runtime.
+//! The life of a process as futures, in both flavors of runtime.
 #![cfg(all(feature = "tokio", target_os = "linux", not(goagain_portable)))]
 #![allow(clippy::unwrap_used, reason = "tests, and what they share")]
 
@@ -18,13 +18,13 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-/// Runs it in each flavour.
+/// Runs the test in each flavor.
 fn in_both<F: Future<Output = ()>>(test: impl Fn() -> F) {
-    let flavours: [Runtime; 2] = [
+    let flavors: [Runtime; 2] = [
         Builder::new_current_thread().enable_all().build().unwrap(),
         Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap(),
     ];
-    for runtime in flavours {
+    for runtime in flavors {
         runtime.block_on(async { timeout(SOON, test()).await.expect("it does not hang") });
     }
 }
@@ -36,7 +36,7 @@ async fn owner_of(builder: goagain::Builder) -> (Goagain, Listener) {
     (again, http)
 }
 
-/// Answers each connection's words until it is told to go, and counts the connections.
+/// Echoes the bytes of each connection until it is asked to close, and counts the connections.
 fn echo(listener: &Listener) -> JoinHandle<usize> {
     let mut acceptor = listener.to_tokio().unwrap();
     tokio::spawn(async move {
@@ -58,7 +58,7 @@ fn echo(listener: &Listener) -> JoinHandle<usize> {
     })
 }
 
-/// A client is a thread's work: the runtime is not to be blocked.
+/// Runs a client on a thread, so that it does not block the runtime.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     tokio::task::spawn_blocking(work).await.unwrap()
 }
@@ -81,7 +81,7 @@ fn a_whole_life() {
 }
 
 #[test]
-fn a_wait_can_be_dropped_and_is_done_at_once_while_it_is_so() {
+fn a_wait_can_be_dropped_and_returns_at_once_after_the_term() {
     in_both(|| async {
         let (mut again, _http) = owner_of(builder()).await;
         for _ in 0..3 {
@@ -119,12 +119,12 @@ fn the_drain_waits_for_what_is_in_flight() {
 }
 
 #[test]
-fn the_phases_are_told_to_tasks() {
+fn tasks_can_wait_for_the_phases() {
     in_both(|| async {
         let (mut again, _http) = owner_of(builder().idle_grace(std::time::Duration::ZERO)).await;
         let connections = again.connections();
         let guard = connections.begin();
-        let told = tokio::spawn(async move {
+        let waiting = tokio::spawn(async move {
             connections.shutdown_signal(DrainPhase::Draining).await;
             connections.shutdown_signal(DrainPhase::ClosingIdle).await;
             drop(guard);
@@ -132,12 +132,12 @@ fn the_phases_are_told_to_tasks() {
         again.handle().stop_gracefully();
         again.wait().await.unwrap();
         assert_eq!(again.finish().await.unwrap(), Finish::Exit);
-        told.await.unwrap();
+        waiting.await.unwrap();
     });
 }
 
 #[test]
-fn an_idle_connection_is_told_to_go_and_a_request_that_is_there_is_served() {
+fn an_idle_connection_is_asked_to_close_and_a_request_that_has_arrived_is_served() {
     in_both(|| async {
         let (mut again, http) = owner_of(builder().idle_grace(std::time::Duration::ZERO)).await;
         let accepting = echo(&http);
@@ -157,7 +157,7 @@ fn an_idle_connection_is_told_to_go_and_a_request_that_is_there_is_served() {
         let closing = again.connections().shutdown_signal(DrainPhase::ClosingIdle);
         let (finish, ()) = tokio::join!(again.finish(), async {
             closing.await;
-            // Told to go, but there is a word: of which this runtime knows nothing yet.
+            // It is asked to close, but there is a byte, of which this runtime does not know yet.
             there.write_all(b"!").unwrap();
             assert!(guard.readable(&idle).await.unwrap());
             drop(guard);
@@ -168,7 +168,7 @@ fn an_idle_connection_is_told_to_go_and_a_request_that_is_there_is_served() {
 }
 
 #[test]
-fn listeners_are_non_blocking_and_of_their_kind() {
+fn listeners_are_non_blocking_and_of_the_right_kind() {
     in_both(|| async {
         let folder = tempfile::tempdir().unwrap();
         let mut again = server().into_tokio().unwrap();
@@ -179,10 +179,10 @@ fn listeners_are_non_blocking_and_of_their_kind() {
         again.ready().await.unwrap();
         let address = address(&tcp);
         let listener = tcp.to_tokio_tcp().unwrap();
-        // A blocking one would hang the runtime: nobody connects yet.
+        // A blocking listener would hang the runtime, since no client connects yet.
         tokio::select! {
             biased;
-            _ = listener.accept() => panic!("nobody connects"),
+            _ = listener.accept() => panic!("no client connects"),
             () = tokio::task::yield_now() => {}
         }
         let _client = TcpStream::connect(address).unwrap();

@@ -1,22 +1,22 @@
-//! An answer's body, which ends its request.
+//! The body of a response, which ends its request.
 
-use crate::http::InRequest;
+use crate::http::RequestGuard;
 use actix_web::body::{BodySize, MessageBody};
 use actix_web::web::Bytes;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 pin_project_lite::pin_project! {
-    /// The request is under way until this is dropped.
+    /// The body of a response. Its request is under way until this is dropped.
     pub(crate) struct Body<B> {
         #[pin]
         inner: B,
-        _request: Option<InRequest>,
+        _request: Option<RequestGuard>,
     }
 }
 
 impl<B> Body<B> {
-    pub(crate) fn new(inner: B, request: Option<InRequest>) -> Body<B> {
+    pub(crate) fn new(inner: B, request: Option<RequestGuard>) -> Body<B> {
         Body { inner, _request: request }
     }
 }

@@ -109,7 +109,7 @@ impl Serve for Server {
                 let served = served.unwrap_or_else(|_| Err(io::Error::other("a worker panicked")));
                 if let Err(error) = served {
                     lock(&failure).get_or_insert(error);
-                    latch.close();
+                    latch.set();
                 }
             };
             // A thread serves its connections to their end, after the term too: the drain waits for them by their guards.

@@ -1,8 +1,8 @@
-//! Counting what is in flight.
+//! Counting the connections in flight.
 
 use super::guard::Guard;
 use super::jitter::Jitter;
-use super::list::Register;
+use super::list::List;
 use super::phase::{DrainPhase, Latches, ShutdownSignal};
 use super::unfinished::Unfinished;
 use goagain_signals::{ConnectionInfo, InFlight};
@@ -13,30 +13,31 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// One atomic holds what each connection changes, so that whoever changes a count knows the phase at that very moment.
-pub(super) const CONNECTION: u64 = 1;
-pub(super) const WAITING: u64 = 1 << 30;
-pub(super) const COUNT: u64 = WAITING - 1;
-pub(super) const PARTING: u64 = 1 << 61;
+/// One atomic integer holds the count of all guards (bits 0 to 29), the count of the idle ones (bits 30 to 59) and the phase. So a
+/// thread that changes a count knows the phase at that very moment.
+pub(super) const ONE: u64 = 1;
+pub(super) const ONE_IDLE: u64 = 1 << 30;
+pub(super) const COUNT: u64 = ONE_IDLE - 1;
+pub(super) const CLOSING_LONG_LIVED: u64 = 1 << 61;
 pub(super) const DRAINING: u64 = 1 << 62;
-pub(super) const CLOSING: u64 = 1 << 63;
+pub(super) const CLOSING_IDLE: u64 = 1 << 63;
 
-/// What is in flight: each connection, or whatever else a drain waits for, holds a [`Guard`].
+/// All connections in flight, and other work that a drain waits for. Each holds a [`Guard`].
 ///
-/// A guard costs an atomic addition when it begins, one when it ends, and one when it goes from idle to in a request or
-/// back. An acceptor makes one for each connection; for other work call [`Connections::begin`].
+/// An acceptor makes a guard for each connection. For other work call [`Connections::begin`]. A guard costs one atomic addition
+/// when it begins, one when it ends, and one when it changes from idle to busy or back.
 ///
-/// What a drain does, it does in this order: nothing is accepted; the idle are told to go; what is in a request is
-/// finished; the long-lived are told to go, and have their time. [`Connections::reached`] is a phase of it as something to
-/// wait for: by a descriptor, by a future, or blocking.
+/// A drain has this order: nothing is accepted any longer; idle connections are asked to close; requests are finished; long-lived
+/// connections are asked to close, and get their time. [`Connections::shutdown_signal`] returns a phase of the drain as something
+/// to wait for: a descriptor, a future, or a blocking call.
 #[derive(Clone, Debug)]
 pub struct Connections(pub(super) Arc<Shared>);
 
 #[derive(Debug)]
 pub(super) struct Shared {
-    /// How many there are, how many of them are idle, and the phase.
+    /// The count of all guards, the count of the idle ones, and the phase.
     pub(super) state: AtomicU64,
-    /// How many of them are long-lived. Only they touch it.
+    /// The count of the long-lived ones. Other guards do not touch it.
     pub(super) long_lived: AtomicU64,
     wake: UnixStream,
     woken: UnixStream,
@@ -44,7 +45,7 @@ pub(super) struct Shared {
     pub(super) jitter: Jitter,
     pub(super) unfinished: Unfinished,
     pub(super) idle_grace: Duration,
-    pub(super) register: Register,
+    pub(super) list: List,
 }
 
 impl Connections {
@@ -65,63 +66,64 @@ impl Connections {
             jitter: Jitter::over(jitter),
             unfinished,
             idle_grace,
-            register: Register::default(),
+            list: List::default(),
         })))
     }
 
-    /// Counts one more, until the guard is dropped. It begins as one that has not sent a request yet.
+    /// Returns a guard for one more connection, or for other work, until it is dropped. A new guard is idle.
     pub fn begin(&self) -> Guard {
-        self.0.state.fetch_add(CONNECTION + WAITING, Ordering::SeqCst);
+        self.0.state.fetch_add(ONE + ONE_IDLE, Ordering::SeqCst);
         Guard::new(self.clone())
     }
 
-    /// How many guards there are.
+    /// Returns the number of guards.
     pub fn len(&self) -> usize {
         (self.state() & COUNT) as usize
     }
 
-    /// Whether there is none.
+    /// Returns whether there is no guard.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// How many of them wait for a request: new ones, and idle ones.
+    /// Returns the number of guards that are idle: of new connections, and of those that wait for their next request.
     pub fn waiting(&self) -> usize {
-        ((self.state() / WAITING) & COUNT) as usize
+        ((self.state() / ONE_IDLE) & COUNT) as usize
     }
 
-    /// How many there are of each kind. What changes at this very moment may be counted as in a request.
+    /// Returns the number of guards of each kind. A guard that changes its kind at this very moment may be counted as in a request.
     pub fn in_flight(&self) -> InFlight {
         let state = self.state();
         let long_lived = self.0.long_lived.load(Ordering::SeqCst) as usize;
-        let (all, idle) = ((state & COUNT) as usize, ((state / WAITING) & COUNT) as usize);
+        let (all, idle) = ((state & COUNT) as usize, ((state / ONE_IDLE) & COUNT) as usize);
         let long_lived = long_lived.min(all - idle);
         InFlight { idle, in_request: all - idle - long_lived, long_lived }
     }
 
-    /// What is held by guards that were [given a name](Guard::set_name) or [a connection to cut](Guard::set_socket), the
-    /// oldest first: for the operator who wants to know what a drain waits for.
+    /// Returns the guards in the list, the oldest first, for an operator who wants to know what a drain waits for. The list contains
+    /// the guards that have [a name](Guard::set_name) or [a socket](Guard::set_socket).
     pub fn list(&self) -> Vec<ConnectionInfo> {
-        self.0.register.list()
+        self.0.list.list()
     }
 
-    /// Whether this process has stopped accepting: from now on every answer closes its connection.
+    /// Returns whether this process has stopped accepting. From then on a response closes its connection, unless the client has sent
+    /// more: see [`Guard::should_close`].
     pub fn is_draining(&self) -> bool {
         self.state() & DRAINING != 0
     }
 
-    /// Whether the drain is in its second phase: a connection that waits for a request is to be closed. With a
-    /// [spread](crate::Builder::spread), ask its [guard](Guard::is_closing).
+    /// Returns whether the drain has reached [`DrainPhase::ClosingIdle`]: idle connections should be closed. With
+    /// [`Builder::drain_jitter`](crate::Builder::drain_jitter), ask [the guard](Guard::is_shutdown_requested) of each.
     pub fn is_closing_idle(&self) -> bool {
-        self.state() & CLOSING != 0
+        self.state() & CLOSING_IDLE != 0
     }
 
-    /// Whether the drain is in its third phase: what is long-lived is to come to an end.
+    /// Returns whether the drain has reached [`DrainPhase::ClosingLongLived`]: long-lived connections should come to their end.
     pub fn is_closing_long_lived(&self) -> bool {
-        self.state() & PARTING != 0
+        self.state() & CLOSING_LONG_LIVED != 0
     }
 
-    /// A phase of this term's drain, to wait for: by its descriptor, as a future, or blocking.
+    /// Returns the signal for a phase of the drain of the current term, to wait for.
     pub fn shutdown_signal(&self, phase: DrainPhase) -> ShutdownSignal {
         self.0.latches.shutdown_signal(phase)
     }
@@ -135,10 +137,10 @@ impl Connections {
         self.0.state.load(Ordering::SeqCst)
     }
 
-    /// Back to serving: at the start of a term.
+    /// Ends the drain: a new term begins.
     pub(crate) fn serve(&self) -> io::Result<()> {
-        self.0.state.fetch_and(!(DRAINING | CLOSING | PARTING), Ordering::SeqCst);
-        self.0.latches.open()
+        self.0.state.fetch_and(!(DRAINING | CLOSING_IDLE | CLOSING_LONG_LIVED), Ordering::SeqCst);
+        self.0.latches.renew()
     }
 
     pub(crate) fn drain(&self) {
@@ -146,40 +148,40 @@ impl Connections {
     }
 
     pub(crate) fn close_idle(&self) {
-        self.enter(CLOSING, DrainPhase::ClosingIdle);
+        self.enter(CLOSING_IDLE, DrainPhase::ClosingIdle);
     }
 
     /// The phases come in order, however short the times are.
     pub(crate) fn close_long_lived(&self) {
         self.close_idle();
-        self.enter(PARTING, DrainPhase::ClosingLongLived);
+        self.enter(CLOSING_LONG_LIVED, DrainPhase::ClosingLongLived);
     }
 
     fn enter(&self, flag: u64, phase: DrainPhase) {
         self.0.state.fetch_or(flag, Ordering::SeqCst);
-        self.0.latches.close(phase);
+        self.0.latches.set(phase);
     }
 
-    /// Whether the idle have been told to go, nothing but what is long-lived is left, and that has not been told.
+    /// Whether idle connections have been asked to close, only long-lived connections are left, and those have not been asked.
     pub(crate) fn only_long_lived(&self) -> bool {
         let state = self.state();
-        // In this order: one that goes in between makes this false, and wakes the loop; in the other, it could make it true
-        // beside a request.
+        // In this order. A guard that is dropped in between makes this false, and wakes the loop. In the other order it could make
+        // this true although a request is under way.
         let long_lived = self.0.long_lived.load(Ordering::SeqCst);
-        may_part(state) && long_lived > 0 && state & COUNT == long_lived
+        is_long_lived_next(state) && long_lived > 0 && state & COUNT == long_lived
     }
 
-    /// The drain is over, and these are not: they are closed or reset, as was chosen.
+    /// Closes or resets the connections that are left at the end of the drain, as was chosen.
     pub(crate) fn close_unfinished(&self) {
-        self.0.register.close(self.0.unfinished);
+        self.0.list.close(self.0.unfinished);
     }
 
-    /// Whether each connection that is accepted can be cut.
+    /// Whether the library has to be able to close each accepted connection.
     pub(crate) fn closes_unfinished(&self) -> bool {
         self.0.unfinished != Unfinished::Leave
     }
 
-    /// Takes the wake-up, before the count is looked at.
+    /// Consumes the wake-up. Call it before looking at the count.
     pub(crate) fn take_wake(&self) {
         let mut buffer = [0; 64];
         while matches!((&self.0.woken).read(&mut buffer), Ok(64)) {}
@@ -189,25 +191,26 @@ impl Connections {
         self.0.woken.as_fd()
     }
 
-    /// One is gone, or has become long-lived: `before` and `left` say what was there and is.
-    pub(super) fn fewer(&self, before: u64, left: u64) {
+    /// Wakes the loop if nothing, or nothing but long-lived connections, is left of a drain. A guard was dropped or has become
+    /// long-lived: `before` is the state before that, and `left` the count after it.
+    pub(super) fn wake_if_drained(&self, before: u64, left: u64) {
         if before & DRAINING == 0 {
             return;
         }
-        // Of two that do this at once, the second sees what both did.
-        let parts = may_part(before) && left == self.0.long_lived.load(Ordering::SeqCst);
-        if left == 0 || parts {
+        // If two threads do this at once, the second one sees what both did.
+        let only_long_lived = is_long_lived_next(before) && left == self.0.long_lived.load(Ordering::SeqCst);
+        if left == 0 || only_long_lived {
             self.wake_up();
         }
     }
 
     pub(crate) fn wake_up(&self) {
-        // A full buffer wakes the loop as well.
+        // If the buffer is full, the loop is woken anyway.
         let _ = (&self.0.wake).write(&[0]);
     }
 }
 
-/// Whether the third phase is the next.
-fn may_part(state: u64) -> bool {
-    state & (CLOSING | PARTING) == CLOSING
+/// Whether asking the long-lived connections is the next phase.
+fn is_long_lived_next(state: u64) -> bool {
+    state & (CLOSING_IDLE | CLOSING_LONG_LIVED) == CLOSING_IDLE
 }

@@ -1,4 +1,4 @@
-//! A latch that closes once: everything that waits on it wakes, and stays awake.
+//! A latch that is set once: everything that waits for it wakes, and does not wait for it again.
 
 use std::collections::HashMap;
 use std::io;
@@ -8,84 +8,83 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::Waker;
 use std::time::Instant;
 
-/// Closed by dropping one end of a socketpair: the other is then readable, for any number of threads that poll it. Tasks
+/// Set by dropping one end of a socketpair. The other end is then readable, for any number of threads that poll it. Tasks
 /// are woken too.
 #[derive(Debug)]
 pub(crate) struct Latch {
-    closed: OnceLock<Instant>,
-    waits: UnixStream,
-    holds: Mutex<Holds>,
+    set_at: OnceLock<Instant>,
+    readable: UnixStream,
+    waiting: Mutex<Waiting>,
 }
 
 #[derive(Debug)]
-struct Holds {
-    /// `None` once the latch is closed.
+struct Waiting {
+    /// `None` once the latch is set.
     end: Option<UnixStream>,
     wakers: HashMap<u64, Waker>,
-    /// How many places were given out.
-    places: u64,
+    last_id: u64,
 }
 
 impl Latch {
     pub(crate) fn new() -> io::Result<Latch> {
-        let (waits, end) = UnixStream::pair()?;
-        let holds = Holds { end: Some(end), wakers: HashMap::new(), places: 0 };
-        Ok(Latch { closed: OnceLock::new(), waits, holds: Mutex::new(holds) })
+        let (readable, end) = UnixStream::pair()?;
+        let waiting = Waiting { end: Some(end), wakers: HashMap::new(), last_id: 0 };
+        Ok(Latch { set_at: OnceLock::new(), readable, waiting: Mutex::new(waiting) })
     }
 
-    pub(crate) fn close(&self) {
-        self.closed.get_or_init(Instant::now);
+    pub(crate) fn set(&self) {
+        self.set_at.get_or_init(Instant::now);
         let woken = {
-            let mut holds = self.lock();
-            holds.end = None;
-            std::mem::take(&mut holds.wakers)
+            let mut waiting = self.lock();
+            waiting.end = None;
+            std::mem::take(&mut waiting.wakers)
         };
-        // Whatever a waker does, it does without our lock.
+        // A waker can run any code, so it runs without the lock.
         woken.into_values().for_each(Waker::wake);
     }
 
-    pub(crate) fn is_closed(&self) -> bool {
-        self.closed.get().is_some()
+    pub(crate) fn is_set(&self) -> bool {
+        self.set_at.get().is_some()
     }
 
-    /// When it was closed.
-    pub(crate) fn closed_at(&self) -> Option<Instant> {
-        self.closed.get().copied()
+    /// Returns when it was set.
+    pub(crate) fn set_at(&self) -> Option<Instant> {
+        self.set_at.get().copied()
     }
 
-    /// A place for a task's waker.
-    pub(crate) fn place(&self) -> u64 {
-        let mut holds = self.lock();
-        holds.places += 1;
-        holds.places
+    /// Returns a number by which a task that waits is known.
+    pub(crate) fn new_id(&self) -> u64 {
+        let mut waiting = self.lock();
+        waiting.last_id += 1;
+        waiting.last_id
     }
 
-    /// Whether it is closed; if not, this waker is woken when it is.
-    pub(crate) fn is_closed_or_wakes(&self, place: u64, waker: &Waker) -> bool {
-        let mut holds = self.lock();
-        if holds.end.is_some() {
-            holds
+    /// Returns whether it is set. If not, wakes `waker` when it is; a waker that was given before under the same `id` is replaced.
+    pub(crate) fn is_set_or_wakes(&self, id: u64, waker: &Waker) -> bool {
+        let mut waiting = self.lock();
+        if waiting.end.is_some() {
+            waiting
                 .wakers
-                .entry(place)
-                .and_modify(|held| held.clone_from(waker))
+                .entry(id)
+                .and_modify(|known| known.clone_from(waker))
                 .or_insert_with(|| waker.clone());
         }
-        holds.end.is_none()
+        waiting.end.is_none()
     }
 
-    /// The task waits no longer.
-    pub(crate) fn give_up(&self, place: u64) {
-        let forgotten = self.lock().wakers.remove(&place);
+    /// Forgets the waker of a task that does not wait any longer.
+    pub(crate) fn forget(&self, id: u64) {
+        let forgotten = self.lock().wakers.remove(&id);
         drop(forgotten);
     }
 
-    fn lock(&self) -> MutexGuard<'_, Holds> {
-        self.holds.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl AsFd for Latch {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.waits.as_fd()
+        self.readable.as_fd()
     }
 }

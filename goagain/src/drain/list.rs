@@ -1,4 +1,4 @@
-//! The list of what is held, for those who asked to be in it.
+//! The list of the guards that have a name or a socket.
 
 use super::unfinished::{Unfinished, close};
 use goagain_signals::{ConnectionInfo, ConnectionKind};
@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
-/// What a guard that is in the list says of itself.
+/// The entry of one guard in the list.
 #[derive(Debug)]
 pub(super) struct Entry {
     since: Instant,
@@ -28,7 +28,7 @@ impl Entry {
         *self.name.lock().unwrap_or_else(PoisonError::into_inner) = Some(name);
     }
 
-    /// The first one stays.
+    /// Sets the connection. If there is one already, that one stays.
     pub(super) fn set_connection(&self, connection: OwnedFd) {
         let _ = self.connection.set(connection);
     }
@@ -51,18 +51,18 @@ impl Entry {
     }
 }
 
-/// The address of a connection's client (`getpeername`). A client of a Unix socket has none.
+/// Returns the address of a connection's client (`getpeername`). A client of a Unix socket has none.
 pub(super) fn client(connection: BorrowedFd<'_>) -> Option<String> {
     let address: SockaddrStorage = getpeername(connection.as_raw_fd()).ok()?;
     address.family().filter(|_| address.as_unix_addr().is_none()).map(|_| address.to_string())
 }
 
-/// All that are in the list, by their address in memory.
+/// All entries, by their address in memory.
 #[derive(Debug, Default)]
-pub(super) struct Register(Mutex<HashMap<usize, Arc<Entry>>>);
+pub(super) struct List(Mutex<HashMap<usize, Arc<Entry>>>);
 
-impl Register {
-    pub(super) fn enter(&self, kind: ConnectionKind) -> Arc<Entry> {
+impl List {
+    pub(super) fn add(&self, kind: ConnectionKind) -> Arc<Entry> {
         let entry = Arc::new(Entry {
             since: Instant::now(),
             kind: AtomicU8::new(kind as u8),
@@ -73,10 +73,10 @@ impl Register {
         entry
     }
 
-    pub(super) fn leave(&self, entry: &Arc<Entry>) {
-        let left = self.lock().remove(&key(entry));
-        // Its descriptor is closed without our lock.
-        drop(left);
+    pub(super) fn remove(&self, entry: &Arc<Entry>) {
+        let removed = self.lock().remove(&key(entry));
+        // This closes a descriptor, which is done without the lock.
+        drop(removed);
     }
 
     pub(super) fn list(&self) -> Vec<ConnectionInfo> {

@@ -10,51 +10,60 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
-/// How far a drain has come.
+/// How far a drain has come. The phases come in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum DrainPhase {
-    /// Nothing is accepted; what sends a request is still served, and its answer closes the connection.
+    /// Nothing is accepted any longer. A connection that sends a request is still served, and the response closes the connection.
     Draining,
-    /// The idle are told to go: after [`Builder::idle_grace`](crate::Builder::idle_grace).
+    /// Idle connections are asked to close. Begins [`Builder::idle_grace`](crate::Builder::idle_grace) after the drain.
     ClosingIdle,
-    /// The long-lived are told to go: when the idle were told and nothing else is left, and soon enough before the drain's
-    /// deadline. See [`Builder::long_lived_timeout`](crate::Builder::long_lived_timeout).
+    /// Long-lived connections are asked to close. Begins when the idle connections were asked and only long-lived connections are
+    /// left, and in any case early enough before the deadline of the drain: see
+    /// [`Builder::long_lived_timeout`](crate::Builder::long_lived_timeout).
     ClosingLongLived,
 }
 
-/// A phase of a drain that is reached, or will be: see [`Connections::reached`](crate::Connections::reached).
+/// A signal that a phase of the drain has begun, to wait for. Returned by
+/// [`Connections::shutdown_signal`](crate::Connections::shutdown_signal) and
+/// [`Guard::shutdown_signal`](crate::Guard::shutdown_signal).
 ///
-/// It is readable from then on (poll(2)), for any number of threads; a future, of any executor, that needs no descriptor
-/// registered; and can be waited for. It belongs to the term in which it was made: after a roll back, make another.
+/// There are three ways to wait for it:
+///
+/// - Its descriptor is readable from the beginning of the phase on (poll(2)), for any number of threads.
+/// - It is a future for any executor, and needs no descriptor to be registered.
+/// - [`wait`](ShutdownSignal::wait) blocks.
+///
+/// It belongs to the term in which it was made. A term is the time in which a process accepts: from the moment when it becomes the
+/// owner until it hands over or stops. After a rollback make a new signal.
 #[derive(Debug)]
 #[must_use = "a future does nothing unless it is awaited"]
 pub struct ShutdownSignal {
     latch: Arc<Latch>,
-    /// Where its task waits, if one does, and how it is woken.
-    place: Option<u64>,
+    /// The number under which the latch knows the waker, if a task waits.
+    id: Option<u64>,
     waker: Option<Waker>,
 }
 
 impl ShutdownSignal {
     pub(crate) fn of(latch: Arc<Latch>) -> ShutdownSignal {
-        ShutdownSignal { latch, place: None, waker: None }
+        ShutdownSignal { latch, id: None, waker: None }
     }
 
-    /// Whether the phase has begun.
+    /// Returns whether the phase has begun.
     pub fn is_requested(&self) -> bool {
-        self.latch.is_closed()
+        self.latch.is_set()
     }
 
-    /// When it began.
+    /// Returns when the phase began, or `None` before that.
     pub fn at(&self) -> Option<Instant> {
-        self.latch.closed_at()
+        self.latch.set_at()
     }
 
-    /// Blocks until it begins (`poll`).
+    /// Blocks until the phase begins (`poll`).
     ///
     /// # Errors
-    /// Those of `poll`.
+    /// The errors of `poll`, except EINTR.
     pub fn wait(&self) -> io::Result<()> {
         let mut fds = [PollFd::new(self.as_fd(), PollFlags::POLLIN)];
         loop {
@@ -77,17 +86,17 @@ impl Future for ShutdownSignal {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        if self.latch.is_closed() {
+        if self.latch.is_set() {
             return Poll::Ready(());
         }
-        // A task that looks often, as that of a connection does at each request, takes the lock that all share only once.
+        // The task of a connection polls this at each request. All tasks share the lock of the latch, so each takes it only once.
         if self.waker.as_ref().is_some_and(|waker| waker.will_wake(context.waker())) {
             return Poll::Pending;
         }
         self.waker = Some(context.waker().clone());
-        let place = self.place.unwrap_or_else(|| self.latch.place());
-        self.place = Some(place);
-        match self.latch.is_closed_or_wakes(place, context.waker()) {
+        let id = self.id.unwrap_or_else(|| self.latch.new_id());
+        self.id = Some(id);
+        match self.latch.is_set_or_wakes(id, context.waker()) {
             true => Poll::Ready(()),
             false => Poll::Pending,
         }
@@ -96,8 +105,8 @@ impl Future for ShutdownSignal {
 
 impl Drop for ShutdownSignal {
     fn drop(&mut self) {
-        if let Some(place) = self.place {
-            self.latch.give_up(place);
+        if let Some(id) = self.id {
+            self.latch.forget(id);
         }
     }
 }
@@ -114,7 +123,7 @@ impl AsRawFd for ShutdownSignal {
     }
 }
 
-/// A latch a phase, new in each term.
+/// One latch for each phase, new in each term.
 #[derive(Debug)]
 pub(super) struct Latches(Mutex<[Arc<Latch>; 3]>);
 
@@ -124,16 +133,17 @@ impl Latches {
         Ok(Latches(Mutex::new([latch()?, latch()?, latch()?])))
     }
 
-    /// A latch that no descriptor is left for stays closed: its connections are told to go, and the server serves.
-    pub(super) fn open(&self) -> io::Result<()> {
-        for latch in self.lock().iter_mut().filter(|latch| latch.is_closed()) {
+    /// Replaces the latches that are set, for a new term. If there is no descriptor for a new one, the old one stays set: the
+    /// process serves, and asks the connections of that phase to close.
+    pub(super) fn renew(&self) -> io::Result<()> {
+        for latch in self.lock().iter_mut().filter(|latch| latch.is_set()) {
             *latch = Arc::new(Latch::new()?);
         }
         Ok(())
     }
 
-    pub(super) fn close(&self, phase: DrainPhase) {
-        self.shutdown_signal(phase).latch.close();
+    pub(super) fn set(&self, phase: DrainPhase) {
+        self.shutdown_signal(phase).latch.set();
     }
 
     pub(super) fn shutdown_signal(&self, phase: DrainPhase) -> ShutdownSignal {
@@ -170,22 +180,22 @@ mod tests {
             latches.shutdown_signal(DrainPhase::ClosingIdle),
             latches.shutdown_signal(DrainPhase::ClosingIdle),
         );
-        let mut gone = first.clone();
+        let mut dropped = first.clone();
         for _ in 0..2 {
-            for reached in [&mut first, &mut second, &mut gone] {
-                assert!(Pin::new(reached).poll(&mut context).is_pending());
+            for signal in [&mut first, &mut second, &mut dropped] {
+                assert!(Pin::new(signal).poll(&mut context).is_pending());
             }
         }
-        drop(gone);
-        latches.close(DrainPhase::Draining);
+        drop(dropped);
+        latches.set(DrainPhase::Draining);
         assert_eq!(woken.0.load(Ordering::SeqCst), 0);
-        latches.close(DrainPhase::ClosingIdle);
+        latches.set(DrainPhase::ClosingIdle);
         assert_eq!(woken.0.load(Ordering::SeqCst), 2);
         assert!(Pin::new(&mut first).poll(&mut context).is_ready());
         assert!(first.is_requested() && first.at().is_some());
         second.wait().unwrap();
         // The next term has a latch of its own.
-        latches.open().unwrap();
+        latches.renew().unwrap();
         assert!(second.is_requested() && !latches.shutdown_signal(DrainPhase::ClosingIdle).is_requested());
     }
 }

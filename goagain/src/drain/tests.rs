@@ -20,7 +20,7 @@ fn woken(connections: &Connections) -> bool {
 }
 
 #[test]
-fn guards_are_counted_and_say_what_they_do() {
+fn guards_are_counted_by_kind() {
     let connections = connections();
     assert!(connections.is_empty());
     let mut first = connections.begin();
@@ -60,10 +60,10 @@ fn every_change_of_kind_is_counted() {
 }
 
 #[test]
-fn the_last_guard_of_a_drain_wakes_and_no_other_does() {
+fn the_last_guard_of_a_drain_wakes_the_loop_and_no_other_does() {
     let connections = connections();
     drop(connections.begin());
-    assert!(!woken(&connections), "nothing waits while serving");
+    assert!(!woken(&connections), "the loop does not wait while serving");
     let (first, second) = (connections.begin(), connections.begin());
     connections.drain();
     drop(first);
@@ -73,7 +73,7 @@ fn the_last_guard_of_a_drain_wakes_and_no_other_does() {
 }
 
 #[test]
-fn the_loop_is_woken_when_only_the_long_lived_are_left() {
+fn the_loop_is_woken_when_only_long_lived_connections_are_left() {
     let connections = connections();
     let (mut one, mut other, mut third) = (connections.begin(), connections.begin(), connections.begin());
     one.long_lived();
@@ -86,16 +86,16 @@ fn the_loop_is_woken_when_only_the_long_lived_are_left() {
     third.long_lived();
     assert!(woken(&connections) && connections.only_long_lived());
     connections.close_long_lived();
-    assert!(!connections.only_long_lived(), "they are told");
+    assert!(!connections.only_long_lived(), "they are asked to close");
     drop(third);
     assert!(!woken(&connections), "one is left");
     drop(one);
     assert!(woken(&connections));
 }
 
-/// However the threads meet, the last of them to change something has woken the loop.
+/// Whatever the order of the threads, the last of them wakes the loop.
 #[test]
-fn no_wake_up_is_lost_between_an_upgrade_and_an_end() {
+fn no_wake_up_is_lost_between_an_upgrade_and_a_drop() {
     for _ in 0..2_000 {
         let connections = connections();
         let mut guards = [connections.begin(), connections.begin(), connections.begin()];
@@ -113,7 +113,7 @@ fn no_wake_up_is_lost_between_an_upgrade_and_an_end() {
 }
 
 #[test]
-fn closing_ends_a_wait_unless_a_request_is_there() {
+fn closing_ends_a_wait_unless_a_request_has_arrived() {
     let connections = connections();
     let (client, server) = UnixStream::pair().unwrap();
     let mut guard = connections.begin();
@@ -126,15 +126,15 @@ fn closing_ends_a_wait_unless_a_request_is_there() {
     });
     connections.close_idle();
     let (first, waiting, mut guard, server) = waiting.join().unwrap();
-    assert!(!first, "an idle connection is told to go");
+    assert!(!first, "an idle connection is asked to close");
     assert_eq!(waiting, 1);
     (&client).write_all(b"GET").unwrap();
-    assert!(guard.wait_readable(&server).unwrap(), "a request that is there is served");
+    assert!(guard.wait_readable(&server).unwrap(), "a request that has arrived is served");
     assert_eq!(connections.waiting(), 0);
 }
 
 #[test]
-fn the_long_lived_are_told_last() {
+fn long_lived_connections_are_asked_to_close_last() {
     let connections = connections();
     let (client, server) = UnixStream::pair().unwrap();
     let mut guard = connections.begin();
@@ -153,7 +153,7 @@ fn the_long_lived_are_told_last() {
 }
 
 #[test]
-fn with_a_spread_each_goes_at_a_moment_of_its_own() {
+fn with_jitter_each_connection_is_asked_to_close_at_a_moment_of_its_own() {
     let window = Duration::from_millis(200);
     let connections = Connections::new(window, Unfinished::Leave, Duration::ZERO).unwrap();
     let guards: Vec<Guard> = (0..8).map(|_| connections.begin()).collect();
@@ -164,13 +164,13 @@ fn with_a_spread_each_goes_at_a_moment_of_its_own() {
     let mut moments: Vec<_> = guards.iter().map(|guard| guard.shutdown_at().unwrap()).collect();
     assert!(
         guards.iter().zip(&moments).all(|(guard, &moment)| guard.shutdown_at() == Some(moment)),
-        "it stays"
+        "the moment does not change"
     );
     assert!(moments.iter().all(|&moment| (began..began + window).contains(&moment)));
     moments.sort();
     moments.dedup();
     assert_eq!(moments.len(), guards.len());
-    // Nobody's wait ends before its moment.
+    // No wait ends before its moment.
     let waits = guards.into_iter().map(|mut guard| {
         std::thread::spawn(move || {
             let (_client, server) = UnixStream::pair().unwrap();
@@ -183,7 +183,7 @@ fn with_a_spread_each_goes_at_a_moment_of_its_own() {
 }
 
 #[test]
-fn a_roll_back_within_the_spread_keeps_the_connection() {
+fn a_rollback_within_the_jitter_keeps_the_connection() {
     let connections = Connections::new(Duration::from_secs(3600), Unfinished::Leave, Duration::ZERO).unwrap();
     let (_client, server) = UnixStream::pair().unwrap();
     let mut guard = connections.begin();
@@ -218,7 +218,7 @@ fn the_phases_come_in_order() {
     let mut guard = connections.begin();
     guard.long_lived();
     connections.drain();
-    assert!(!connections.only_long_lived(), "the idle are to be told first, if there are none too");
+    assert!(!connections.only_long_lived(), "idle connections are asked first, even if there are none");
     connections.close_long_lived();
     assert!(
         connections.is_closing_idle() && connections.shutdown_signal(DrainPhase::ClosingIdle).is_requested()
@@ -226,17 +226,17 @@ fn the_phases_come_in_order() {
 }
 
 #[test]
-fn the_list_has_who_asked_to_be_in_it_the_oldest_first() {
+fn the_list_has_the_guards_with_a_name_the_oldest_first() {
     let connections = connections();
     let (mut first, mut second, _unnamed) = (connections.begin(), connections.begin(), connections.begin());
     first.set_name("a download");
     second.busy();
     second.set_name(format!("request {}", 7));
     first.long_lived();
-    let held = connections.list();
-    let names: Vec<_> = held.iter().map(|held| (held.name.as_str(), held.kind)).collect();
+    let list = connections.list();
+    let names: Vec<_> = list.iter().map(|info| (info.name.as_str(), info.kind)).collect();
     assert_eq!(names, [("a download", ConnectionKind::LongLived), ("request 7", ConnectionKind::InRequest)]);
-    assert!(held[0].age >= held[1].age);
+    assert!(list[0].age >= list[1].age);
     second.set_name("request 8");
     drop(first);
     assert_eq!(connections.list()[0].name, "request 8");
@@ -245,7 +245,7 @@ fn the_list_has_who_asked_to_be_in_it_the_oldest_first() {
 }
 
 #[test]
-fn a_cut_closes_or_resets_what_was_given_to_it() {
+fn unfinished_connections_are_left_closed_or_reset() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     for how in [Unfinished::Leave, Unfinished::Close, Unfinished::Reset] {
         let connections = Connections::new(Duration::ZERO, how, Duration::ZERO).unwrap();
@@ -267,7 +267,7 @@ fn a_cut_closes_or_resets_what_was_given_to_it() {
             Unfinished::Reset => assert!(!matches!(client.read(&mut [0]), Ok(1..))),
         }
     }
-    // A Unix socket has no reset, and no address to be named by.
+    // A Unix socket cannot be reset, and its client has no address for a name.
     let connections = Connections::new(Duration::ZERO, Unfinished::Reset, Duration::ZERO).unwrap();
     let (mut client, server) = UnixStream::pair().unwrap();
     let mut guard = connections.begin();
@@ -278,32 +278,32 @@ fn a_cut_closes_or_resets_what_was_given_to_it() {
 }
 
 #[test]
-fn what_first_waits_in_a_drain_has_as_long_as_a_new_connection() {
+fn a_connection_that_first_waits_in_a_drain_has_the_grace_period_of_a_new_one() {
     let connections = Connections::new(Duration::ZERO, Unfinished::Leave, Duration::from_secs(3600)).unwrap();
     let (_client, server) = UnixStream::pair().unwrap();
-    // One has waited before, the other has been in its handshake until now.
-    let (mut known, mut fresh) = (connections.begin(), connections.begin());
+    // One has waited before; the other was in its handshake until now.
+    let (mut known, mut new) = (connections.begin(), connections.begin());
     known.begin_to_wait();
     connections.drain();
     connections.close_idle();
     assert!(!known.wait_readable(&server).unwrap());
-    fresh.begin_to_wait();
-    assert!(!fresh.is_shutdown_requested() && fresh.shutdown_at().unwrap() > std::time::Instant::now());
+    new.begin_to_wait();
+    assert!(!new.is_shutdown_requested() && new.shutdown_at().unwrap() > std::time::Instant::now());
     (&_client).write_all(b"GET").unwrap();
-    assert!(fresh.wait_readable(&server).unwrap());
-    assert!(!fresh.should_close(&server, b""), "its request is not read yet");
+    assert!(new.wait_readable(&server).unwrap());
+    assert!(!new.should_close(&server, b""), "its request is not read yet");
 }
 
 #[test]
-fn a_connection_carries_what_its_server_gave_it() {
+fn a_connection_has_the_bytes_that_were_attached_to_it() {
     let connections = connections();
     let mut guard = connections.begin();
     assert!(!guard.is_migrated() && guard.attached().is_empty());
     guard.attach(&b"one"[..]);
     guard.attach(&b"other"[..]);
     assert_eq!(guard.attached(), b"other");
-    let mut moved = connections.begin();
-    moved.set_migrated(b"PROXY TCP4".to_vec());
-    assert!(moved.is_migrated());
-    assert_eq!(moved.attached(), b"PROXY TCP4");
+    let mut migrated = connections.begin();
+    migrated.set_migrated(b"PROXY TCP4".to_vec());
+    assert!(migrated.is_migrated());
+    assert_eq!(migrated.attached(), b"PROXY TCP4");
 }

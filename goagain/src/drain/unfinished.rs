@@ -1,25 +1,26 @@
-//! What becomes of a connection that is there when a drain ends.
+//! What happens to connections that are left at the deadline of a drain.
 
 use nix::sys::socket::{Shutdown, shutdown};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
-/// What becomes of a connection that is still there when a drain ends.
+/// What happens to a connection that is still in flight at the deadline of a drain. Set with
+/// [`Builder::unfinished`](crate::Builder::unfinished). Defaults to [`Unfinished::Leave`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Unfinished {
-    /// The library leaves it alone; it is closed when the process leaves, or execs.
+    /// The library does nothing with it. It is closed when the process exits or execs.
     #[default]
     Leave,
-    /// It is shut down in both directions (`shutdown`): the client reads an end, and may take half an answer for a whole
-    /// one where the protocol does not say how long it is.
+    /// It is shut down in both directions (`shutdown`). The client reads an end of file. If the protocol does not say how long the
+    /// response is, the client may take half a response for a whole one.
     Close,
-    /// It is reset: the client reads an error (ECONNRESET), and knows that the answer was cut off. A Unix socket has no
-    /// reset, and is shut down.
+    /// It is reset. The client reads an error (ECONNRESET), so it knows that the response is incomplete. A Unix socket cannot be
+    /// reset, and is shut down instead.
     Reset,
 }
 
-/// Cuts one connection. It may have ended by itself: that is no failure.
+/// Closes one connection. It may have ended by itself, so errors are ignored.
 pub(super) fn close(connection: BorrowedFd<'_>, how: Unfinished) {
     let _: io::Result<()> = match how {
         Unfinished::Leave => Ok(()),

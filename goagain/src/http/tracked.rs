@@ -1,4 +1,4 @@
-//! A connection with its guard.
+//! A connection whose activity is tracked.
 
 use super::activity::Activity;
 use crate::drain::linger::Lingering;
@@ -13,55 +13,64 @@ use std::pin::Pin;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker, ready};
 
-/// How many reads are made in one turn of what is only dropped.
-const MOST_READS: usize = 64;
+/// How many reads one turn makes of bytes that are only discarded.
+const MAX_READS: usize = 64;
 
-/// A connection that counts for as long as anything holds it: an upgrade takes it along.
+/// A connection with its [`Guard`](crate::Guard): a drain waits for it until it is dropped. An upgrade takes the guard along.
 ///
-/// When its library shuts it down it lingers, as [`Linger`](crate::drain::Linger) says, so that the last answer arrives. What has been
-/// upgraded does not: there a shutdown ends one direction, and the other is the application's.
+/// When the HTTP library shuts it down, it lingers, as [`Linger`](crate::drain::Linger) describes, so that the last response arrives.
+/// An upgraded connection does not linger: its shutdown ends one direction only, and the other belongs to the application.
 #[derive(Debug)]
 pub struct Tracked<I> {
     io: I,
-    work: Activity,
-    /// The socket below, where it is known.
+    activity: Activity,
+    /// Returns the underlying socket, if it is known.
     socket: for<'a> fn(&'a I) -> Option<BorrowedFd<'a>>,
-    was_unsent: usize,
+    unsent_before: usize,
     lingering: Lingering,
-    /// Of a connection whose library has no word for it: it looks as if its client had closed it.
+    /// Exists if the HTTP library cannot be asked to close an idle connection. Then the library reads an end, as if the client had
+    /// closed the connection.
     ending: Option<Ending>,
 }
 
-/// How a connection comes to its end when it is told to go.
+/// How a connection is ended when it is asked to close.
 #[derive(Default)]
 struct Ending {
-    told: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
-    is_told: bool,
-    /// From then on, whether its client is silent.
+    shutdown: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    is_requested: bool,
+    /// A timer for the silence of the client, once the shutdown is requested.
     silence: Option<Pin<Box<Sleep>>>,
 }
 
 impl fmt::Debug for Ending {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Ending").field("is_told", &self.is_told).finish_non_exhaustive()
+        f.debug_struct("Ending").field("is_requested", &self.is_requested).finish_non_exhaustive()
     }
 }
 
 impl Tracked<Stream> {
-    pub(crate) fn of_stream(stream: Stream, work: Activity) -> Tracked<Stream> {
-        Tracked { socket: |stream| Some(stream.as_fd()), ..Tracked::new(stream, work) }
+    pub(crate) fn of_stream(stream: Stream, activity: Activity) -> Tracked<Stream> {
+        Tracked { socket: |stream| Some(stream.as_fd()), ..Tracked::new(stream, activity) }
     }
 
-    /// The same for a library that closes no idle connection by itself: when this is told to go, its library reads an end.
+    /// Returns a connection for an HTTP library that cannot be asked to close an idle connection: when this one is asked to close, the
+    /// library reads an end.
     #[cfg(any(feature = "actix", feature = "axum"))]
-    pub(crate) fn that_ends(stream: Stream, work: Activity) -> Tracked<Stream> {
-        Tracked { ending: Some(Ending::default()), ..Tracked::of_stream(stream, work) }
+    pub(crate) fn that_ends(stream: Stream, activity: Activity) -> Tracked<Stream> {
+        Tracked { ending: Some(Ending::default()), ..Tracked::of_stream(stream, activity) }
     }
 }
 
 impl<I> Tracked<I> {
-    pub(crate) fn new(io: I, work: Activity) -> Tracked<I> {
-        Tracked { io, work, socket: |_| None, was_unsent: 0, lingering: Lingering::default(), ending: None }
+    pub(crate) fn new(io: I, activity: Activity) -> Tracked<I> {
+        Tracked {
+            io,
+            activity,
+            socket: |_| None,
+            unsent_before: 0,
+            lingering: Lingering::default(),
+            ending: None,
+        }
     }
 
     #[cfg(feature = "hyper")]
@@ -74,95 +83,94 @@ impl<I> Tracked<I> {
         &self.io
     }
 
-    #[cfg(any(feature = "actix", feature = "axum"))]
-    pub(crate) fn work(&self) -> &Activity {
-        &self.work
+    pub(crate) fn activity(&self) -> &Activity {
+        &self.activity
     }
 
-    /// In a drain, when the runtime has nothing to read: the kernel may have. A client that takes what was written is alive. Who
-    /// is told to go and does not can be seen by the operator.
+    /// Asks the kernel during a drain, when the runtime has nothing to read: the kernel may have. A client that takes what was written
+    /// is alive. A connection that is asked to close gets a name in the list, so that the operator sees those that stay.
     fn look(&mut self) {
         let socket = (self.socket)(&self.io);
-        self.work.0.has_nothing.store(!socket.is_some_and(has_more), Ordering::Relaxed);
-        let unsent = self.work.bytes_unsent(socket);
-        if let Some(socket) = socket.filter(|_| self.work.0.connections.is_closing_idle()) {
-            self.work.lock().guard.name_by_client(socket);
+        self.activity.0.is_socket_empty.store(!socket.is_some_and(has_more), Ordering::Relaxed);
+        let unsent = self.activity.bytes_unsent(socket);
+        if let Some(socket) = socket.filter(|_| self.activity.0.connections.is_closing_idle()) {
+            self.activity.lock().guard.name_by_client(socket);
         }
-        if unsent < self.was_unsent {
-            self.is_active();
+        if unsent < self.unsent_before {
+            self.set_active();
         }
-        self.was_unsent = unsent;
+        self.unsent_before = unsent;
     }
 
-    /// Whether it is to come to its end, having nothing to read: it is idle, or its client is silent for too long.
+    /// Whether the connection should be ended: it is asked to close, has nothing to read, and is idle or has been silent for too long.
     fn poll_is_over(&mut self, cx: &mut Context<'_>) -> bool {
-        let Some(Ending { told, is_told, silence }) = &mut self.ending else { return false };
-        let work = &self.work;
-        if !*is_told {
-            let told = told.get_or_insert_with(|| Box::pin(work.clone().shutdown_requested()));
-            *is_told = told.as_mut().poll(cx).is_ready();
+        let Some(Ending { shutdown, is_requested, silence }) = &mut self.ending else { return false };
+        let activity = &self.activity;
+        if !*is_requested {
+            let shutdown = shutdown.get_or_insert_with(|| Box::pin(activity.clone().shutdown_requested()));
+            *is_requested = shutdown.as_mut().poll(cx).is_ready();
         }
-        if !*is_told || !work.0.has_nothing.load(Ordering::Relaxed) {
+        if !*is_requested || !activity.0.is_socket_empty.load(Ordering::Relaxed) {
             return false;
         }
-        if work.is_idle() {
+        if activity.is_idle() {
             return true;
         }
         loop {
             let timer = silence.get_or_insert_with(|| {
-                work.is_silent();
-                Box::pin(sleep(work.patience()))
+                activity.is_silent();
+                Box::pin(sleep(activity.silence_limit()))
             });
             if timer.as_mut().poll(cx).is_pending() {
                 return false;
             }
             *silence = None;
-            if work.is_silent() {
+            if activity.is_silent() {
                 return true;
             }
         }
     }
 
-    fn is_active(&self) {
-        self.work.0.is_active.store(true, Ordering::Relaxed);
+    fn set_active(&self) {
+        self.activity.0.is_active.store(true, Ordering::Relaxed);
     }
 
     fn is_upgraded(&self) -> bool {
-        self.work.0.is_upgraded.load(Ordering::Relaxed)
+        self.activity.0.is_upgraded.load(Ordering::Relaxed)
     }
 
     fn set_blocked(&self, is_blocked: bool) {
-        let was_blocked = self.work.0.is_blocked.swap(is_blocked, Ordering::Relaxed);
+        let was_blocked = self.activity.0.is_blocked.swap(is_blocked, Ordering::Relaxed);
         if was_blocked && !is_blocked {
-            let end = self.work.lock().end.take();
-            end.into_iter().for_each(Waker::wake);
+            let end_waker = self.activity.lock().end_waker.take();
+            end_waker.into_iter().for_each(Waker::wake);
         }
     }
 
-    /// What was written, or could not be.
+    /// Notes whether something was written, or the client does not take it.
     fn written<T>(&self, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         self.set_blocked(written.is_pending());
         if written.is_ready() {
-            self.is_active();
+            self.set_active();
         }
         written
     }
 }
 
 impl<I: AsyncRead + Unpin> Tracked<I> {
-    /// Drops what comes behind the last request, since a library that answered it would answer behind its last answer, and tells
-    /// the client's end alone.
+    /// Discards what comes after the last request, and passes on only the end. A library that read a further request would answer it
+    /// after its last response.
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut dropped = [0; 4096];
-        for _ in 0..MOST_READS {
+        for _ in 0..MAX_READS {
             let mut dropped = ReadBuf::new(&mut dropped);
             ready!(Pin::new(&mut self.io).poll_read(cx, &mut dropped))?;
             if dropped.filled().is_empty() {
-                return if self.work.keeps_the_end(cx) { Poll::Pending } else { Poll::Ready(Ok(())) };
+                return if self.activity.holds_back_end(cx) { Poll::Pending } else { Poll::Ready(Ok(())) };
             }
-            self.is_active();
+            self.set_active();
         }
-        // The others of this thread have their turn.
+        // Other tasks of this thread get their turn.
         cx.waker().wake_by_ref();
         Poll::Pending
     }
@@ -175,7 +183,7 @@ impl<I: AsyncRead + Unpin> AsyncRead for Tracked<I> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if this.work.reads_no_more() {
+        if this.activity.reads_no_more() {
             return this.poll_end(cx);
         }
         let before = buffer.filled().len();
@@ -184,10 +192,10 @@ impl<I: AsyncRead + Unpin> AsyncRead for Tracked<I> {
             return read;
         }
         let Poll::Ready(read) = read else {
-            this.work.read(b"");
-            if !this.work.is_draining() {
-                this.work.0.has_nothing.store(false, Ordering::Relaxed);
-                // To be woken when the drain tells it to go.
+            this.activity.read(b"");
+            if !this.activity.is_draining() {
+                this.activity.0.is_socket_empty.store(false, Ordering::Relaxed);
+                // So that the task is woken when the connection is asked to close.
                 this.poll_is_over(cx);
                 return Poll::Pending;
             }
@@ -197,11 +205,11 @@ impl<I: AsyncRead + Unpin> AsyncRead for Tracked<I> {
         read?;
         let bytes = &buffer.filled()[before..];
         if bytes.is_empty() && buffer.remaining() > 0 {
-            return if this.work.keeps_the_end(cx) { Poll::Pending } else { Poll::Ready(Ok(())) };
+            return if this.activity.holds_back_end(cx) { Poll::Pending } else { Poll::Ready(Ok(())) };
         }
-        this.is_active();
-        this.work.0.has_nothing.store(false, Ordering::Relaxed);
-        this.work.read(bytes);
+        this.set_active();
+        this.activity.0.is_socket_empty.store(false, Ordering::Relaxed);
+        this.activity.read(bytes);
         Poll::Ready(Ok(()))
     }
 }
@@ -239,11 +247,11 @@ impl<I: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Tracked<I> {
         if this.is_upgraded() {
             return Pin::new(&mut this.io).poll_shutdown(cx);
         }
-        let (work, socket) = (&this.work, this.socket);
-        let closed = this.lingering.poll(cx, &mut this.io, |io| work.bytes_unsent(socket(io)));
+        let (activity, socket) = (&this.activity, this.socket);
+        let closed = this.lingering.poll(cx, &mut this.io, |io| activity.bytes_unsent(socket(io)));
         if closed.is_pending() {
-            // It has an end of its own.
-            this.is_active();
+            // Lingering has a deadline of its own.
+            this.set_active();
         }
         closed
     }

@@ -1,51 +1,51 @@
-//! An answer's body, which ends its request.
+//! The body of a response, which ends its request.
 
-use crate::http::InRequest;
+use crate::http::RequestGuard;
 use ::hyper::body::{Body as HttpBody, Buf, Frame, SizeHint};
 use std::io::IoSlice;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 pin_project_lite::pin_project! {
-    /// The body of an answer: its request is under way until hyper has sent the last piece of it.
+    /// The body of a response. Its request is under way until hyper has sent the last chunk of the body.
     #[derive(Debug)]
     pub(crate) struct Body<B> {
         #[pin]
         inner: B,
-        request: Answering,
+        request: Responding,
     }
 }
 
-/// A request whose answer hyper is being given.
+/// A request whose response is being given to hyper.
 #[derive(Debug)]
-struct Answering(InRequest);
+struct Responding(RequestGuard);
 
-impl Drop for Answering {
+impl Drop for Responding {
     fn drop(&mut self) {
         self.0.has_answered();
     }
 }
 
 impl<B> Body<B> {
-    pub(crate) fn new(inner: B, request: InRequest) -> Body<B> {
-        Body { inner, request: Answering(request) }
+    pub(crate) fn new(inner: B, request: RequestGuard) -> Body<B> {
+        Body { inner, request: Responding(request) }
     }
 }
 
 impl<B: HttpBody> HttpBody for Body<B> {
-    type Data = Piece<B::Data>;
+    type Data = Chunk<B::Data>;
     type Error = B::Error;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Piece<B::Data>>, B::Error>>> {
+    ) -> Poll<Option<Result<Frame<Chunk<B::Data>>, B::Error>>> {
         let this = self.project();
         let polled = this.inner.poll_frame(cx);
         let request = &this.request.0;
         polled.map(|frame| {
             frame.map(|frame| {
-                frame.map(|frame| frame.map_data(|data| Piece { data, _request: request.clone() }))
+                frame.map(|frame| frame.map_data(|data| Chunk { data, _request: request.clone() }))
             })
         })
     }
@@ -61,25 +61,25 @@ impl<B: HttpBody> HttpBody for Body<B> {
 
 #[cfg(feature = "axum")]
 pin_project_lite::pin_project! {
-    /// The body of an answer whose request is under way until hyper has been given the whole: for bodies whose pieces have to stay
-    /// what they are.
+    /// The body of a response whose request is under way until hyper has been given the whole body. For bodies whose chunks have to
+    /// keep their type.
     #[derive(Debug)]
-    pub(crate) struct AdoptFd<B> {
+    pub(crate) struct UnwrappedBody<B> {
         #[pin]
         inner: B,
-        _request: Answering,
+        _request: Responding,
     }
 }
 
 #[cfg(feature = "axum")]
-impl<B> AdoptFd<B> {
-    pub(crate) fn new(inner: B, request: InRequest) -> AdoptFd<B> {
-        AdoptFd { inner, _request: Answering(request) }
+impl<B> UnwrappedBody<B> {
+    pub(crate) fn new(inner: B, request: RequestGuard) -> UnwrappedBody<B> {
+        UnwrappedBody { inner, _request: Responding(request) }
     }
 }
 
 #[cfg(feature = "axum")]
-impl<B: HttpBody> HttpBody for AdoptFd<B> {
+impl<B: HttpBody> HttpBody for UnwrappedBody<B> {
     type Data = B::Data;
     type Error = B::Error;
 
@@ -99,14 +99,14 @@ impl<B: HttpBody> HttpBody for AdoptFd<B> {
     }
 }
 
-/// A piece of an answer, which hyper may hold for long after it has been given the whole: the client takes it when it likes.
+/// A chunk of a response. hyper may hold it long after it was given the whole body, until the client takes it.
 #[derive(Debug)]
-pub(crate) struct Piece<D> {
+pub(crate) struct Chunk<D> {
     data: D,
-    _request: InRequest,
+    _request: RequestGuard,
 }
 
-impl<D: Buf> Buf for Piece<D> {
+impl<D: Buf> Buf for Chunk<D> {
     fn remaining(&self) -> usize {
         self.data.remaining()
     }

@@ -1,4 +1,4 @@
-//! A connection that hyper may be asked to give back.
+//! A connection that hyper may be asked to return.
 
 use ::tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use std::io::{self, IoSlice};
@@ -7,32 +7,32 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
-/// A connection that says whether all was sent, and is not shut down while it departs: that would end it for the successor
-/// too.
+/// A connection that knows whether everything was sent, and is not shut down while it departs: a shutdown would end it for the
+/// successor too.
 #[derive(Debug)]
 pub(super) struct Departing<I> {
     io: I,
     state: State,
 }
 
-/// What its server knows of it while hyper has it.
+/// What the server knows of the connection while hyper has it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct State(Arc<Flags>);
 
 #[derive(Debug, Default)]
 struct Flags {
-    sends: AtomicBool,
-    departs: AtomicBool,
+    is_sending: AtomicBool,
+    is_departing: AtomicBool,
 }
 
 impl State {
-    /// Whether what was written is not all sent.
-    pub(super) fn sends(&self) -> bool {
-        self.0.sends.load(Ordering::Relaxed)
+    /// Whether something that was written is not sent yet.
+    pub(super) fn is_sending(&self) -> bool {
+        self.0.is_sending.load(Ordering::Relaxed)
     }
 
-    pub(super) fn set_departs(&self, departs: bool) {
-        self.0.departs.store(departs, Ordering::Relaxed);
+    pub(super) fn set_departing(&self, is_departing: bool) {
+        self.0.is_departing.store(is_departing, Ordering::Relaxed);
     }
 }
 
@@ -62,7 +62,7 @@ impl<I: AsyncRead + Unpin> AsyncRead for Departing<I> {
 
 impl<I: AsyncWrite + Unpin> AsyncWrite for Departing<I> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &[u8]) -> Poll<io::Result<usize>> {
-        self.state.0.sends.store(true, Ordering::Relaxed);
+        self.state.0.is_sending.store(true, Ordering::Relaxed);
         Pin::new(&mut self.get_mut().io).poll_write(cx, buffer)
     }
 
@@ -71,7 +71,7 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Departing<I> {
         cx: &mut Context<'_>,
         buffers: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.state.0.sends.store(true, Ordering::Relaxed);
+        self.state.0.is_sending.store(true, Ordering::Relaxed);
         Pin::new(&mut self.get_mut().io).poll_write_vectored(cx, buffers)
     }
 
@@ -79,16 +79,16 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Departing<I> {
         self.io.is_write_vectored()
     }
 
-    /// hyper flushes when it has written all that it had.
+    /// hyper flushes when it has written everything.
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let flushed = Pin::new(&mut this.io).poll_flush(cx);
-        this.state.0.sends.store(flushed.is_pending(), Ordering::Relaxed);
+        this.state.0.is_sending.store(flushed.is_pending(), Ordering::Relaxed);
         flushed
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.state.0.departs.load(Ordering::Relaxed) {
+        match self.state.0.is_departing.load(Ordering::Relaxed) {
             true => Poll::Ready(Ok(())),
             false => Pin::new(&mut self.get_mut().io).poll_shutdown(cx),
         }

@@ -1,8 +1,8 @@
-//! The application's service, with what a drain has to say in every answer.
+//! The application's service, whose responses close their connection in a drain.
 
 use super::Body;
 use crate::http::follower::Length;
-use crate::http::{Activity, InRequest};
+use crate::http::{Activity, RequestGuard};
 use crate::migrate::Migrator;
 use ::hyper::body::{Body as HttpBody, Incoming};
 use ::hyper::header::{CONNECTION, HeaderValue};
@@ -13,20 +13,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 
-/// Counts the requests, and closes their connection by the answers of a drain.
+/// Reports the requests to the activity, and closes the connection with a response during a drain.
 #[derive(Clone, Debug)]
 pub(crate) struct Drained<S> {
     service: S,
-    work: Activity,
-    /// What may move the connection: then a drain closes it only if it cannot.
+    activity: Activity,
+    /// Exists if the connection can migrate. Then a drain closes the connection only if it cannot.
     migrator: Option<Arc<Migrator>>,
     has_begun: Arc<AtomicBool>,
     speaks_http2: Arc<AtomicBool>,
 }
 
 impl<S> Drained<S> {
-    pub(crate) fn new(service: S, work: Activity, migrator: Option<Arc<Migrator>>) -> Drained<S> {
-        Drained { service, work, migrator, has_begun: Arc::default(), speaks_http2: Arc::default() }
+    pub(crate) fn new(service: S, activity: Activity, migrator: Option<Arc<Migrator>>) -> Drained<S> {
+        Drained { service, activity, migrator, has_begun: Arc::default(), speaks_http2: Arc::default() }
     }
 
     /// Whether a request has come.
@@ -35,14 +35,14 @@ impl<S> Drained<S> {
         move || has_begun.load(Ordering::Relaxed)
     }
 
-    /// Whether a request has come by HTTP/2; before the first one nobody knows.
+    /// Whether a request has come over HTTP/2. Before the first request this is not known.
     pub(crate) fn speaks_http2(&self) -> impl Fn() -> bool + Send + use<S> {
         let speaks_http2 = Arc::clone(&self.speaks_http2);
         move || speaks_http2.load(Ordering::Relaxed)
     }
 }
 
-/// How long the body of a request over HTTP/1.1 is; `None` for one over HTTP/2.
+/// Returns how long the body of an HTTP/1.1 request is, or `None` for an HTTP/2 request.
 pub(crate) fn length_of<B: HttpBody>(request: &Request<B>) -> Option<Length> {
     let length = || request.body().size_hint().exact().map_or(Length::Chunks, Length::Known);
     (request.version() < Version::HTTP_2).then(length)
@@ -54,35 +54,35 @@ where
 {
     type Response = Response<Body<B>>;
     type Error = S::Error;
-    type Future = Answer<S::Future>;
+    type Future = PendingResponse<S::Future>;
 
-    fn call(&self, request: Request<Incoming>) -> Answer<S::Future> {
+    fn call(&self, request: Request<Incoming>) -> PendingResponse<S::Future> {
         let http2 = request.version() >= Version::HTTP_2;
         if http2 {
             self.speaks_http2.store(true, Ordering::Relaxed);
         }
         self.has_begun.store(true, Ordering::Relaxed);
-        let under_way = self.work.begin(length_of(&request));
-        let (work, migrator) = (self.work.clone(), self.migrator.clone());
+        let guard = self.activity.begin(length_of(&request));
+        let (activity, migrator) = (self.activity.clone(), self.migrator.clone());
         let connects = request.method() == Method::CONNECT;
-        Answer { answer: self.service.call(request), work, migrator, under_way, http2, connects }
+        PendingResponse { response: self.service.call(request), activity, migrator, guard, http2, connects }
     }
 }
 
 pin_project_lite::pin_project! {
-    /// An answer that is being made.
-    pub(crate) struct Answer<F> {
+    /// A response that the application is making.
+    pub(crate) struct PendingResponse<F> {
         #[pin]
-        answer: F,
-        work: Activity,
+        response: F,
+        activity: Activity,
         migrator: Option<Arc<Migrator>>,
-        under_way: InRequest,
+        guard: RequestGuard,
         http2: bool,
         connects: bool,
     }
 }
 
-impl<F, B, E> Future for Answer<F>
+impl<F, B, E> Future for PendingResponse<F>
 where
     F: Future<Output = Result<Response<B>, E>>,
 {
@@ -90,17 +90,17 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let mut response = ready!(this.answer.poll(cx))?;
+        let mut response = ready!(this.response.poll(cx))?;
         let can_migrate = || this.migrator.as_ref().is_some_and(|migrator| migrator.can_migrate());
         if response.status() == StatusCode::SWITCHING_PROTOCOLS
             || *this.connects && response.status().is_success()
         {
-            // Over HTTP/2 it is one stream of several (RFC 8441, and CONNECT itself).
-            if *this.http2 { this.work.give_a_stream() } else { this.work.upgrade() }
-        } else if !*this.http2 && !can_migrate() && this.work.should_close() {
-            // HTTP/2 has GOAWAY for it.
+            // Over HTTP/2 this is one stream of several (RFC 8441, and CONNECT itself).
+            if *this.http2 { this.activity.give_a_stream() } else { this.activity.upgrade() }
+        } else if !*this.http2 && !can_migrate() && this.activity.should_close() {
+            // HTTP/2 has GOAWAY for this.
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
-        Poll::Ready(Ok(response.map(|body| Body::new(body, this.under_way.clone()))))
+        Poll::Ready(Ok(response.map(|body| Body::new(body, this.guard.clone()))))
     }
 }

@@ -1,4 +1,4 @@
-//! Connections that have come from the predecessor and wait to be accepted.
+//! Connections that the predecessor has sent and that wait to be accepted.
 
 use nix::sys::socket::{SockType, getsockopt, sockopt};
 use std::collections::VecDeque;
@@ -8,10 +8,10 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// More than any server keeps of a request that it has not begun to serve.
-pub(super) const LONGEST_BYTES: u64 = 16 << 20;
+/// More than any server reads of a request that it has not begun to serve.
+pub(super) const MAX_BYTES: u64 = 16 << 20;
 
-/// A connection that the predecessor had accepted.
+/// A connection that the predecessor has accepted and sent to this process. Returned by [`Incoming::take`].
 #[derive(Debug)]
 pub struct IncomingConnection {
     fd: OwnedFd,
@@ -20,18 +20,20 @@ pub struct IncomingConnection {
 }
 
 impl IncomingConnection {
-    /// The connection's descriptor, close-on-exec, with the options that the predecessor gave it (O_NONBLOCK, timeouts), and
-    /// the bytes that it had read and not served: they come before what is read from the descriptor.
+    /// Returns the descriptor of the connection, and the bytes that the predecessor has read and not served. These come before what
+    /// is read from the descriptor.
+    ///
+    /// The descriptor is close-on-exec, and has the options that the predecessor has set (O_NONBLOCK, timeouts).
     pub fn into_parts(self) -> (OwnedFd, Vec<u8>) {
         (self.fd, self.unread)
     }
 
-    /// What the predecessor's server had the connection [carry](crate::Guard::carry).
+    /// Returns the bytes that the server in the predecessor has [attached](crate::Guard::attach) to the connection.
     pub fn attached(&self) -> &[u8] {
         &self.attached
     }
 
-    /// Looks at what has come with the message.
+    /// Checks the descriptors that have come with a message.
     pub(super) fn of(
         descriptors: Vec<OwnedFd>,
         unread: bool,
@@ -42,7 +44,7 @@ impl IncomingConnection {
         let mut descriptors = descriptors.into_iter();
         let (Some(fd), true) = (descriptors.next(), found == expected) else {
             return Err(format!(
-                "expected {expected} descriptors, found {found}: this process may not have more, so raise RLIMIT_NOFILE"
+                "expected {expected} descriptors, found {found}: if this process has reached its limit, raise RLIMIT_NOFILE"
             ));
         };
         let is_stream =
@@ -53,8 +55,8 @@ impl IncomingConnection {
         let mut bytes_of = |is_there: bool, what: &str| {
             let mut bytes = Vec::new();
             if let Some(file) = is_there.then(|| descriptors.next()).flatten() {
-                let read = File::from(file).take(LONGEST_BYTES).read_to_end(&mut bytes);
-                read.map_err(|error| format!("its {what} bytes cannot be read: {error}"))?;
+                let read = File::from(file).take(MAX_BYTES).read_to_end(&mut bytes);
+                read.map_err(|error| format!("cannot read its {what} bytes: {error}"))?;
             }
             Ok::<_, String>(bytes)
         };
@@ -63,47 +65,48 @@ impl IncomingConnection {
     }
 }
 
-/// The connections that have come from the predecessor for one listener, and that nobody has taken yet.
+/// The connections of one listener that the predecessor has sent and that wait to be accepted.
 ///
-/// Made by [`Listener::incoming`](crate::Listener::incoming), for those who accept by other means than an
-/// [`Acceptor`](crate::Acceptor), which yields them by itself. Its descriptor is readable as long as there are some. Take
-/// them before you see that the term is over: what is left then is lost.
+/// Returned by [`Listener::incoming_migrations`](crate::Listener::incoming_migrations), for code that accepts without an
+/// [`Acceptor`](crate::Acceptor). An acceptor yields them by itself. The descriptor is readable as long as there are some. Take them
+/// all before looking whether the term is over: those that are left then are lost.
 #[derive(Clone, Debug)]
 pub struct Incoming(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
     queue: Mutex<VecDeque<IncomingConnection>>,
-    /// Holds one byte as long as the queue is not empty.
+    /// Has one byte to read as long as the queue is not empty.
     ready: UnixStream,
-    set: UnixStream,
+    /// The other end.
+    notify: UnixStream,
 }
 
 impl Incoming {
     pub(super) fn new() -> io::Result<Incoming> {
-        let (ready, set) = UnixStream::pair()?;
+        let (ready, notify) = UnixStream::pair()?;
         ready.set_nonblocking(true)?;
-        set.set_nonblocking(true)?;
-        Ok(Incoming(Arc::new(Shared { queue: Mutex::default(), ready, set })))
+        notify.set_nonblocking(true)?;
+        Ok(Incoming(Arc::new(Shared { queue: Mutex::default(), ready, notify })))
     }
 
-    pub(super) fn push(&self, arrived: IncomingConnection) {
+    pub(super) fn push(&self, connection: IncomingConnection) {
         let mut queue = self.0.queue.lock().unwrap_or_else(PoisonError::into_inner);
         if queue.is_empty() {
-            // There is room for the one byte.
-            let _ = (&self.0.set).write(&[0]);
+            // There always is room for the one byte.
+            let _ = (&self.0.notify).write(&[0]);
         }
-        queue.push_back(arrived);
+        queue.push_back(connection);
     }
 
-    /// The next one, if there is one; never blocks.
+    /// Returns the next connection, if there is one. Never blocks.
     pub fn take(&self) -> Option<IncomingConnection> {
         let mut queue = self.0.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        let arrived = queue.pop_front();
-        if arrived.is_some() && queue.is_empty() {
+        let connection = queue.pop_front();
+        if connection.is_some() && queue.is_empty() {
             let _ = (&self.0.ready).read(&mut [0]);
         }
-        arrived
+        connection
     }
 }
 
@@ -119,7 +122,7 @@ mod tests {
     use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
     #[test]
-    fn it_is_readable_as_long_as_there_are_some() {
+    fn it_is_readable_as_long_as_it_is_not_empty() {
         let incoming = Incoming::new().unwrap();
         let ready =
             || poll(&mut [PollFd::new(incoming.as_fd(), PollFlags::POLLIN)], PollTimeout::ZERO).unwrap() == 1;
@@ -138,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_connection_is_refused() {
+    fn other_descriptors_are_refused() {
         let refused = |descriptors, unread| IncomingConnection::of(descriptors, unread, false).unwrap_err();
         assert!(refused(vec![], false).starts_with("expected 1 descriptors, found 0"));
         let connection = || OwnedFd::from(UnixStream::pair().unwrap().0);

@@ -1,4 +1,4 @@
-//! A connection that came with bytes that were read of it before.
+//! A connection that comes with bytes that were read from it before.
 
 use crate::socket::Stream;
 use std::collections::VecDeque;
@@ -8,10 +8,10 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// A connection with bytes that come before what is read from its descriptor.
+/// A migrated connection with bytes that the predecessor has read. They come before what is read from its descriptor.
 #[derive(Debug)]
 pub struct Migrated {
-    /// Shared by the clones: each byte is read once.
+    /// Shared by all clones, so that each byte is read once.
     unread: Arc<Mutex<VecDeque<u8>>>,
     stream: Box<Stream>,
 }
@@ -21,7 +21,7 @@ impl Migrated {
         Migrated { unread: Arc::new(Mutex::new(unread.into())), stream: Box::new(stream) }
     }
 
-    /// The connection, and the bytes that were not read yet.
+    /// Returns the connection and the bytes that are still unread.
     pub fn into_parts(self) -> (Stream, Vec<u8>) {
         let unread = std::mem::take(&mut *self.unread());
         (*self.stream, unread.into())
@@ -55,7 +55,7 @@ impl Migrated {
 impl Read for &Migrated {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.unread().read(buffer)?;
-        // The lock is not held while this waits.
+        // This may wait, and does not hold the lock.
         if read == 0 { (&*self.stream).read(buffer) } else { Ok(read) }
     }
 }
@@ -81,8 +81,8 @@ impl AsFd for Migrated {
 }
 
 impl From<Migrated> for OwnedFd {
-    fn from(moved: Migrated) -> OwnedFd {
-        (*moved.stream).into()
+    fn from(migrated: Migrated) -> OwnedFd {
+        (*migrated.stream).into()
     }
 }
 
@@ -92,16 +92,16 @@ mod tests {
     use std::os::unix::net::UnixStream;
 
     #[test]
-    fn what_was_read_before_comes_first_and_once() {
+    fn bytes_that_were_read_before_come_first_and_once() {
         let (client, server) = UnixStream::pair().unwrap();
-        let moved = Migrated::new(Stream::Unix(server), b"GET /".to_vec());
-        let clone = moved.try_clone().unwrap();
+        let migrated = Migrated::new(Stream::Unix(server), b"GET /".to_vec());
+        let clone = migrated.try_clone().unwrap();
         (&client).write_all(b" HTTP").unwrap();
         let mut read = [0; 3];
-        (&moved).read_exact(&mut read).unwrap();
+        (&migrated).read_exact(&mut read).unwrap();
         let mut rest = [0; 7];
         (&clone).read_exact(&mut rest).unwrap();
         assert_eq!((&read, &rest), (b"GET", b" / HTTP"));
-        assert!(moved.into_parts().1.is_empty());
+        assert!(migrated.into_parts().1.is_empty());
     }
 }

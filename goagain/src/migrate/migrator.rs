@@ -1,84 +1,24 @@
-//! Sending a connection to the successor.
+//! Sending connections to the successor.
 
-use super::incoming::LONGEST_BYTES;
+use super::error::MigrateError;
+use super::incoming::MAX_BYTES;
+use super::outgoing::{Openness, Outgoing};
 use crate::drain::latch::Latch;
 use crate::drain::{Connections, Guard};
-use goagain_env::{Channel, Message, StateItem, StateLimits};
+use goagain_env::{Message, StateItem, StateLimits};
 use nix::poll::PollFlags;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
-use std::{error, fmt};
 
-/// A packet holds 2 KiB, and each byte of a name may be escaped by three.
-const LONGEST_NAME: usize = 500;
+/// A message has at most 2 KiB, and escaping makes up to three bytes of each byte of a name.
+pub(super) const MAX_NAME: usize = 500;
 
-/// The way to the successor, for all threads.
-#[derive(Clone, Debug)]
-pub(crate) struct Outgoing(Arc<Mutex<Shared>>);
-
-#[derive(Debug)]
-struct Shared {
-    way: Way,
-    /// Closes when the way opens.
-    opening: Arc<Latch>,
-}
-
-#[derive(Debug)]
-enum Way {
-    /// There is no successor, or it takes no connections.
-    None,
-    /// The successor owns, and does not serve yet: should it die now, what was moved would be lost.
-    Awaited(Channel),
-    Open(Arc<Channel>),
-}
-
-impl Outgoing {
-    pub(super) fn new() -> io::Result<Outgoing> {
-        Ok(Outgoing(Arc::new(Mutex::new(Shared { way: Way::None, opening: Arc::new(Latch::new()?) }))))
-    }
-
-    pub(super) fn await_opening(&self, channel: Channel) {
-        self.lock().way = Way::Awaited(channel);
-    }
-
-    pub(super) fn open(&self) {
-        let mut shared = self.lock();
-        shared.way = match std::mem::replace(&mut shared.way, Way::None) {
-            Way::Awaited(channel) => Way::Open(Arc::new(channel)),
-            way => way,
-        };
-        if matches!(shared.way, Way::Open(_)) {
-            shared.opening.close();
-        }
-    }
-
-    pub(super) fn close(&self) -> io::Result<()> {
-        let mut shared = self.lock();
-        shared.way = Way::None;
-        if shared.opening.is_closed() {
-            shared.opening = Arc::new(Latch::new()?);
-        }
-        Ok(())
-    }
-
-    fn channel(&self) -> Option<Arc<Channel>> {
-        match &self.lock().way {
-            Way::Open(channel) => Some(Arc::clone(channel)),
-            _ => None,
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Shared> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Migrations connections of one listener to the successor, from any thread; made by [`Listener::migrator`](crate::Listener::migrator).
+/// Sends connections of one listener to the successor, from any thread. Returned by [`Listener::migrator`](crate::Listener::migrator).
 ///
-/// Where [`Builder::migrate_connections`](crate::Builder::migrate_connections) was not called, by this image or by the next, nothing is
-/// ever moved, and all else is as without it.
+/// If this process or the next one does not call [`Builder::migrate_connections`](crate::Builder::migrate_connections), no connection
+/// is ever sent, and everything else is as without a migrator.
 #[derive(Clone, Debug)]
 pub struct Migrator {
     listener: String,
@@ -86,15 +26,15 @@ pub struct Migrator {
     connections: Connections,
 }
 
-/// What a connection that waited for a request has come to.
+/// How the wait of a connection for its next request has ended.
 // Exhaustive: a server has to do something else for each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WaitOutcome {
     /// There is something to read.
     Readable,
-    /// The successor has it: drop yours, without `shutdown`.
+    /// The successor has the connection. Drop yours, without `shutdown`.
     Migrated,
-    /// It is to be closed.
+    /// The connection is asked to close.
     Close,
 }
 
@@ -103,28 +43,29 @@ impl Migrator {
         Migrator { listener: listener.to_owned(), outgoing, connections }
     }
 
-    /// Returns whether the answer to be written now may keep its connection open (`Connection: keep-alive`): the connection can
-    /// move, or soon can, or [`Guard::should_close`] says no.
+    /// Returns whether the response to be written now may keep its connection open (`Connection: keep-alive`): the connection can
+    /// migrate now or soon, or [`Guard::should_close`] returns `false`.
     pub fn should_keep_alive(&self, guard: &Guard, stream: impl AsFd, unread: &[u8]) -> bool {
         self.can_migrate() || !guard.should_close(stream, unread)
     }
 
-    /// Whether a connection can, or may soon, move.
+    /// Whether a connection can migrate now, or perhaps soon.
     pub(crate) fn can_migrate(&self) -> bool {
-        let Some(outgoing) = &self.outgoing else { return false };
-        match outgoing.lock().way {
-            Way::None => false,
-            Way::Awaited(_) => !self.connections.is_closing_idle(),
-            Way::Open(_) => true,
+        match self.outgoing.as_ref().map(Outgoing::openness) {
+            None | Some(Openness::Closed) => false,
+            Some(Openness::Pending) => !self.connections.is_closing_idle(),
+            Some(Openness::Open) => true,
         }
     }
 
-    /// Sends a connection to the successor, by `sendmsg(2)` with SCM_RIGHTS: one that waits for a request, with the bytes of it
-    /// that were read and not served, and those that its guard [carries](Guard::carry). Never blocks. The successor's acceptor of
-    /// this listener's name yields it as if just accepted; its guard [tells](Guard::is_migrated) that it was not.
+    /// Sends a connection that waits for a request to the successor (`sendmsg(2)` with SCM_RIGHTS). Never blocks.
     ///
-    /// After `Ok` drop yours, without `shutdown`, which would end it for the successor too. After an error it is yours as before:
-    /// serve it, or close it the ordinary way.
+    /// `unread` is what was read from the connection and not served. It travels along, and so do the bytes that are
+    /// [attached](Guard::attach) to the guard. In the successor, the acceptor of the listener with the same name yields the connection
+    /// as if just accepted, and [`Guard::is_migrated`] returns `true`.
+    ///
+    /// After `Ok` drop your connection without `shutdown`, which would end it for the successor too. After an error the connection is
+    /// yours, unchanged: serve it, or close it as usual.
     ///
     /// # Errors
     /// [`MigrateError`]
@@ -140,10 +81,10 @@ impl Migrator {
     ) -> Result<(), MigrateError> {
         let Some(outgoing) = &self.outgoing else { return Err(MigrateError::NotOpen) };
         let Some(channel) = outgoing.channel() else { return Err(MigrateError::NotOpen) };
-        if self.listener.len() > LONGEST_NAME {
+        if self.listener.len() > MAX_NAME {
             return Err(MigrateError::Name);
         }
-        if unread.len().max(attached.len()) as u64 > LONGEST_BYTES {
+        if unread.len().max(attached.len()) as u64 > MAX_BYTES {
             return Err(MigrateError::TooLong);
         }
         let message = Message::Migrated {
@@ -163,46 +104,43 @@ impl Migrator {
             Ok(()) => Ok(()),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(MigrateError::Full),
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
-                // It takes none, or has handed over in its turn, or is dead.
-                let mut shared = outgoing.lock();
-                if matches!(&shared.way, Way::Open(open) if Arc::ptr_eq(open, &channel)) {
-                    shared.way = Way::None;
-                }
+                outgoing.close_if(&channel);
                 Err(MigrateError::NotOpen)
             }
             Err(error) => Err(MigrateError::System(error)),
         }
     }
 
-    /// Waits for the next request (`poll`), as [`Guard::wait_readable`] does, and moves the connection as soon as there is a
-    /// successor that serves and takes it. `unread` is what was read of it and not served. For servers with a thread a
+    /// Waits for the next request (`poll`) like [`Guard::wait_readable`], and migrates the connection as soon as there is a successor
+    /// that serves and takes it. `unread` is what was read from the connection and not served. For servers with a thread for each
     /// connection.
     ///
     /// # Errors
-    /// Those of `poll`.
+    /// The errors of `poll`, except EINTR.
     pub fn wait(&self, guard: &mut Guard, stream: impl AsFd, unread: &[u8]) -> io::Result<WaitOutcome> {
-        let Some(outgoing) = &self.outgoing else {
-            return Ok(if guard.wait_readable(stream)? { WaitOutcome::Readable } else { WaitOutcome::Close });
+        let outgoing = match &self.outgoing {
+            // Bytes that the predecessor has read are in the stream already, and have to be served first.
+            Some(outgoing) if !guard.has_unread() => outgoing,
+            _ => {
+                let readable = guard.wait_readable(stream)?;
+                return Ok(if readable { WaitOutcome::Readable } else { WaitOutcome::Close });
+            }
         };
-        if guard.is_primed() {
-            // What was read of it before is its stream's, and comes before all else.
-            return Ok(if guard.wait_readable(stream)? { WaitOutcome::Readable } else { WaitOutcome::Close });
-        }
         loop {
-            // Looked at before the offer, so that nothing that opens after it is missed.
-            let opening = Arc::clone(&outgoing.lock().opening);
+            // Taken before the connection is sent, so that a route that opens after that is not missed.
+            let opening = outgoing.opening();
             let channel = outgoing.channel();
-            let offered = self.send(guard, &stream, unread);
-            if offered.is_ok() {
-                guard.give_up_connection();
+            let sent = self.send(guard, &stream, unread);
+            if sent.is_ok() {
+                guard.forget_connection();
                 return Ok(WaitOutcome::Migrated);
             }
             let other = match &channel {
-                Some(channel) if matches!(offered, Err(MigrateError::Full)) => {
+                Some(channel) if matches!(sent, Err(MigrateError::Full)) => {
                     Some((channel.as_fd(), PollFlags::POLLOUT))
                 }
-                None if !opening.is_closed() => Some((opening.as_fd(), PollFlags::POLLIN)),
-                // It was refused, and would be again.
+                None if !opening.is_set() => Some((opening.as_fd(), PollFlags::POLLIN)),
+                // It was refused, and would be refused again.
                 _ => None,
             };
             match guard.wait_either(stream.as_fd(), other)? {
@@ -213,35 +151,37 @@ impl Migrator {
         }
     }
 
-    /// [`Migrator::opening`] as a future.
+    /// [`Migrator::successor_ready`] as a future.
     #[cfg(feature = "hyper")]
-    pub(crate) fn opened(&self) -> Option<crate::drain::ShutdownSignal> {
-        self.outgoing
-            .as_ref()
-            .map(|outgoing| crate::drain::ShutdownSignal::of(Arc::clone(&outgoing.lock().opening)))
+    pub(crate) fn opening(&self) -> Option<crate::drain::ShutdownSignal> {
+        self.outgoing.as_ref().map(|outgoing| crate::drain::ShutdownSignal::of(outgoing.opening()))
     }
 
-    /// To wait until there is room on the way to the successor; `None` where there is no way, or no descriptor to wait by.
+    /// Returns what waits until there is room on the route to the successor. `None` if there is no route, or no descriptor to wait
+    /// with.
     #[cfg(feature = "hyper")]
     pub(crate) fn room(&self) -> Option<goagain_env::Watched> {
         goagain_env::Watched::new_writable(&*self.outgoing.as_ref()?.channel()?).ok()
     }
 
-    /// Readable, for good, once connections can be moved; for those who wait by other means than [`Migrator::wait`]. It belongs to
-    /// the present term: ask anew after [`Finish::Resume`](crate::Finish::Resume). `None`: nothing will ever be moved.
+    /// Returns a descriptor that becomes readable, and stays so, once connections can be sent. For code that does not wait with
+    /// [`Migrator::wait`].
+    ///
+    /// It belongs to the current term: ask again after [`Finish::Resume`](crate::Finish::Resume). `None` means that no connection
+    /// will ever be sent.
     pub fn successor_ready(&self) -> Option<SuccessorReady> {
-        self.outgoing.as_ref().map(|outgoing| SuccessorReady(Arc::clone(&outgoing.lock().opening)))
+        self.outgoing.as_ref().map(|outgoing| SuccessorReady(outgoing.opening()))
     }
 }
 
-/// Readable once connections can be moved: see [`Migrator::opening`].
+/// A descriptor that is readable once connections can be sent. Returned by [`Migrator::successor_ready`].
 #[derive(Clone, Debug)]
 pub struct SuccessorReady(Arc<Latch>);
 
 impl SuccessorReady {
-    /// Whether it is readable now.
+    /// Returns whether it is readable now.
     pub fn is_open(&self) -> bool {
-        self.0.is_closed()
+        self.0.is_set()
     }
 }
 
@@ -252,60 +192,16 @@ impl AsFd for SuccessorReady {
 }
 
 fn file_of(bytes: &[u8]) -> io::Result<StateItem> {
-    let allowance = StateLimits::new(bytes.len() as u64, Duration::from_secs(60));
-    StateItem::pack("", 0, allowance, |writer| writer.write_all(bytes).map_err(|error| error.to_string()))
+    let limits = StateLimits::new(bytes.len() as u64, Duration::from_secs(60));
+    StateItem::pack("", 0, limits, |writer| writer.write_all(bytes).map_err(|error| error.to_string()))
         .map_err(io::Error::other)
-}
-
-/// Why a connection was not moved: it is the caller's as before.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum MigrateError {
-    /// There is no successor that serves, or it takes no connections: not before SERVING, nor after it has handed over in its
-    /// turn.
-    NotOpen,
-    /// The successor has not taken those that were sent before; the socket's buffer is full.
-    Full,
-    /// The name of the listener is longer than 500 bytes.
-    Name,
-    /// More than 16 MiB were read of it and not served, or it carries more than that.
-    TooLong,
-    /// A system call failed.
-    System(io::Error),
-}
-
-impl fmt::Display for MigrateError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            MigrateError::NotOpen => f.write_str("no successor takes connections now"),
-            MigrateError::Full => f.write_str("the successor has not taken the connections sent before"),
-            MigrateError::Name => write!(f, "expected a listener's name of at most {LONGEST_NAME} bytes"),
-            MigrateError::TooLong => {
-                write!(
-                    f,
-                    "expected at most {LONGEST_BYTES} bytes that were read, or are attached, of a connection"
-                )
-            }
-            MigrateError::System(error) => write!(f, "cannot move the connection: {error}"),
-        }
-    }
-}
-
-impl error::Error for MigrateError {
-    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
-        match self {
-            // What it says is said by this error already.
-            MigrateError::System(error) => error.source(),
-            _ => None,
-        }
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::drain::Unfinished;
-    use goagain_env::Received;
+    use goagain_env::{Channel, Received};
     use std::os::unix::net::UnixStream;
 
     fn migrator() -> (Migrator, Outgoing, Connections) {
@@ -317,16 +213,16 @@ mod tests {
     }
 
     #[test]
-    fn nothing_moves_before_the_successor_serves_or_after_it_is_gone() {
+    fn nothing_migrates_before_the_successor_serves_or_after_it_is_gone() {
         let (migrator, outgoing, connections) = migrator();
         let (ours, mut theirs) = Channel::pair().unwrap();
         let (client, server) = UnixStream::pair().unwrap();
         let mut guard = connections.begin();
         guard.attach(&b"PROXY"[..]);
         assert!(matches!(migrator.send(&guard, &server, b""), Err(MigrateError::NotOpen)));
-        outgoing.await_opening(ours);
+        outgoing.set_pending(ours);
         connections.drain();
-        assert!(migrator.should_keep_alive(&guard, &server, b""), "it may move soon");
+        assert!(migrator.should_keep_alive(&guard, &server, b""), "it may migrate soon");
         assert!(matches!(migrator.send(&guard, &server, b""), Err(MigrateError::NotOpen)));
         let opening = migrator.successor_ready().unwrap();
         assert!(!opening.is_open());
@@ -342,11 +238,11 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_given_back_and_moves_when_it_does() {
+    fn a_connection_that_does_not_fit_is_returned_and_migrates_when_there_is_room() {
         let (migrator, outgoing, connections) = migrator();
         let (ours, mut theirs) = Channel::pair().unwrap();
         let (_client, server) = UnixStream::pair().unwrap();
-        outgoing.await_opening(ours);
+        outgoing.set_pending(ours);
         outgoing.open();
         let mut guard = connections.begin();
         while migrator.send(&guard, &server, b"").is_ok() {}
@@ -357,13 +253,13 @@ mod tests {
             theirs.receive().unwrap();
         }
         assert_eq!(waiting.join().unwrap(), WaitOutcome::Migrated);
-        let name = "x".repeat(LONGEST_NAME + 1);
+        let name = "x".repeat(MAX_NAME + 1);
         let long = Migrator::new(&name, Some(outgoing), connections.clone());
         assert!(matches!(long.send(&connections.begin(), &_client, b""), Err(MigrateError::Name)));
     }
 
     #[test]
-    fn a_wait_ends_by_a_request_by_the_way_that_opens_or_by_the_drain() {
+    fn a_wait_ends_with_a_request_with_the_route_or_with_the_drain() {
         let (migrator, outgoing, connections) = migrator();
         let (ours, _theirs) = Channel::pair().unwrap();
         let wait = |migrator: &Migrator| {
@@ -376,10 +272,10 @@ mod tests {
         let (client, readable) = wait(&migrator);
         (&client).write_all(b"GET").unwrap();
         assert_eq!(readable.join().unwrap(), WaitOutcome::Readable);
-        let (_client, moved) = wait(&migrator);
-        outgoing.await_opening(ours);
+        let (_client, migrated) = wait(&migrator);
+        outgoing.set_pending(ours);
         outgoing.open();
-        assert_eq!(moved.join().unwrap(), WaitOutcome::Migrated);
+        assert_eq!(migrated.join().unwrap(), WaitOutcome::Migrated);
         outgoing.close().unwrap();
         let (_client, closed) = wait(&migrator);
         let (_other, closed_too) = wait(&Migrator::new("http", None, connections.clone()));

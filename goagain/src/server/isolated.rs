@@ -2,8 +2,8 @@
 
 use goagain_env::{Launch, LaunchError, Launched, Next, Strategy, View};
 
-/// The strategy of an isolated server for which no image was chosen. The program that runs is a test then, and would, as
-/// the new image, run its tests again, this one too.
+/// The strategy of an isolated server for which no image was chosen. The running program is a test then. Started as the new
+/// process it would run its tests again, this one too.
 #[derive(Debug)]
 pub(crate) struct Isolated(pub(crate) Box<dyn Strategy>);
 
@@ -14,7 +14,7 @@ impl Strategy for Isolated {
 
     fn launch(&mut self, _: Launch<'_>) -> Result<Launched, LaunchError> {
         Err(LaunchError::refused(
-            "an isolated server does not start the program that it runs in: choose an image by `Builder::image`",
+            "an isolated server does not start its own program: choose an image with `Builder::image`",
         ))
     }
 

@@ -1,214 +1,88 @@
 //! What the loop asks of this process, answered.
 
+use super::table::Table;
+use super::term_count::TermCount;
+use super::unlink::Unlink;
 use crate::drain::Connections;
 use crate::life::callbacks::{Callbacks, call, call_with};
 use crate::migrate::{ListenerMigrations, Migrations};
-use crate::socket::kinds::{DatagramSocket, Socket};
-use crate::socket::listener::{Ended, Slot, Terms};
-use crate::socket::new_socket::begin_listening;
 use crate::socket::path;
+use crate::socket::term::CurrentTerm;
 use crate::state::SavedState;
-use goagain_env::Address;
-use goagain_env::{Inherited, NamedDescriptor, SaveError, StateItem};
-use goagain_signals::{ConnectionInfo, InFlight};
-use goagain_signals::{Event, EventKind, Server};
-use nix::sys::socket::{getsockopt, sockopt};
-use std::collections::HashSet;
+use goagain_env::{Address, Inherited, NamedDescriptor, SaveError, StateItem};
+use goagain_signals::{ConnectionInfo, Event, EventKind, InFlight, Server};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::path::Path;
+use std::time::Duration;
 
-/// Far longer than a thread takes that is woken.
-pub(crate) const LAST_CALLS: Duration = Duration::from_secs(1);
-
-/// A descriptor that crosses restarts.
-#[derive(Debug)]
-pub(crate) struct Kept {
-    pub(crate) name: String,
-    address: Address,
-    what: What,
-    /// Of a listener: how many may wait in its queue.
-    pub(crate) backlog: i32,
-    /// It is the socket that the predecessor has too.
-    pub(crate) inherited: bool,
-    /// A listener that must not get connections before this process is the owner.
-    pub(crate) listens_later: bool,
-    pub(crate) ended: Option<Ended>,
-}
-
-#[derive(Debug)]
-enum What {
-    Listener(Slot<Socket>, Arc<Socket>),
-    Datagrams(Slot<DatagramSocket>, Arc<DatagramSocket>),
-    Other(OwnedFd),
-}
-
-impl Kept {
-    pub(crate) fn listener(name: &str, address: &Address, slot: Slot<Socket>, socket: Arc<Socket>) -> Kept {
-        Kept::new(name, address, What::Listener(slot, socket))
-    }
-
-    pub(crate) fn datagrams(
-        name: &str,
-        address: &Address,
-        slot: Slot<DatagramSocket>,
-        socket: Arc<DatagramSocket>,
-    ) -> Kept {
-        Kept::new(name, address, What::Datagrams(slot, socket))
-    }
-
-    pub(crate) fn other(name: &str, fd: OwnedFd) -> Kept {
-        let listens = getsockopt(&fd, sockopt::AcceptConn) == Ok(true);
-        let address = match Address::of(fd.as_fd()) {
-            // A connection has an address too, and is none that the next image could check.
-            Ok(Address::Tcp(_) | Address::Unix(_) | Address::UnixSeqpacket(_)) if !listens => Address::Other,
-            Ok(address) => address,
-            Err(_) => Address::Other,
-        };
-        Kept::new(name, &address, What::Other(fd))
-    }
-
-    fn new(name: &str, address: &Address, what: What) -> Kept {
-        Kept {
-            name: name.to_owned(),
-            address: address.clone(),
-            what,
-            inherited: false,
-            backlog: 0,
-            listens_later: false,
-            ended: None,
-        }
-    }
-
-    /// While nobody is to accept but after a roll back, hardly anybody is let into a listener's queue: who comes now waits
-    /// outside, and is refused when it is closed. Who is inside stays there.
-    fn set_dropped(&self, dropped: bool) {
-        match &self.what {
-            What::Listener(slot, socket) => {
-                if slot.set_dropped(dropped) != dropped {
-                    // It is a courtesy: where it fails they are let in, and told the end.
-                    let _ = begin_listening(&**socket, if dropped { 0 } else { self.backlog });
-                }
-            }
-            What::Datagrams(slot, _) => drop(slot.set_dropped(dropped)),
-            What::Other(_) => {}
-        }
-    }
-
-    fn described(&self) -> (BorrowedFd<'_>, NamedDescriptor) {
-        let (name, address) = (self.name.clone(), self.address.clone());
-        (self.fd(), NamedDescriptor { fd: self.fd().as_raw_fd(), name, address })
-    }
-
-    fn fd(&self) -> BorrowedFd<'_> {
-        match &self.what {
-            What::Listener(_, socket) => socket.as_fd(),
-            What::Datagrams(_, socket) => socket.as_fd(),
-            What::Other(fd) => fd.as_fd(),
-        }
-    }
-
-    /// Closes it, however many handles there are.
-    fn close(&self) {
-        match &self.what {
-            What::Listener(slot, _) => slot.close(),
-            What::Datagrams(slot, _) => slot.close(),
-            What::Other(_) => {}
-        }
-    }
-
-    /// The path that its socket has in the file system. What is only kept is its user's affair.
-    fn path(&self) -> Option<&Path> {
-        match self.what {
-            What::Other(_) => None,
-            _ => path::of(&self.address),
-        }
-    }
-}
+pub(crate) use super::kept::Kept;
+pub(crate) use super::unlink::LAST_CALLS;
 
 /// The server's side of the loop.
 #[derive(Debug)]
 pub(crate) struct Serving {
-    kept: Vec<Kept>,
-    /// Theirs: there may be thousands.
-    names: HashSet<String>,
+    table: Table,
     pub(crate) inherited: Inherited,
-    pub(crate) terms: Terms,
+    pub(crate) term: CurrentTerm,
+    term_count: TermCount,
     pub(crate) connections: Connections,
     pub(crate) callbacks: Callbacks,
     pub(crate) offers: SavedState,
     pub(crate) moves: Option<Migrations>,
-    /// The application is done with the term, and waits in `finish`.
+    /// Whether the application is done with the term, and waits in `finish`.
     pub(crate) finishing: bool,
-    /// How many terms have begun, and the last one that the application knows of: a term can end, and be followed by the
-    /// next, within one step of the loop, and its acceptors have ended all the same.
-    term: u64,
-    known_term: u64,
-    /// What was handed to this image.
-    handed: Vec<String>,
-    /// What the successor has bound itself, and the names of what it has not kept.
-    added: Vec<Kept>,
-    dropped: Vec<String>,
-    /// The paths of Unix sockets that go when this process does, since it is the last to have them.
-    unlink: Vec<(PathBuf, Option<Ended>)>,
+    unlink: Unlink,
 }
 
 impl Serving {
     pub(crate) fn new(connections: Connections, callbacks: Callbacks) -> Serving {
         Serving {
-            kept: Vec::new(),
-            names: HashSet::new(),
+            table: Table::default(),
             inherited: Inherited::default(),
-            terms: Terms::new(),
+            term: CurrentTerm::new(),
+            term_count: TermCount::default(),
             connections,
             callbacks,
             offers: SavedState::default(),
             moves: None,
             finishing: false,
-            term: 0,
-            known_term: 0,
-            handed: Vec::new(),
-            added: Vec::new(),
-            dropped: Vec::new(),
-            unlink: Vec::new(),
+            unlink: Unlink::default(),
         }
     }
 
-    /// Takes over what the predecessor handed to this image.
+    /// Takes over what the predecessor handed to this process.
     pub(crate) fn inherit(&mut self, inherited: Inherited) {
-        self.handed = inherited.names().map(str::to_owned).collect();
+        self.table.set_handed(inherited.names().map(str::to_owned).collect());
         self.inherited = inherited;
     }
 
-    /// Whether this image has something of this name.
+    /// Whether this process has a descriptor of this name.
     pub(crate) fn has(&self, name: &str) -> bool {
-        self.names.contains(name)
+        self.table.has(name)
     }
 
     pub(crate) fn keep(&mut self, kept: Kept) {
-        self.names.insert(kept.name.clone());
-        self.kept.push(kept);
+        self.table.keep(kept);
     }
 
     /// Whether the application has ever accepted.
     pub(crate) fn has_served(&self) -> bool {
-        self.known_term != 0
+        self.term_count.has_seen_any()
     }
 
     /// Whether the acceptors of the application have ended while a new term has begun.
     pub(crate) fn missed_the_end(&self) -> bool {
-        self.known_term != 0 && self.known_term != self.term
+        self.term_count.has_missed_an_end()
     }
 
     /// The application is about to accept.
     pub(crate) fn begins_to_accept(&mut self) {
         self.finishing = false;
-        self.known_term = self.term;
+        self.term_count.see();
     }
 
-    /// The address under which a seed's listener was inherited, if it fits.
+    /// Returns the address under which the listener of a Go process was inherited, if it fits.
     pub(crate) fn go_address(&self, fits: impl Fn(&Address) -> bool) -> Option<Address> {
         let named_by_address = |name: &&str| {
             self.inherited.address(name).is_some_and(|address| address.to_string() == **name && fits(address))
@@ -217,7 +91,8 @@ impl Serving {
         self.inherited.address(name).cloned()
     }
 
-    /// Closes what nobody claimed, and says what it was. The path of a Unix socket goes if nobody else has it.
+    /// Closes what the application has not claimed, and returns the names. The path of a Unix socket is removed if no other
+    /// process holds the socket.
     pub(crate) fn drop_unclaimed(&mut self) -> Vec<String> {
         let unclaimed: Vec<_> =
             self.inherited.drain_remaining().map(|each| (each.name, each.address)).collect();
@@ -225,54 +100,35 @@ impl Serving {
         unclaimed.into_iter().map(|(name, _)| name).collect()
     }
 
-    /// What this image has that it was not handed. Of what is only kept, nobody can say whether it is the same.
+    /// As [`Table::own`].
     pub(crate) fn own(&self) -> Vec<(BorrowedFd<'_>, NamedDescriptor)> {
-        self.kept.iter().filter(|kept| !kept.inherited).map(Kept::described).collect()
+        self.table.own()
     }
 
-    /// The names of what the predecessor did not hand over, and of what it did in vain. One that was bound anew is both.
+    /// As [`Table::changes`].
     pub(crate) fn changes(&self) -> (Vec<String>, Vec<String>) {
-        let is_only_kept = |kept: &&Kept| matches!(kept.what, What::Other(_));
-        let was_handed =
-            |kept: &&Kept| kept.inherited || is_only_kept(kept) && self.handed.contains(&kept.name);
-        let remains: HashSet<_> = self.kept.iter().filter(was_handed).map(|kept| &kept.name).collect();
-        let added = self.kept.iter().filter(|kept| !was_handed(kept)).map(|kept| kept.name.clone());
-        let dropped = self.handed.iter().filter(|name| !remains.contains(name)).cloned();
-        (added.collect(), dropped.collect())
+        self.table.changes()
     }
 
-    fn is_dropped(&self, kept: &Kept) -> bool {
-        self.dropped.contains(&kept.name)
+    /// As [`Unlink::remove`].
+    pub(crate) fn unlink(&self, time: Duration) {
+        self.unlink.remove(time);
     }
 
-    /// Removes the paths of Unix sockets whose last listener this was. A server that has taken a path over meanwhile
-    /// listens there, and keeps it.
-    ///
-    /// Acceptors that wait in other threads have been woken, and are given `moment` to come out of their calls.
-    pub(crate) fn unlink(&self, moment: Duration) {
-        let end = Instant::now() + moment;
-        for (path, ended) in &self.unlink {
-            if let Some(ended) = ended {
-                // That the other end is gone is an error here, and what is waited for.
-                let _ = ended.recv_timeout(end.saturating_duration_since(Instant::now()));
-            }
-            path::remove_if_stale(path);
-        }
-    }
-
-    /// What a new listener has of moved connections.
+    /// Returns what a new listener needs for its migrated connections.
     pub(crate) fn migrations_of(&mut self, listener: &str) -> io::Result<Option<ListenerMigrations>> {
         self.moves.as_mut().map(|moves| moves.of_listener(listener)).transpose()
     }
 
-    /// Tells of moved connections that nobody has accepted, at the very end.
+    /// Warns of migrated connections that nothing has accepted, at the very end.
     pub(crate) fn report_left_over(&mut self) {
         for text in self.moves.as_ref().map(Migrations::left_over).unwrap_or_default() {
             self.warn(text);
         }
     }
 
-    fn survive(&mut self, what: &str, result: io::Result<()>) {
+    /// Reports a failure after which this process keeps serving.
+    fn warn_of(&mut self, what: &str, result: io::Result<()>) {
         if let Err(error) = result {
             self.warn(format!("cannot {what}: {error}"));
         }
@@ -285,30 +141,26 @@ impl Serving {
 
 impl Server for Serving {
     fn accept(&mut self) {
-        self.term += 1;
+        self.term_count.begin();
         self.forget_successor();
-        for index in 0..self.kept.len() {
-            if std::mem::take(&mut self.kept[index].listens_later) {
-                let kept = &self.kept[index];
-                let result = begin_listening(&kept.fd(), kept.backlog);
-                self.survive(&format!("listen for `{}`", kept.name.clone()), result);
-            }
+        for (name, error) in self.table.listen_if_put_off() {
+            self.warn_of(&format!("listen for `{name}`"), Err(error));
         }
-        let begun = self.terms.begin();
-        self.survive("begin a term", begun);
+        let begun = self.term.begin();
+        self.warn_of("begin a term", begun);
         let served = self.connections.serve();
-        self.survive("keep idle connections in this term", served);
+        self.warn_of("keep idle connections in this term", served);
         let served = self.moves.as_mut().map_or(Ok(()), Migrations::serve);
-        self.survive("move connections after this term", served);
+        self.warn_of("migrate connections after this term", served);
     }
 
     fn stop_accepting(&mut self) {
-        self.kept.iter().filter(|kept| self.is_dropped(kept)).for_each(|kept| kept.set_dropped(true));
-        // What has come is there before the acceptors see that they end.
+        self.table.mark_dropped();
+        // Migrated connections that have come are in the queue before the acceptors see that the term has ended.
         for text in self.moves.as_mut().map(Migrations::refuse_more).unwrap_or_default() {
             self.warn(text);
         }
-        self.terms.end();
+        self.term.end();
         self.connections.drain();
     }
 
@@ -328,24 +180,23 @@ impl Server for Serving {
         (self.connections.in_flight(), self.connections.list())
     }
 
-    fn close_unfinished(&mut self, held: &[ConnectionInfo]) -> Result<(), String> {
+    fn close_unfinished(&mut self, connections: &[ConnectionInfo]) -> Result<(), String> {
         if self.connections.is_empty() {
             return Ok(());
         }
-        let called = call_with(&mut self.callbacks.on_unfinished, held);
+        let called = call_with(&mut self.callbacks.on_unfinished, connections);
         self.connections.close_unfinished();
         called
     }
 
     fn close_listeners(&mut self, unlink: bool) {
-        self.names.clear();
-        for kept in std::mem::take(&mut self.kept) {
-            kept.close();
-            let goes = unlink || self.is_dropped(&kept);
-            let path = kept.path().filter(|_| goes).map(Path::to_owned);
-            self.unlink.extend(path.map(|path| (path, kept.ended)));
+        for (kept, is_dropped) in self.table.take_all() {
+            let path = kept.path().filter(|_| unlink || is_dropped).map(Path::to_owned);
+            let calls_ended = kept.close();
+            if let Some(path) = path {
+                self.unlink.add(path, calls_ended);
+            }
         }
-        self.added.clear();
     }
 
     fn is_drained(&self) -> bool {
@@ -354,43 +205,28 @@ impl Server for Serving {
     }
 
     fn descriptors(&self) -> Vec<(BorrowedFd<'_>, NamedDescriptor)> {
-        // The seed's listener is the first one, so listeners go first.
-        let is_listener = |kept: &&Kept| matches!(kept.what, What::Listener(..));
-        let (listeners, others): (Vec<_>, Vec<_>) =
-            self.kept.iter().filter(|kept| !self.is_dropped(kept)).partition(is_listener);
-        let is_replaced = |kept: &&Kept| self.added.iter().any(|added| added.name == kept.name);
-        let own = listeners.into_iter().chain(others).filter(|kept| !is_replaced(kept));
-        let handed = own.chain(&self.added).map(Kept::described);
-        // Nobody asks for these, but who has the path last is the one to take it away.
-        let last = self.kept.iter().filter(|kept| self.is_dropped(kept) && kept.path().is_some());
-        let last = last.map(|kept| {
-            let (fd, described) = kept.described();
-            (fd, NamedDescriptor { name: format!("{} (dropped)", kept.name), ..described })
-        });
-        handed.chain(last).collect()
+        self.table.descriptors()
     }
 
     fn successor_added(&mut self, name: String, address: Address, fd: OwnedFd) {
-        self.added.push(Kept::new(&name, &address, What::Other(fd)));
+        self.table.successor_added(&name, &address, fd);
     }
 
     fn successor_dropped(&mut self, name: String) {
-        self.dropped.push(name);
+        self.table.successor_dropped(name);
     }
 
     fn forget_successor(&mut self) {
-        self.added.clear();
-        self.dropped.clear();
-        self.kept.iter().for_each(|kept| kept.set_dropped(false));
+        self.table.forget_successor();
     }
 
     fn state(&mut self) -> Result<Vec<StateItem>, (String, SaveError)> {
-        // First, so that no socket of an attempt before is left if a parcel cannot be made.
-        let connections = self.moves.as_mut().map(Migrations::parcel).transpose();
+        // First, so that no socket of an earlier attempt is left if a state item cannot be made.
+        let connections = self.moves.as_mut().map(Migrations::state_item).transpose();
         let connections = connections.map_err(|error| ("".into(), SaveError::System(error.to_string())))?;
-        let mut parcels = self.offers.pack()?;
-        parcels.extend(connections);
-        Ok(parcels)
+        let mut items = self.offers.pack()?;
+        items.extend(connections);
+        Ok(items)
     }
 
     fn committed(&mut self) {
@@ -427,7 +263,7 @@ impl Server for Serving {
         call(&mut self.callbacks.before_exit)
     }
 
-    fn observe(&mut self, observed: &Event) {
-        self.callbacks.observe(observed);
+    fn observe(&mut self, event: &Event) {
+        self.callbacks.observe(event);
     }
 }

@@ -1,4 +1,4 @@
-//! Sockets that somebody else bound.
+//! Sockets that another program or crate has bound.
 
 use goagain_env::Address;
 use goagain_env::AdoptError;
@@ -8,8 +8,9 @@ use std::net::{TcpListener, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::net::{UnixDatagram, UnixListener};
 
-/// A socket that somebody else bound, for [`Bind::adopt`](crate::socket::Bind::adopt): the number of a descriptor that this process was
-/// started with, as in socket activation, or a socket that is owned here.
+/// A socket that another program or crate has bound, for [`Bind::adopt`](crate::socket::Bind::adopt).
+///
+/// It is the number of a descriptor that this process was started with, as in socket activation, or a socket that this process owns.
 ///
 /// ```
 /// # use goagain::{Goagain, Listener};
@@ -23,9 +24,10 @@ use std::os::unix::net::{UnixDatagram, UnixListener};
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum AdoptFd {
-    /// A descriptor that came across `execve(2)`, so that it is not close-on-exec, and that nobody in this process owns.
+    /// The number of a descriptor that this process was started with. It has come across `execve(2)`, so it is not close-on-exec,
+    /// and nothing in this process owns it yet.
     Number(RawFd),
-    /// A socket of this process.
+    /// A socket that this process owns.
     Owned(OwnedFd),
 }
 
@@ -66,8 +68,9 @@ impl From<UnixDatagram> for AdoptFd {
 }
 
 impl AdoptFd {
-    /// Owns it, close-on-exec, and says where it is bound, if it is of the kind; gives it back otherwise, with the reason.
-    pub(crate) fn take(self, kind: GivenKind) -> Result<(OwnedFd, Address), (AdoptFd, String)> {
+    /// Takes ownership, makes the socket close-on-exec, and returns its address, if it is of the kind. Otherwise returns it
+    /// unchanged, with the reason.
+    pub(crate) fn take(self, kind: AdoptKind) -> Result<(OwnedFd, Address), (AdoptFd, String)> {
         match self {
             AdoptFd::Number(number) => goagain_env::adopt(number, |fd| kind.check(fd)).map_err(|error| {
                 let why = match error {
@@ -90,39 +93,39 @@ impl AdoptFd {
     }
 }
 
-/// What a given socket has to be.
+/// What a socket to be adopted has to be.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum GivenKind {
+pub(crate) enum AdoptKind {
     Listener,
     Datagrams,
 }
 
-impl GivenKind {
+impl AdoptKind {
     pub(crate) fn fits(self, address: &Address) -> bool {
         match self {
-            GivenKind::Listener => {
+            AdoptKind::Listener => {
                 matches!(address, Address::Tcp(_) | Address::Unix(_) | Address::UnixSeqpacket(_))
             }
-            GivenKind::Datagrams => matches!(address, Address::Udp(_) | Address::UnixDatagram(_)),
+            AdoptKind::Datagrams => matches!(address, Address::Udp(_) | Address::UnixDatagram(_)),
         }
     }
 
     fn expected(self) -> &'static str {
         match self {
-            GivenKind::Listener => "a listener (TCP, Unix, Unix of packets)",
-            GivenKind::Datagrams => "a bound socket of datagrams (UDP, Unix)",
+            AdoptKind::Listener => "a listening socket (TCP, Unix or SOCK_SEQPACKET)",
+            AdoptKind::Datagrams => "a bound datagram socket (UDP or Unix)",
         }
     }
 
-    /// By SO_TYPE, `getsockname(2)` and SO_ACCEPTCONN.
+    /// Returns the address if the kind is right (SO_TYPE, `getsockname(2)`, SO_ACCEPTCONN).
     fn check(self, fd: BorrowedFd<'_>) -> Result<Address, String> {
         let wrong = |found: String| Err(format!("expected {}, found {found}", self.expected()));
         match Address::of(fd) {
-            Err(error) => wrong(format!("a descriptor that cannot be looked at: {error}")),
+            Err(error) => wrong(format!("a descriptor that cannot be examined: {error}")),
             Ok(Address::Other) => wrong("another kind of descriptor, or a socket without an address".into()),
             Ok(address) if !self.fits(&address) => wrong(address.to_string()),
             Ok(address) => match (self, getsockopt(&fd, sockopt::AcceptConn)) {
-                (GivenKind::Listener, Ok(false) | Err(_)) => {
+                (AdoptKind::Listener, Ok(false) | Err(_)) => {
                     wrong(format!("{address}, which does not listen"))
                 }
                 _ => Ok(address),
@@ -136,45 +139,45 @@ mod tests {
     use super::*;
     use std::net::TcpStream;
 
-    fn refused(given: impl Into<AdoptFd>, kind: GivenKind) -> String {
-        given.into().take(kind).map(|(_, address)| address).unwrap_err().1
+    fn refused(socket: impl Into<AdoptFd>, kind: AdoptKind) -> String {
+        socket.into().take(kind).map(|(_, address)| address).unwrap_err().1
     }
 
     #[test]
-    fn what_is_of_the_kind_is_taken() {
+    fn a_socket_of_the_kind_is_adopted() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let bound = Address::Tcp(listener.local_addr().unwrap());
-        let (fd, address) = AdoptFd::from(listener).take(GivenKind::Listener).unwrap();
+        let (fd, address) = AdoptFd::from(listener).take(AdoptKind::Listener).unwrap();
         assert_eq!(address, bound);
         let flags = fcntl(&fd, FcntlArg::F_GETFD).unwrap();
         assert!(FdFlag::from_bits_retain(flags).contains(FdFlag::FD_CLOEXEC));
         let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
-        assert!(AdoptFd::from(udp).take(GivenKind::Datagrams).is_ok());
+        assert!(AdoptFd::from(udp).take(AdoptKind::Datagrams).is_ok());
     }
 
     #[test]
-    fn what_is_not_is_given_back() {
+    fn a_socket_of_another_kind_is_returned() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let connected = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        let why = refused(OwnedFd::from(connected), GivenKind::Listener);
+        let why = refused(OwnedFd::from(connected), AdoptKind::Listener);
         assert!(why.ends_with(", which does not listen"), "{why}");
         let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
-        assert!(refused(udp, GivenKind::Listener).contains("found udp:127.0.0.1:"));
+        assert!(refused(udp, AdoptKind::Listener).contains("found udp:127.0.0.1:"));
         let address = listener.local_addr().unwrap();
-        let (given, why) = AdoptFd::from(listener).take(GivenKind::Datagrams).unwrap_err();
-        assert_eq!(why, format!("expected a bound socket of datagrams (UDP, Unix), found tcp:{address}"));
-        let AdoptFd::Owned(fd) = given else { panic!("{given:?}") };
+        let (returned, why) = AdoptFd::from(listener).take(AdoptKind::Datagrams).unwrap_err();
+        assert_eq!(why, format!("expected a bound datagram socket (UDP or Unix), found tcp:{address}"));
+        let AdoptFd::Owned(fd) = returned else { panic!("{returned:?}") };
         assert_eq!(TcpListener::from(fd).local_addr().unwrap(), address);
         let file = tempfile::tempfile().unwrap();
-        assert!(refused(OwnedFd::from(file), GivenKind::Listener).contains("another kind of descriptor"));
+        assert!(refused(OwnedFd::from(file), AdoptKind::Listener).contains("another kind of descriptor"));
     }
 
     #[test]
-    fn a_number_of_this_process_is_not_taken_from_it() {
+    fn a_descriptor_that_this_process_owns_is_not_adopted() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let number = std::os::fd::AsRawFd::as_raw_fd(&listener);
-        let why = refused(number, GivenKind::Listener);
+        let why = refused(number, AdoptKind::Listener);
         assert!(why.ends_with("is close-on-exec, so it did not come across exec"), "{why}");
-        assert!(refused(-1, GivenKind::Listener).ends_with("is not open"));
+        assert!(refused(-1, AdoptKind::Listener).ends_with("is not open"));
     }
 }

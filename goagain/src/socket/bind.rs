@@ -1,24 +1,30 @@
-//! Sockets: inherited by name, or bound.
+//! How a socket is bound: what can be chosen, and the kinds.
 
 use crate::error::ListenError;
 use crate::life::Goagain;
-use crate::server::serving::Kept;
-use crate::socket::adopt::{AdoptFd, GivenKind};
-use crate::socket::kinds::{DatagramSocket, Socket};
-use crate::socket::listener::Slot;
+use crate::socket::adopt::{AdoptFd, AdoptKind};
 use crate::socket::new_socket::Options;
 use crate::socket::requested::Requested;
 use crate::socket::{Datagrams, Listener};
-use goagain_env::Address;
-use goagain_env::InheritedDescriptor;
 use nix::sys::socket::SockType;
 use std::io;
 use std::net::ToSocketAddrs;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::BorrowedFd;
 use std::path::Path;
-use std::sync::Arc;
 
-/// How a socket is bound if it is not inherited: everything that can be chosen, then the kind. Made by [`Goagain::bind`].
+/// A builder for a listener or a datagram socket of a given name. Returned by [`Goagain::bind`].
+///
+/// First come the options, then the kind: [`tcp`](Bind::tcp), [`unix`](Bind::unix), [`udp`](Bind::udp) and so on. Naming the kind
+/// ends the builder and returns the socket.
+///
+/// - If the predecessor has handed over a socket of this name, that socket is returned. This process *inherits* it. Its kind and
+///   its address have to be those that are asked for; otherwise the result is [`ListenError::AnotherAddress`], or, with
+///   [`or_rebind`](Bind::or_rebind), a new socket.
+/// - If not, a new socket is bound.
+///
+/// **The options apply to a new socket only.** An inherited socket keeps the options with which it was bound. So a changed
+/// backlog, mode or socket option takes effect when the service is started anew, or when the socket gets a new name or a new
+/// address, and not at a restart.
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -36,95 +42,85 @@ use std::sync::Arc;
 /// # Ok(())
 /// # }
 /// ```
-///
-/// A socket that is inherited is as the image made it that bound it: nothing that is chosen here touches it.
 #[derive(Debug)]
 #[must_use = "nothing is bound before a kind is asked for, as by `tcp` or `unix`"]
 pub struct Bind<'a> {
-    goagain: &'a mut Goagain,
-    name: String,
-    rebinds: bool,
-    options: Options<'a>,
+    pub(super) goagain: &'a mut Goagain,
+    pub(super) name: String,
+    pub(super) rebinds: bool,
+    pub(super) options: Options<'a>,
 }
 
-/// A socket, and where it came from.
-struct Had {
-    name: String,
-    fd: OwnedFd,
-    address: Address,
-    inherited: bool,
-    listens_later: bool,
-}
-
-impl Had {
-    fn inherited(name: String, InheritedDescriptor { fd, address, .. }: InheritedDescriptor) -> Had {
-        Had { name, fd, address, inherited: true, listens_later: false }
-    }
-}
-
+/// Options of a new socket.
 impl<'a> Bind<'a> {
     pub(crate) fn new(goagain: &'a mut Goagain, name: &str) -> Bind<'a> {
         Bind { goagain, name: name.to_owned(), rebinds: false, options: Options::default() }
     }
 
-    /// How many connections may wait to be accepted (`listen`), 4,096 if not said; the kernel caps it.
+    /// Sets how many connections may wait to be accepted (`listen`). Defaults to 4,096. The kernel caps it
+    /// (`net.core.somaxconn` on Linux).
     pub fn backlog(mut self, connections: i32) -> Bind<'a> {
         self.options.backlog = connections;
         self
     }
 
-    /// SO_REUSEADDR. If not said it is on for TCP, as std has it, and off for UDP, where it would share the port.
+    /// Sets SO_REUSEADDR. Defaults to on for TCP, as in the standard library, and to off for UDP, where it would share the port.
     pub fn reuse_address(mut self, on: bool) -> Bind<'a> {
         self.options.reuse_address = Some(on);
         self
     }
 
-    /// SO_REUSEPORT, off if not said: others of the same user may bind the same address, and the kernel spreads the
-    /// connections over all. For several in one server see [`Bind::tcp_group`].
+    /// Sets SO_REUSEPORT. Defaults to off. With it, other processes of the same user may bind the same address, and the kernel
+    /// distributes the connections over all of them. For several such sockets in one server see [`Bind::tcp_group`].
     pub fn reuse_port(mut self, on: bool) -> Bind<'a> {
         self.options.reuse_port = on;
         self
     }
 
-    /// IPV6_V6ONLY: whether a socket of version 6 leaves version 4 alone. If not said the system decides: on Linux
-    /// `net.ipv6.bindv6only`, which is 0, so that `[::]:80` takes both.
+    /// Sets IPV6_V6ONLY: whether an IPv6 socket takes no IPv4 clients. Defaults to what the system has. On Linux that is
+    /// `net.ipv6.bindv6only`, which is normally 0, so that `[::]:80` takes both.
     pub fn v6only(mut self, on: bool) -> Bind<'a> {
         self.options.v6only = Some(on);
         self
     }
 
-    /// The permissions of a Unix socket's path (`chmod`), as in `0o660`; by the umask if not said. The path appears with
-    /// them: the socket is bound under a temporary name, and renamed.
+    /// Sets the permissions of the path of a Unix socket (`chmod`), for example `0o660`. Defaults to what the umask gives. The
+    /// path has these permissions from the first moment: the socket is bound under a temporary name and then renamed.
     pub fn mode(mut self, mode: u32) -> Bind<'a> {
         self.options.mode = Some(mode);
         self
     }
 
-    /// What is to be done with the new socket before `bind`: any option that this builder does not have. It is called
-    /// once for each address that is tried, and each hook that was given is.
+    /// Calls `hook` with the new socket before `bind`, to set an option that this builder does not have. It is called once for
+    /// each address that is tried. Several hooks are called in the order in which they were given.
     pub fn before_bind(mut self, hook: impl FnMut(BorrowedFd<'_>) -> io::Result<()> + 'a) -> Bind<'a> {
         self.options.before_bind.push(Box::new(hook));
         self
     }
 
-    /// As [`Bind::before_bind`], between `bind` and `listen`; for datagrams, which are not listened for, after `bind`.
+    /// Calls `hook` like [`Bind::before_bind`], but between `bind` and `listen`. A datagram socket does not listen, so there it is
+    /// called after `bind`.
     pub fn before_listen(mut self, hook: impl FnMut(BorrowedFd<'_>) -> io::Result<()> + 'a) -> Bind<'a> {
         self.options.before_listen.push(Box::new(hook));
         self
     }
 
-    /// Where the predecessor has another address, or another kind of socket, under this name: binds the new one, in place
-    /// of [`ListenError::AnotherAddress`]. The old one is dropped, as if nothing had asked for it.
+    /// Binds a new socket if the one that the predecessor handed over under this name has another address or is of another kind,
+    /// instead of returning [`ListenError::AnotherAddress`]. The old socket is dropped, as if this process had not asked for it.
     pub fn or_rebind(mut self) -> Bind<'a> {
         self.rebinds = true;
         self
     }
+}
 
-    /// The listener of this name at an address as text: `127.0.0.1:80`, `[::1]:80`, `unix:/run/http.sock`, or
+/// The kinds of sockets.
+impl Bind<'_> {
+    /// Returns the listener of this name at an address that is given as text: `127.0.0.1:80`, `[::1]:80`, `unix:/run/http.sock`, or
     /// `unix:@name` for an abstract name.
     ///
     /// # Errors
-    /// [`ListenError`]
+    /// - [`ListenError::Address`]: the text is not such an address.
+    /// - The errors of [`Bind::tcp`] and [`Bind::unix`].
     pub fn listen(self, address: &str) -> Result<Listener, ListenError> {
         match (address.strip_prefix("unix:"), address.rsplit_once(':')) {
             (Some(path), _) if !path.is_empty() => self.unix(path),
@@ -135,233 +131,136 @@ impl<'a> Bind<'a> {
         }
     }
 
-    /// The TCP listener of this name: inherited, or bound to `address`. With port 0 an inherited one keeps its port.
+    /// Returns the TCP listener of this name: the inherited one, or a new one that is bound to `address`. With port 0, an
+    /// inherited listener keeps its port.
     ///
     /// # Errors
-    /// [`ListenError`]: the name was taken, inherited with another address or kind, or the address cannot be bound.
+    /// - [`ListenError::NameTaken`]: this process already has a socket of this name.
+    /// - [`ListenError::AnotherAddress`]: the inherited socket has another address or is of another kind.
+    /// - [`ListenError::Bind`]: `socket`, `setsockopt`, `bind`, `listen` or a hook has failed, or the address cannot be resolved.
     pub fn tcp(self, address: impl ToSocketAddrs) -> Result<Listener, ListenError> {
-        let wanted = self.internet(SockType::Stream, address)?;
-        self.listener(&wanted)
+        let requested = self.internet(SockType::Stream, address)?;
+        self.listener(&requested)
     }
 
-    /// TCP listeners that share one address (SO_REUSEPORT), each with a queue of its own: inherited, or bound. Their names are
-    /// `name`, `name#2`, `name#3`, and so on.
+    /// Returns TCP listeners that share one address (SO_REUSEPORT), each with a queue of its own. They are inherited, or bound.
+    /// Their names are `name`, `name#2`, `name#3`, and so on.
     ///
-    /// All members that the predecessor had are carried over, also if they are more than asked for: the queue of one that
-    /// is left behind would be lost. If they are fewer the group grows; new members listen once this process is the owner.
+    /// All members of the predecessor's group are inherited, even if they are more than `members`: the queue of a member that is
+    /// left behind would be lost. If they are fewer, new members are bound. A new member begins to listen when this process is
+    /// the owner.
     ///
     /// # Errors
-    /// [`ListenError`]: as with [`Bind::tcp`], for any of them.
+    /// The errors of [`Bind::tcp`], for any member.
     pub fn tcp_group(
         self,
         address: impl ToSocketAddrs,
         members: usize,
     ) -> Result<Vec<Listener>, ListenError> {
-        let wanted = self.internet(SockType::Stream, address)?;
-        self.group(wanted, members, Bind::keep_listener)
+        let requested = self.internet(SockType::Stream, address)?;
+        self.group(requested, members, Bind::keep_listener)
     }
 
-    /// The Unix listener of this name: inherited, or bound to `path`; where that begins with `@`, to an abstract name of
-    /// Linux. What a dead server left at the path is replaced, by a socket that is made under a temporary name and renamed.
+    /// Returns the Unix listener of this name: the inherited one, or a new one that is bound to `path`. A path that begins with
+    /// `@` is an abstract name, which only Linux has.
+    ///
+    /// A socket that a dead server has left at the path is replaced: the new socket is bound under a temporary name and then
+    /// renamed, so that there is a socket at the path at all times.
     ///
     /// # Errors
-    /// [`ListenError`]: the name was taken, inherited with another address or kind, a server listens at `path`, something
-    /// else than a socket is there, or the path cannot be bound.
+    /// - [`ListenError::NameTaken`]: this process already has a socket of this name.
+    /// - [`ListenError::AnotherAddress`]: the inherited socket has another address or is of another kind.
+    /// - [`ListenError::Bind`]: a server listens at `path`, or there is something at `path` that is not a socket, or `socket`,
+    ///   `bind`, `listen`, `chmod`, `rename` or a hook has failed.
     pub fn unix(self, path: impl AsRef<Path>) -> Result<Listener, ListenError> {
         self.listener(&Requested::unix(SockType::Stream, path))
     }
 
-    /// The Unix listener of packets (SOCK_SEQPACKET) of this name. As [`Bind::unix`].
+    /// Returns the Unix listener of this name whose connections carry packets (SOCK_SEQPACKET). Otherwise like [`Bind::unix`].
     ///
     /// # Errors
-    /// As [`Bind::unix`].
+    /// The errors of [`Bind::unix`].
     #[cfg(not(target_vendor = "apple"))]
     pub fn unix_seqpacket(self, path: impl AsRef<Path>) -> Result<Listener, ListenError> {
         self.listener(&Requested::unix(SockType::SeqPacket, path))
     }
 
-    /// The UDP socket of this name: inherited, or bound to `address`. With port 0 an inherited one keeps its port.
+    /// Returns the UDP socket of this name: the inherited one, or a new one that is bound to `address`. With port 0, an inherited
+    /// socket keeps its port.
     ///
     /// # Errors
-    /// [`ListenError`]: the name was taken, inherited with another address or kind, or the address cannot be bound.
+    /// - [`ListenError::NameTaken`]: this process already has a socket of this name.
+    /// - [`ListenError::AnotherAddress`]: the inherited socket has another address or is of another kind.
+    /// - [`ListenError::Bind`]: `socket`, `setsockopt`, `bind` or a hook has failed, or the address cannot be resolved.
     pub fn udp(self, address: impl ToSocketAddrs) -> Result<Datagrams, ListenError> {
-        let wanted = self.internet(SockType::Datagram, address)?;
-        self.datagrams(&wanted)
+        let requested = self.internet(SockType::Datagram, address)?;
+        self.datagrams(&requested)
     }
 
-    /// UDP sockets that share one address (SO_REUSEPORT), each with a queue of its own. As [`Bind::tcp_group`], but that an
-    /// inherited group stays as it is: a new member would take datagrams that nobody reads before this process owns.
+    /// Returns UDP sockets that share one address (SO_REUSEPORT), each with a queue of its own, like [`Bind::tcp_group`].
+    ///
+    /// An inherited group keeps its size, whatever `members` is: a new member would get datagrams that nothing reads before this
+    /// process is the owner.
     ///
     /// # Errors
-    /// [`ListenError`]: as with [`Bind::udp`], for any of them.
+    /// The errors of [`Bind::udp`], for any member.
     pub fn udp_group(
         self,
         address: impl ToSocketAddrs,
         members: usize,
     ) -> Result<Vec<Datagrams>, ListenError> {
-        let wanted = self.internet(SockType::Datagram, address)?;
-        self.group(wanted, members, Bind::keep_datagrams)
+        let requested = self.internet(SockType::Datagram, address)?;
+        self.group(requested, members, Bind::keep_datagrams)
     }
 
-    /// The Unix socket of datagrams of this name. As [`Bind::unix`].
+    /// Returns the Unix datagram socket of this name. Otherwise like [`Bind::unix`].
     ///
     /// # Errors
-    /// As [`Bind::unix`].
+    /// The errors of [`Bind::unix`].
     pub fn unix_datagram(self, path: impl AsRef<Path>) -> Result<Datagrams, ListenError> {
         self.datagrams(&Requested::unix(SockType::Datagram, path))
     }
 
-    /// The listener of this name: inherited, or the one that somebody else bound: a service manager, or a parent, under a
-    /// number that this process was started with, or a crate such as `listenfd`. Any address is good. It is made
-    /// close-on-exec and non-blocking, and crosses restarts like any other.
+    /// Returns the listener of this name: the inherited one, or `socket`, which another program or crate has bound. That may be a
+    /// service manager or a parent process, with the number of a descriptor that this process was started with, or a crate such as
+    /// `listenfd`.
     ///
-    /// Where the predecessor handed over a listener of this name, that one it is: a number is not looked at then, and an owned
-    /// socket is closed. A path of a Unix socket is unlinked when the service stops, if nobody else holds the socket.
+    /// Any address is accepted. The socket is made close-on-exec and non-blocking, and crosses restarts like any other.
+    ///
+    /// If the predecessor has handed over a listener of this name, that listener is returned. Then the number is not looked at, and
+    /// an owned socket is closed. When the service stops, the path of a Unix socket is removed if no other process holds the socket.
     ///
     /// # Errors
-    /// - [`ListenError::NotAdopted`]: it is no listener, or the number is not open, or is this process's own; then it is in
-    ///   the error, and was not touched.
-    /// - [`ListenError`]: the name was taken, or inherited as another kind.
+    /// - [`ListenError::NotAdopted`]: `socket` is not a listener, or its number is not open, or the number belongs to this
+    ///   process. The error contains `socket`, which was not changed.
+    /// - [`ListenError::NameTaken`]: this process already has a socket of this name.
+    /// - [`ListenError::AnotherAddress`]: the inherited socket is not a listener.
     pub fn adopt(mut self, socket: impl Into<AdoptFd>) -> Result<Listener, ListenError> {
-        let had = self.have_or_adopt(socket.into(), GivenKind::Listener)?;
-        self.keep_listener(had)
+        let found = self.inherit_or_adopt(socket.into(), AdoptKind::Listener)?;
+        self.keep_listener(found)
     }
 
-    /// The socket of datagrams of this name, UDP or Unix: inherited, or the one that somebody else bound. As [`Bind::adopt`].
+    /// Returns the datagram socket of this name, UDP or Unix: the inherited one, or `socket`, which another program or crate has
+    /// bound. Otherwise like [`Bind::adopt`].
     ///
     /// # Errors
-    /// As [`Bind::adopt`].
+    /// The errors of [`Bind::adopt`].
     pub fn adopt_datagrams(mut self, socket: impl Into<AdoptFd>) -> Result<Datagrams, ListenError> {
-        let had = self.have_or_adopt(socket.into(), GivenKind::Datagrams)?;
-        self.keep_datagrams(had)
-    }
-
-    fn have_or_adopt(&mut self, given: AdoptFd, kind: GivenKind) -> Result<Had, ListenError> {
-        let name = self.name.clone();
-        if let Some(had) = self.inherited(&name, |address| kind.fits(address), || None)? {
-            return Ok(had);
-        }
-        match given.take(kind) {
-            Ok((fd, address)) => Ok(Had { name, fd, address, inherited: false, listens_later: false }),
-            Err((given, reason)) => Err(ListenError::NotAdopted { name, given, reason }),
-        }
+        let found = self.inherit_or_adopt(socket.into(), AdoptKind::Datagrams)?;
+        self.keep_datagrams(found)
     }
 
     fn internet(&self, kind: SockType, address: impl ToSocketAddrs) -> Result<Requested, ListenError> {
         Requested::internet(kind, address).map_err(|source| ListenError::bind(&self.name, None, source))
     }
 
-    fn listener(mut self, wanted: &Requested) -> Result<Listener, ListenError> {
-        let had = self.have(self.name.clone(), wanted)?;
-        self.keep_listener(had)
+    fn listener(mut self, requested: &Requested) -> Result<Listener, ListenError> {
+        let found = self.inherit_or_bind(self.name.clone(), requested)?;
+        self.keep_listener(found)
     }
 
-    fn datagrams(mut self, wanted: &Requested) -> Result<Datagrams, ListenError> {
-        let had = self.have(self.name.clone(), wanted)?;
-        self.keep_datagrams(had)
-    }
-
-    /// All of them are had before one is kept, so that the names are free where one is not to be had.
-    fn group<T>(
-        mut self,
-        wanted: Requested,
-        members: usize,
-        keep: impl Fn(&mut Self, Had) -> Result<T, ListenError>,
-    ) -> Result<Vec<T>, ListenError> {
-        self.options.reuse_port = true;
-        let first = self.have(self.name.clone(), &wanted)?;
-        let wanted = wanted.at(&first.address);
-        let member = |name: &str, number: usize| format!("{name}#{number}");
-        let members = if first.inherited {
-            let inherited = &self.goagain.serving_mut().inherited;
-            let are = (2..).take_while(|&number| inherited.address(&member(&self.name, number)).is_some());
-            let are = are.count() + 1;
-            // A new member must not be given connections before this process accepts.
-            self.options.listens_later = true;
-            if matches!(first.address, Address::Udp(_)) { are } else { members.max(are) }
-        } else {
-            members
-        };
-        let mut all = vec![first];
-        for number in 2..=members {
-            all.push(self.have(member(&self.name, number), &wanted)?);
-        }
-        all.into_iter().map(|had| keep(&mut self, had)).collect()
-    }
-
-    /// What the predecessor handed over under this name, if it fits.
-    fn inherited(
-        &mut self,
-        name: &str,
-        fits: impl Fn(&Address) -> bool,
-        asked: impl FnOnce() -> Option<Address>,
-    ) -> Result<Option<Had>, ListenError> {
-        let serving = self.goagain.serving_mut();
-        let name = name.to_owned();
-        if serving.has(&name) {
-            return Err(ListenError::NameTaken { name });
-        }
-        match serving.inherited.address(&name) {
-            Some(address) if fits(address) => {
-                let descriptor = serving.inherited.take(&name);
-                Ok(descriptor.map(|descriptor| Had::inherited(name, descriptor)))
-            }
-            Some(address) if !self.rebinds => {
-                let (inherited, asked) = (address.clone(), asked());
-                Err(ListenError::AnotherAddress { name, inherited, asked })
-            }
-            // What nobody claims is dropped when this image is ready.
-            _ => Ok(None),
-        }
-    }
-
-    /// The socket of this name: inherited, or made.
-    fn have(&mut self, name: String, wanted: &Requested) -> Result<Had, ListenError> {
-        if let Some(had) = self.inherited(&name, |address| wanted.fits(address), || wanted.asked())? {
-            return Ok(had);
-        }
-        // What a seed hands over has no name, only an address.
-        let serving = self.goagain.serving_mut();
-        let of_go = serving.go_address(|address| wanted.fits(address));
-        if let Some(descriptor) = of_go.and_then(|address| serving.inherited.take_address(&address)) {
-            return Ok(Had::inherited(name, descriptor));
-        }
-        let made = wanted.make(&mut self.options);
-        let (fd, address) = made.map_err(|source| ListenError::bind(&name, wanted.asked(), source))?;
-        let listens_later = self.options.listens_later;
-        Ok(Had { name, fd, address, inherited: false, listens_later })
-    }
-
-    fn keep_listener(&mut self, had: Had) -> Result<Listener, ListenError> {
-        let Had { name, fd, address, inherited, listens_later } = had;
-        let backlog = self.options.backlog;
-        let socket = Socket::new(&address, fd)
-            .map_err(|source| ListenError::bind(&name, Some(address.clone()), source))?;
-        let socket = Arc::new(socket);
-        let (slot, ended) = Slot::new(Arc::clone(&socket));
-        let serving = self.goagain.serving_mut();
-        let moves = serving
-            .migrations_of(&name)
-            .map_err(|source| ListenError::bind(&name, Some(address.clone()), source))?;
-        let mut kept = Kept::listener(&name, &address, slot.clone(), socket);
-        (kept.inherited, kept.listens_later, kept.ended) = (inherited, listens_later, Some(ended));
-        kept.backlog = backlog;
-        serving.keep(kept);
-        let (terms, connections) = (serving.terms.clone(), serving.connections.clone());
-        Ok(Listener { name, address, inherited, slot, terms, connections, moves })
-    }
-
-    fn keep_datagrams(&mut self, had: Had) -> Result<Datagrams, ListenError> {
-        let Had { name, fd, address, inherited, .. } = had;
-        let socket = DatagramSocket::new(&address, fd)
-            .map_err(|source| ListenError::bind(&name, Some(address.clone()), source))?;
-        let socket = Arc::new(socket);
-        let (slot, ended) = Slot::new(Arc::clone(&socket));
-        let serving = self.goagain.serving_mut();
-        let mut kept = Kept::datagrams(&name, &address, slot.clone(), socket);
-        (kept.inherited, kept.ended) = (inherited, Some(ended));
-        serving.keep(kept);
-        let (terms, connections) = (serving.terms.clone(), serving.connections.clone());
-        Ok(Datagrams { name, address, inherited, slot, terms, connections })
+    fn datagrams(mut self, requested: &Requested) -> Result<Datagrams, ListenError> {
+        let found = self.inherit_or_bind(self.name.clone(), requested)?;
+        self.keep_datagrams(found)
     }
 }

@@ -1,4 +1,4 @@
-//! Sockets as std knows them: those that are accepted on, and those that datagrams are read from.
+//! Sockets in the types of the standard library: listeners and datagram sockets.
 
 use crate::socket::Stream;
 use goagain_env::Address;
@@ -7,17 +7,17 @@ use std::net::{TcpListener, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::{UnixDatagram, UnixListener};
 
-/// A listener, always non-blocking: all processes that hold it share O_NONBLOCK.
+/// A listener. It is always non-blocking, since all processes that hold it share O_NONBLOCK.
 #[derive(Debug)]
 pub(crate) enum Socket {
     Tcp(TcpListener),
     Unix(UnixListener),
-    /// std has no type of its own for it: `accept` is the same.
+    /// The standard library has no type of its own for it. `accept` is the same.
     UnixSeqpacket(UnixListener),
 }
 
 impl Socket {
-    /// The kind is that of `address`.
+    /// Makes it of the kind that `address` has.
     pub(crate) fn new(address: &Address, fd: OwnedFd) -> io::Result<Socket> {
         Ok(match address {
             Address::Unix(_) => Socket::Unix(unix(fd)?),
@@ -36,7 +36,7 @@ impl Socket {
             Socket::Unix(listener) => Stream::Unix(listener.accept()?.0),
             Socket::UnixSeqpacket(listener) => Stream::UnixSeqpacket(listener.accept()?.0),
         };
-        // Elsewhere an accepted socket has the listener's O_NONBLOCK.
+        // On other systems an accepted socket inherits O_NONBLOCK from the listener.
         #[cfg(not(target_os = "linux"))]
         match &stream {
             Stream::Tcp(stream) => stream.set_nonblocking(false)?,
@@ -66,7 +66,7 @@ impl AsFd for Socket {
     }
 }
 
-/// A socket of datagrams, non-blocking for the same reason.
+/// A datagram socket, non-blocking for the same reason.
 #[derive(Debug)]
 pub(crate) enum DatagramSocket {
     Udp(UdpSocket),
@@ -74,7 +74,7 @@ pub(crate) enum DatagramSocket {
 }
 
 impl DatagramSocket {
-    /// The kind is that of `address`.
+    /// Makes it of the kind that `address` has.
     pub(crate) fn new(address: &Address, fd: OwnedFd) -> io::Result<DatagramSocket> {
         if let Address::UnixDatagram(_) = address {
             let socket = UnixDatagram::from(fd);

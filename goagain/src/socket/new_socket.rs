@@ -1,4 +1,4 @@
-//! Sockets that are made new, with what was chosen for them.
+//! Binding new sockets, with the options that were chosen.
 
 use crate::socket::path;
 use nix::sys::socket::{
@@ -12,13 +12,14 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net;
 use std::path::Path;
 
-/// Longer than std's: a restart, or a burst, finds room. The kernel caps it (net.core.somaxconn).
+/// Longer than that of the standard library, so that there is room during a restart or a burst. The kernel caps it
+/// (net.core.somaxconn).
 const BACKLOG: i32 = 4096;
 
-/// A step of the user's own.
+/// A function of the application that sets up a new socket.
 pub(crate) type Hook<'a> = Box<dyn FnMut(BorrowedFd<'_>) -> io::Result<()> + 'a>;
 
-/// What can be chosen for a socket that is made new. One that is inherited is as its maker made it.
+/// The options of a new socket. An inherited socket keeps those with which it was bound.
 pub(crate) struct Options<'a> {
     pub(crate) backlog: i32,
     pub(crate) reuse_address: Option<bool>,
@@ -27,7 +28,7 @@ pub(crate) struct Options<'a> {
     pub(crate) mode: Option<u32>,
     pub(crate) before_bind: Vec<Hook<'a>>,
     pub(crate) before_listen: Vec<Hook<'a>>,
-    /// For one that must not get connections yet.
+    /// Whether the socket must not get connections yet.
     pub(crate) listens_later: bool,
 }
 
@@ -47,7 +48,7 @@ impl Default for Options<'_> {
 }
 
 impl Options<'_> {
-    /// A socket of the internet at the first of `addresses` that can be bound, as std tries them.
+    /// Binds a TCP or UDP socket to the first of `addresses` that can be bound, as the standard library does.
     pub(crate) fn internet(&mut self, kind: SockType, addresses: &[SocketAddr]) -> io::Result<OwnedFd> {
         let mut last = io::Error::new(io::ErrorKind::InvalidInput, "could not resolve to any addresses");
         for &address in addresses {
@@ -62,21 +63,22 @@ impl Options<'_> {
     fn internet_at(&mut self, kind: SockType, address: SocketAddr) -> io::Result<OwnedFd> {
         let family = if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
         let fd = new_socket(family, kind)?;
-        // As std: without it a port is taken for a minute after its server has gone. For datagrams it would share the port.
+        // As in the standard library: without it a port stays taken for a minute after its server has gone. For datagrams it would
+        // share the port.
         set(&fd, sockopt::ReuseAddr, Some(self.reuse_address.unwrap_or(kind == SockType::Stream)))?;
         set(&fd, sockopt::ReusePort, Some(self.reuse_port).filter(|on| *on))?;
         set(&fd, sockopt::Ipv6V6Only, self.v6only.filter(|_| address.is_ipv6()))?;
         self.bind_and_listen(fd, kind, &SockaddrStorage::from(address))
     }
 
-    /// A Unix socket at `path`, or of an abstract name where that begins with `@`.
+    /// Binds a Unix socket to `path`, or, if that begins with `@`, to an abstract name.
     pub(crate) fn unix(&mut self, kind: SockType, path: &Path) -> io::Result<OwnedFd> {
         match path.as_os_str().as_bytes() {
             [b'@', name @ ..] => self.unix_at(kind, &abstract_name(name)?),
             _ => {
                 let mode = self.mode;
                 path::bind(path, mode, |at| {
-                    // std says more of a path that is too long.
+                    // The error of the standard library says more about a path that is too long.
                     net::SocketAddr::from_pathname(at)?;
                     self.unix_at(kind, &UnixAddr::new(at)?)
                 })
@@ -117,16 +119,16 @@ impl std::fmt::Debug for Options<'_> {
     }
 }
 
-/// `listen(2)`. The kernel caps the backlog.
+/// Listens (`listen(2)`). The kernel caps the backlog. Listening again changes the backlog.
 pub(crate) fn begin_listening(fd: &impl AsFd, backlog: i32) -> io::Result<()> {
     Ok(listen(fd, Backlog::new(backlog).unwrap_or(Backlog::MAXCONN))?)
 }
 
-/// Close-on-exec from the first.
+/// Makes a socket that is close-on-exec from the start.
 fn new_socket(family: AddressFamily, kind: SockType) -> io::Result<OwnedFd> {
     #[cfg(not(target_vendor = "apple"))]
     return Ok(socket(family, kind, SockFlag::SOCK_CLOEXEC, None)?);
-    // There a duplicate can be made so, and a socket cannot.
+    // Apple's systems can make a duplicate close-on-exec at once, but not a socket.
     #[cfg(target_vendor = "apple")]
     socket(family, kind, SockFlag::empty(), None)?.try_clone()
 }
@@ -145,5 +147,5 @@ fn abstract_name(name: &[u8]) -> io::Result<UnixAddr> {
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 fn abstract_name(_: &[u8]) -> io::Result<UnixAddr> {
-    Err(io::Error::new(io::ErrorKind::Unsupported, "only Linux has abstract names: give a path"))
+    Err(io::Error::new(io::ErrorKind::Unsupported, "abstract names exist on Linux only: use a path"))
 }

@@ -1,4 +1,4 @@
-//! The paths of Unix sockets: who may make one, replace one, and take one away.
+//! The paths of Unix sockets: when one is created, replaced and removed.
 
 use goagain_env::Address;
 use std::fs::{self, Permissions};
@@ -9,32 +9,33 @@ use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 
-/// Makes a socket at `path` by `make`. What a dead server left there is replaced: the socket is made under a temporary
-/// name and renamed, so that `path` is at no time without one, nor, where a mode was asked for, with another mode.
+/// Makes a socket at `path` with `make`. A socket that a dead server has left there is replaced: the new one is made under a
+/// temporary name and renamed. So there is a socket at `path` at all times, and never one with another mode than `mode`.
 pub(crate) fn bind(
     path: &Path,
     mode: Option<u32>,
     make: impl FnOnce(&Path) -> io::Result<OwnedFd>,
 ) -> io::Result<OwnedFd> {
     match fs::symlink_metadata(path) {
-        // In place, so that the socket's own name (getsockname) is the path too: a seed's process passes that on.
+        // Without a rename, the name of the socket itself (getsockname) is the path too. A Go process passes that name on.
         Err(error) if error.kind() == io::ErrorKind::NotFound && mode.is_none() => return make(path),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(error),
         Ok(metadata) if !metadata.file_type().is_socket() => {
-            let message = "something that is no socket is there: move it away";
+            let message = "the path exists and is not a socket: remove it, or use another path";
             return Err(io::Error::new(io::ErrorKind::AlreadyExists, message));
         }
         Ok(_) if !is_stale(path) => {
-            let message = "a server listens there: stop it, or restart it in place of starting another";
+            let message =
+                "another server listens there: stop it, or restart it instead of starting a second one";
             return Err(io::Error::new(io::ErrorKind::AddrInUse, message));
         }
-        // A dead server left it; the rename replaces it.
+        // A dead server has left it. The rename replaces it.
         Ok(_) => {}
     }
     let temporary = temporary_name(path);
     if is_stale(&temporary) {
-        // Of a process of the same pid that died before its rename: in a container every first one may have it.
+        // Left by a process of the same pid that died before its rename. In a container the first process always has the same pid.
         let _ = fs::remove_file(&temporary);
     }
     let socket = make(&temporary)?;
@@ -46,22 +47,23 @@ pub(crate) fn bind(
     Ok(socket)
 }
 
-/// Short, since a socket's path has 108 bytes at most (unix(7)), and in the same folder, so that a rename suffices.
+/// Returns a name that is short, since the path of a socket has at most 108 bytes (unix(7)), and in the same directory, so that a
+/// rename works.
 fn temporary_name(path: &Path) -> PathBuf {
     path.with_file_name(format!(".{:x}", std::process::id()))
 }
 
-/// Whether a socket is at `path` that no process holds any longer (ECONNREFUSED).
+/// Returns whether there is a socket at `path` that no process holds any longer (ECONNREFUSED).
 ///
-/// It is asked with a socket of datagrams, to which one of another kind that is held answers EPROTOTYPE. So a server's queue
-/// does not get a connection that nobody wants, and a queue that is full is not waited for.
+/// This connects a datagram socket. If `path` belongs to a live socket of another kind, the error is EPROTOTYPE. So no useless
+/// connection enters the queue of a server, and a full queue does not make this wait.
 pub(crate) fn is_stale(path: &Path) -> bool {
     let is_socket = fs::symlink_metadata(path).is_ok_and(|metadata| metadata.file_type().is_socket());
     let connected = UnixDatagram::unbound().and_then(|socket| socket.connect(path));
     is_socket && connected.is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
 }
 
-/// The path that a socket of this address has in the file system. An abstract name is none.
+/// Returns the path that a socket of this address has in the file system. An abstract name is not a path.
 pub(crate) fn of(address: &Address) -> Option<&Path> {
     match address {
         Address::Unix(path) | Address::UnixDatagram(path) | Address::UnixSeqpacket(path) => {
@@ -71,10 +73,11 @@ pub(crate) fn of(address: &Address) -> Option<&Path> {
     }
 }
 
-/// Takes a path away whose last holder this was. A server that has taken it over meanwhile listens there, and keeps it.
+/// Removes the path of a Unix socket if no process holds the socket any longer. A path at which another server listens by now
+/// stays.
 pub(crate) fn remove_if_stale(path: &Path) {
     if is_stale(path) {
-        // It is tidiness only: what is left is replaced by the next to bind there.
+        // This is tidiness only: the next server that binds the path replaces what is left.
         let _ = fs::remove_file(path);
     }
 }

@@ -1,4 +1,4 @@
-//! The socket that was asked for: whether an inherited one is it, and how it is made new.
+//! A requested socket: whether an inherited socket fits, and how a new one is made.
 
 use crate::socket::new_socket::Options;
 use goagain_env::Address;
@@ -8,12 +8,12 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-/// A kind, and where.
+/// The kind and the address of a requested socket.
 #[derive(Debug)]
 pub(crate) enum Requested {
-    /// One of these addresses, the first that can be had.
+    /// TCP or UDP, at the first of these addresses that can be bound.
     Internet(SockType, Vec<SocketAddr>),
-    /// A path, or an abstract name behind `@`.
+    /// A path, or, after an `@`, an abstract name.
     Unix(SockType, PathBuf),
 }
 
@@ -26,13 +26,13 @@ impl Requested {
         Requested::Unix(kind, path.as_ref().to_owned())
     }
 
-    /// Whether `inherited` is what was asked for. Port 0 is any port.
+    /// Returns whether `inherited` is what was requested. Port 0 stands for any port.
     pub(crate) fn fits(&self, inherited: &Address) -> bool {
         match (self, inherited) {
-            (Requested::Internet(SockType::Stream, wanted), Address::Tcp(inherited))
-            | (Requested::Internet(SockType::Datagram, wanted), Address::Udp(inherited)) => {
-                wanted.iter().any(|wanted| {
-                    wanted.ip() == inherited.ip() && [0, inherited.port()].contains(&wanted.port())
+            (Requested::Internet(SockType::Stream, requested), Address::Tcp(inherited))
+            | (Requested::Internet(SockType::Datagram, requested), Address::Udp(inherited)) => {
+                requested.iter().any(|requested| {
+                    requested.ip() == inherited.ip() && [0, inherited.port()].contains(&requested.port())
                 })
             }
             (Requested::Unix(..), inherited) => self.asked().is_some_and(|asked| asked == *inherited),
@@ -40,7 +40,7 @@ impl Requested {
         }
     }
 
-    /// What was asked for, for an error: the first where there are more, and `None` where there is none.
+    /// Returns the requested address, for an error: the first if there are several, and `None` if there is none.
     pub(crate) fn asked(&self) -> Option<Address> {
         match self {
             Requested::Internet(SockType::Datagram, addresses) => {
@@ -55,17 +55,17 @@ impl Requested {
         }
     }
 
-    /// The same kind at the one address that another member of its group has.
+    /// Returns a request of the same kind for the address that another member of the group has.
     pub(crate) fn at(self, address: &Address) -> Requested {
         match (self, address) {
             (Requested::Internet(kind, _), Address::Tcp(address) | Address::Udp(address)) => {
                 Requested::Internet(kind, vec![*address])
             }
-            (wanted, _) => wanted,
+            (requested, _) => requested,
         }
     }
 
-    /// Makes it new, and says where it is: at the port that it was given, and at the path as asked for.
+    /// Makes a new socket. Returns it with its address: the port that it has got, or the path as it was requested.
     pub(crate) fn make(&self, options: &mut Options<'_>) -> io::Result<(OwnedFd, Address)> {
         let fd = match self {
             Requested::Internet(kind, addresses) => options.internet(*kind, addresses)?,

@@ -1,6 +1,6 @@
-//! What an acceptor yields.
+//! An accepted connection.
 
-use crate::drain::guard::until;
+use crate::drain::wait::timeout_until;
 use crate::drain::{Guard, Linger};
 use crate::migrate::{IncomingConnection, Migrated};
 use nix::poll::{PollFd, PollFlags, poll};
@@ -13,18 +13,18 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-/// An accepted connection, blocking.
+/// An accepted connection. Reads and writes block.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Stream {
-    /// Over TCP.
+    /// A TCP connection.
     Tcp(TcpStream),
-    /// Over a Unix socket.
+    /// A connection of a Unix socket.
     Unix(UnixStream),
-    /// Over a Unix socket of packets (SOCK_SEQPACKET), in std's type, since its calls are the same: a write is one packet,
-    /// and a read is one packet, cut to the buffer's length.
+    /// A connection of a SOCK_SEQPACKET Unix socket. The type is that of the standard library, since the calls are the same: each
+    /// write sends one packet, and each read receives one packet, truncated to the length of the buffer.
     UnixSeqpacket(UnixStream),
-    /// Migrated here by the predecessor, with bytes that it had read and not served.
+    /// A connection that the predecessor has migrated to this process, with bytes that the predecessor has read and not served.
     Migrated(Migrated),
 }
 
@@ -39,11 +39,11 @@ macro_rules! either {
 }
 
 impl Stream {
-    /// A connection that came from another process, and what it carries: as if it was just accepted, so with no options of that
-    /// process.
-    pub(crate) fn adopt(arrived: IncomingConnection) -> io::Result<(Stream, Vec<u8>)> {
-        let attached = arrived.attached().to_vec();
-        let (fd, unread) = arrived.into_parts();
+    /// Returns a connection that came from the predecessor, and what was attached to it. It is as if just accepted: options that the
+    /// predecessor has set are reset.
+    pub(crate) fn adopt(incoming: IncomingConnection) -> io::Result<(Stream, Vec<u8>)> {
+        let attached = incoming.attached().to_vec();
+        let (fd, unread) = incoming.into_parts();
         let local: SockaddrStorage = getsockname(fd.as_raw_fd())?;
         let stream = match (local.family(), getsockopt(&fd, sockopt::SockType)?) {
             (Some(AddressFamily::Unix), SockType::SeqPacket) => Stream::UnixSeqpacket(fd.into()),
@@ -57,71 +57,76 @@ impl Stream {
         Ok((stream, attached))
     }
 
-    /// Whether bytes are to be read that no `poll` of the descriptor tells of.
+    /// Whether there are bytes to read that a `poll` of the descriptor does not report.
     pub(crate) fn has_unread(&self) -> bool {
         matches!(self, Stream::Migrated(_))
     }
 
-    /// A second handle to the connection (`dup`).
+    /// Returns a second handle to the connection (`fcntl(F_DUPFD_CLOEXEC)`).
     ///
     /// # Errors
-    /// Those of `fcntl(F_DUPFD_CLOEXEC)`.
+    /// The errors of `fcntl`.
     pub fn try_clone(&self) -> io::Result<Stream> {
         Ok(match self {
             Stream::Tcp(stream) => Stream::Tcp(stream.try_clone()?),
             Stream::Unix(stream) => Stream::Unix(stream.try_clone()?),
             Stream::UnixSeqpacket(stream) => Stream::UnixSeqpacket(stream.try_clone()?),
-            Stream::Migrated(moved) => Stream::Migrated(moved.try_clone()?),
+            Stream::Migrated(migrated) => Stream::Migrated(migrated.try_clone()?),
         })
     }
 
-    /// Whether reads and writes give [`io::ErrorKind::WouldBlock`] in place of waiting (O_NONBLOCK): for loops that poll.
+    /// Sets whether reads and writes fail with [`io::ErrorKind::WouldBlock`] instead of waiting (O_NONBLOCK), for event loops.
+    /// Defaults to off.
     ///
     /// # Errors
-    /// Those of `ioctl(FIONBIO)`.
+    /// The errors of `ioctl(FIONBIO)`.
     pub fn set_nonblocking(&self, on: bool) -> io::Result<()> {
         either!(self, stream => stream.set_nonblocking(on))
     }
 
-    /// Bounds each read (`SO_RCVTIMEO`); `None` waits for ever.
+    /// Sets how long each read may wait (SO_RCVTIMEO). `None`, the default, waits forever.
     ///
     /// # Errors
-    /// Those of `setsockopt`, and a duration of zero.
+    /// - [`io::ErrorKind::InvalidInput`] if the duration is zero.
+    /// - The errors of `setsockopt`.
     pub fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
         either!(self, stream => stream.set_read_timeout(timeout))
     }
 
-    /// Bounds each write (`SO_SNDTIMEO`); `None` waits for ever.
+    /// Sets how long each write may wait (SO_SNDTIMEO). `None`, the default, waits forever.
     ///
     /// # Errors
-    /// Those of `setsockopt`, and a duration of zero.
+    /// - [`io::ErrorKind::InvalidInput`] if the duration is zero.
+    /// - The errors of `setsockopt`.
     pub fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
         either!(self, stream => stream.set_write_timeout(timeout))
     }
 
-    /// Closes this connection, and waits until its client has the last answer: shuts down the writing side, reads and drops what
-    /// comes, and returns when the client has closed, or 2 seconds after its last sign of life. See [`Linger`].
+    /// Closes this connection and waits until its client has received the last response.
     ///
-    /// The drain waits for it: the guard is dropped at the end. Closing a connection without this can lose the end of what was
-    /// written, where the client sends more at that moment.
+    /// It shuts down the writing side, reads and discards what the client still sends, and returns when the client has closed its
+    /// side, or 2 seconds after the last sign of life from the client. See [`Linger`].
+    ///
+    /// A drain waits for this call, since the guard is dropped at its end. Without this call, the end of the last response can be
+    /// lost if the client sends more at that moment.
     pub fn close(self, guard: Guard) {
         let mut linger = Linger::begin(&self);
         while let Some(moment) = linger.step(&self) {
             let mut fds = [PollFd::new(self.as_fd(), PollFlags::POLLIN)];
-            match poll(&mut fds, until(moment)) {
+            match poll(&mut fds, timeout_until(moment)) {
                 Ok(_) | Err(nix::Error::EINTR) => {}
                 Err(_) => break,
             }
         }
-        // In this order, as the process may leave after the last guard.
+        // In this order: when the last guard is dropped, the process may exit.
         drop(self);
         drop(guard);
     }
 
-    /// Shuts down this connection, never the listener (`shutdown`).
+    /// Shuts down this connection (`shutdown`). The listener is not affected.
     ///
     /// # Errors
-    /// Those of `shutdown`.
+    /// The errors of `shutdown`.
     pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
         either!(self, stream => stream.shutdown(how))
     }
@@ -173,7 +178,8 @@ impl AsFd for Stream {
     }
 }
 
-/// Of a [moved](Stream::Migrated) one the bytes that were read before are lost: take them first, by [`Migrated::into_parts`].
+/// Converts the connection into its descriptor. The bytes that a [migrated](Stream::Migrated) connection comes with are lost: take
+/// them first, with [`Migrated::into_parts`].
 impl From<Stream> for OwnedFd {
     fn from(stream: Stream) -> OwnedFd {
         either!(stream, stream => stream.into())

@@ -3,7 +3,7 @@
 use super::Stream;
 use crate::drain::{Connections, Guard, ShutdownSignal};
 use crate::migrate::Migrator;
-use crate::socket::acceptor::{Pressure, is_of_one, is_shortage};
+use crate::socket::accept_error::{Backoff, is_connection_error, is_shortage};
 use ::tokio::net::{TcpListener, UnixListener};
 use goagain_env::Watched;
 use std::future::{pending, poll_fn};
@@ -94,11 +94,11 @@ impl Acceptor {
     /// # Panics
     /// If descriptors are short and the runtime was built without `enable_time`.
     pub async fn accept(&mut self) -> Option<io::Result<(Stream, Guard)>> {
-        let mut pressure = Pressure::default();
+        let mut backoff = Backoff::default();
         loop {
             let Some(Open(listener, _)) = &self.listener else { return self.rest() };
             if let (Some(_), Some(rest)) = (&self.incoming, &self.rest) {
-                if let Some(arrived) = rest.take_arrived() {
+                if let Some(arrived) = rest.take_migrated() {
                     return Some(of_std(arrived));
                 }
             }
@@ -129,8 +129,8 @@ impl Acceptor {
                     }
                     return Some(Ok((stream, guard)));
                 }
-                Some(Err(error)) if is_shortage(&error) => self.wait(&mut pressure).await,
-                Some(Err(error)) if is_of_one(&error) => {}
+                Some(Err(error)) if is_shortage(&error) => self.wait(&mut backoff).await,
+                Some(Err(error)) if is_connection_error(&error) => {}
                 Some(Err(error)) => {
                     (self.listener, self.rest) = (None, None);
                     return Some(Err(error));
@@ -146,8 +146,8 @@ impl Acceptor {
     }
 
     /// Waits for the end of the term, but no longer than this time.
-    async fn wait(&mut self, pressure: &mut Pressure) {
-        let mut time = Box::pin(::tokio::time::sleep(pressure.next()));
+    async fn wait(&mut self, backoff: &mut Backoff) {
+        let mut time = Box::pin(::tokio::time::sleep(backoff.next()));
         let ended = &mut self.ended;
         let is_over = poll_fn(|cx| match Pin::new(&mut *ended).poll(cx) {
             Poll::Ready(()) => Poll::Ready(true),

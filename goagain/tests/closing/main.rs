@@ -1,5 +1,5 @@
-//! What is closed, and what is left behind. No test here starts a process: on its way to the new image that would hold
-//! every descriptor for a moment.
+//! What is closed, and what is left behind. No test here starts a process: between fork and exec it would hold every descriptor for
+//! a moment.
 #![allow(clippy::unwrap_used, reason = "tests, and what they share")]
 
 #[path = "../support/mod.rs"]

@@ -1,4 +1,4 @@
-//! Unix sockets: the path is made, kept while anybody has it, and goes with the last.
+//! Unix sockets: the path is created, stays while a process holds the socket, and is removed by the last one.
 
 use crate::support::{assert_answered, echo, server, soon};
 use goagain::error::ListenError;
@@ -33,18 +33,18 @@ fn owner(path: &Path) -> (Goagain, Listener) {
     (again, http)
 }
 
-/// The kind, and what is said behind the path.
+/// Returns the kind of the error, and the text after the path.
 fn refused(path: &Path) -> (ErrorKind, String) {
     let error = server().listen_unix("http", path).unwrap_err();
     let text = error.to_string();
     let ListenError::Bind { name, address, source } = error else { panic!("expected Bind, found {text}") };
     assert_eq!((name.as_str(), address), ("http", Some(Address::Unix(path.to_owned()))));
-    let begin = format!("cannot listen for `http` on unix:{}: ", path.display());
+    let begin = format!("cannot bind `http` to unix:{}: ", path.display());
     (source.kind(), text.strip_prefix(&begin).unwrap_or(&text).to_owned())
 }
 
 #[test]
-fn the_path_is_made_and_goes_after_a_graceful_stop() {
+fn the_path_is_created_and_removed_after_a_graceful_stop() {
     let folder = Folder::new();
     let path = folder.socket();
     let (mut again, http) = owner(&path);
@@ -63,7 +63,7 @@ fn the_path_is_made_and_goes_after_a_graceful_stop() {
 }
 
 #[test]
-fn the_path_goes_though_nobody_waits_for_the_acceptors() {
+fn the_path_is_removed_although_nothing_waits_for_the_acceptors() {
     for _ in 0..20 {
         let folder = Folder::new();
         let (mut again, http) = owner(&folder.socket());
@@ -78,7 +78,7 @@ fn the_path_goes_though_nobody_waits_for_the_acceptors() {
 }
 
 #[test]
-fn the_path_goes_after_a_stop_now_and_a_drop_alone() {
+fn the_path_is_removed_by_a_drop_after_a_stop_now() {
     let folder = Folder::new();
     let (mut again, _http) = owner(&folder.socket());
     again.handle().stop_now();
@@ -89,21 +89,21 @@ fn the_path_goes_after_a_stop_now_and_a_drop_alone() {
 }
 
 #[test]
-fn the_path_stays_while_a_duplicate_is_open_and_goes_with_the_last_try() {
+fn the_path_stays_while_a_duplicate_is_open_and_is_removed_by_the_last_try() {
     let folder = Folder::new();
     let (mut again, http) = owner(&folder.socket());
     let duplicate = http.to_std_unix().unwrap();
     again.handle().stop_now();
     again.wait().unwrap();
     again.finish().unwrap();
-    assert!(folder.socket().exists(), "somebody listens there still");
+    assert!(folder.socket().exists(), "the duplicate still listens there");
     drop(duplicate);
     drop(again);
     assert_eq!(folder.entries(), 0);
 }
 
 #[test]
-fn the_path_of_another_server_that_took_it_over_stays() {
+fn the_path_of_another_server_that_has_taken_it_over_stays() {
     let folder = Folder::new();
     let (mut again, _http) = owner(&folder.socket());
     fs::remove_file(folder.socket()).unwrap();
@@ -115,7 +115,7 @@ fn the_path_of_another_server_that_took_it_over_stays() {
 }
 
 #[test]
-fn a_file_that_took_the_path_over_stays() {
+fn a_file_that_has_taken_over_the_path_stays() {
     let folder = Folder::new();
     let (mut again, _http) = owner(&folder.socket());
     fs::remove_file(folder.socket()).unwrap();
@@ -127,10 +127,10 @@ fn a_file_that_took_the_path_over_stays() {
 }
 
 #[test]
-fn what_a_dead_server_left_is_replaced() {
+fn the_socket_of_a_dead_server_is_replaced() {
     let folder = Folder::new();
     drop(UnixListener::bind(folder.socket()).unwrap());
-    // And what one of the same pid left that died before its rename.
+    // And the one that a process of the same pid left that died before its rename.
     drop(UnixListener::bind(folder.0.path().join(format!(".{:x}", std::process::id()))).unwrap());
     let (_again, http) = owner(&folder.socket());
     assert!(!http.is_inherited());
@@ -139,18 +139,18 @@ fn what_a_dead_server_left_is_replaced() {
 }
 
 #[test]
-fn a_living_server_keeps_its_path_and_gets_no_connection() {
+fn a_live_server_keeps_its_path_and_gets_no_connection() {
     let folder = Folder::new();
-    let living = UnixListener::bind(folder.socket()).unwrap();
-    let text = "a server listens there: stop it, or restart it in place of starting another";
+    let live = UnixListener::bind(folder.socket()).unwrap();
+    let text = "another server listens there: stop it, or restart it instead of starting a second one";
     assert_eq!(refused(&folder.socket()), (ErrorKind::AddrInUse, text.to_owned()));
-    living.set_nonblocking(true).unwrap();
-    assert_eq!(living.accept().unwrap_err().kind(), ErrorKind::WouldBlock);
+    live.set_nonblocking(true).unwrap();
+    assert_eq!(live.accept().unwrap_err().kind(), ErrorKind::WouldBlock);
     assert_eq!(folder.entries(), 1);
 }
 
 #[test]
-fn a_living_server_with_a_full_queue_is_not_waited_for() {
+fn a_live_server_with_a_full_queue_is_not_waited_for() {
     let folder = Folder::new();
     let (mut again, path) = (server(), folder.socket());
     let _http = again.bind("http").backlog(0).unix(&path).unwrap();
@@ -159,34 +159,34 @@ fn a_living_server_with_a_full_queue_is_not_waited_for() {
 }
 
 #[test]
-fn backlog_is_how_many_wait() {
+fn backlog_is_the_length_of_the_queue() {
     let folder = Folder::new();
     let mut again = server();
     let path = folder.socket();
     let _http = again.bind("http").backlog(3).unix(&path).unwrap();
-    // unix(7) lets one more in than is said, on Linux.
+    // On Linux, one more than the backlog may wait.
     assert!((3..=4).contains(&fill(&path).len()));
 }
 
 #[test]
-fn something_else_is_not_replaced() {
+fn a_file_is_not_replaced() {
     let folder = Folder::new();
     let path = folder.socket();
     fs::write(&path, "precious").unwrap();
-    let text = "something that is no socket is there: move it away";
+    let text = "the path exists and is not a socket: remove it, or use another path";
     assert_eq!(refused(&path), (ErrorKind::AlreadyExists, text.to_owned()));
     assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
 }
 
 #[test]
-fn the_systems_own_refusals_are_passed_on() {
+fn os_errors_are_passed_on() {
     let folder = Folder::new();
     assert_eq!(refused(&folder.0.path().join("no/such/http.sock")).0, ErrorKind::NotFound);
     assert_eq!(refused(&folder.0.path().join("x".repeat(200))).0, ErrorKind::InvalidInput);
 }
 
 #[test]
-fn fail_and_drop_before_ready_close_what_was_bound() {
+fn fail_and_drop_before_ready_close_the_sockets() {
     for end in [|again: Goagain| again.fail("no database"), |again: Goagain| drop(again)] {
         let folder = Folder::new();
         let mut again = server();
@@ -199,7 +199,7 @@ fn fail_and_drop_before_ready_close_what_was_bound() {
 }
 
 #[test]
-fn after_a_stop_the_listeners_are_let_go_whoever_has_a_handle() {
+fn after_a_stop_the_listeners_are_closed_despite_handles() {
     let folder = Folder::new();
     let (mut again, http) = owner(&folder.socket());
     let also = http.clone();
@@ -210,7 +210,7 @@ fn after_a_stop_the_listeners_are_let_go_whoever_has_a_handle() {
             [listener.to_std_tcp().map(drop).unwrap_err(), listener.to_std_unix().map(drop).unwrap_err()];
         for error in closed {
             assert_eq!(error.kind(), ErrorKind::NotConnected);
-            assert_eq!(error.to_string(), "the listener `http` is closed: this process has let it go");
+            assert_eq!(error.to_string(), "the socket `http` is closed: this process no longer serves it");
         }
     }
     assert_is_closed(&folder.socket());
@@ -220,7 +220,7 @@ fn assert_is_closed(path: &Path) {
     assert_eq!(UnixStream::connect(path).unwrap_err().kind(), ErrorKind::ConnectionRefused);
 }
 
-/// Connects until no more is let in.
+/// Connects until the queue is full.
 fn fill(path: &Path) -> Vec<OwnedFd> {
     let address = UnixAddr::new(path).unwrap();
     let client = || socket(AddressFamily::Unix, SockType::Stream, SockFlag::empty(), None).unwrap();

@@ -1,4 +1,4 @@
-//! Acceptors: they end with the term, and leave the listener as it was.
+//! Acceptors: they end with the term, and do not change the listener.
 
 use crate::support::{SOON, address, ask, assert_answered, builder, echo, owner, owner_of, server, soon};
 use goagain::{Finish, Stream};
@@ -9,7 +9,7 @@ use std::net::TcpStream;
 use std::os::fd::AsFd;
 
 #[test]
-fn before_ready_there_is_none() {
+fn before_ready_it_is_an_error() {
     let mut again = server();
     let http = again.listen("http", "127.0.0.1:0").unwrap();
     let error = http.acceptor().unwrap_err();
@@ -20,7 +20,7 @@ fn before_ready_there_is_none() {
 }
 
 #[test]
-fn what_came_before_ready_waits_in_the_queue() {
+fn a_client_that_connects_before_ready_waits_in_the_queue() {
     let mut again = server();
     let http = again.listen("http", "127.0.0.1:0").unwrap();
     let early = ask(&http);
@@ -51,7 +51,7 @@ fn each_of_several_threads_ends_at_the_end_of_the_term() {
 }
 
 #[test]
-fn one_made_after_the_term_ends_at_once_and_stays_ended() {
+fn one_that_is_made_after_the_term_ends_at_once_and_stays_ended() {
     let (mut again, http) = owner();
     again.handle().stop_gracefully();
     let (http, mut again) = soon(move || {
@@ -66,7 +66,7 @@ fn one_made_after_the_term_ends_at_once_and_stays_ended() {
 }
 
 #[test]
-fn a_queued_connection_is_not_taken_after_the_end() {
+fn a_queued_connection_is_not_accepted_after_the_end() {
     let (mut again, http) = owner();
     let mut acceptor = http.acceptor().unwrap();
     let _queued = ask(&http);
@@ -79,7 +79,7 @@ fn a_queued_connection_is_not_taken_after_the_end() {
 }
 
 #[test]
-fn a_duplicate_still_accepts_when_the_acceptor_has_ended_and_the_library_has_let_go() {
+fn a_duplicate_still_accepts_when_the_acceptor_has_ended_and_the_library_has_closed_its_own() {
     let (mut again, http) = owner();
     let duplicate = http.to_std_tcp().unwrap();
     let accepting = echo(http.acceptor().unwrap());
@@ -97,20 +97,20 @@ fn a_duplicate_still_accepts_when_the_acceptor_has_ended_and_the_library_has_let
 }
 
 #[test]
-fn who_serves_a_connection_does_not_hold_the_listener() {
+fn serving_a_connection_does_not_hold_the_listener() {
     let (mut again, http) = owner();
     let client = ask(&http);
     let mut acceptor = http.acceptor().unwrap();
     let (stream, guard) = acceptor.next().unwrap().unwrap();
     again.handle().stop_gracefully();
     again.wait().unwrap();
-    assert!(TcpStream::connect(address(&http)).is_err(), "nobody would ever accept it");
+    assert!(TcpStream::connect(address(&http)).is_err(), "nothing would ever accept it");
     drop((client, stream, guard));
     assert!(acceptor.next().is_none());
 }
 
 #[test]
-fn one_that_is_polled_never_waits() {
+fn try_accept_never_waits() {
     let (mut again, http) = owner();
     let mut acceptor = http.acceptor().unwrap();
     assert!(acceptor.try_accept().unwrap().is_none());
@@ -122,16 +122,19 @@ fn one_that_is_polled_never_waits() {
     again.handle().stop_now();
     again.wait().unwrap();
     assert!(acceptor.try_accept().unwrap().is_none());
-    assert!(http.acceptor().is_err() || is_readable(&http.acceptor().unwrap()), "the end of its term");
+    assert!(
+        http.acceptor().is_err() || is_readable(&http.acceptor().unwrap()),
+        "it is readable since its term is over"
+    );
     drop(client);
 }
 
 #[test]
-fn a_connection_that_was_reset_in_the_queue_ends_nothing() {
+fn a_connection_that_was_reset_in_the_queue_does_not_end_the_acceptor() {
     let mut again = server();
     let http = again.listen("http", "127.0.0.1:0").unwrap();
     let reset = ask(&http);
-    // Closing it sends RST: where the system says so at accept, that is ECONNABORTED.
+    // Closing it sends RST. Some systems report that at `accept`, as ECONNABORTED.
     setsockopt(&reset, sockopt::Linger, &nix::libc::linger { l_onoff: 1, l_linger: 0 }).unwrap();
     drop(reset);
     again.ready().unwrap();
@@ -145,13 +148,13 @@ fn a_connection_that_was_reset_in_the_queue_ends_nothing() {
 }
 
 #[test]
-fn what_it_yields_blocks_and_is_counted() {
+fn its_streams_block_and_are_counted() {
     let (mut again, http) = owner_of(builder());
     let client = ask(&http);
     let (stream, guard) = http.acceptor().unwrap().next().unwrap().unwrap();
     assert_eq!((again.connections().len(), again.connections().waiting()), (1, 1));
     let Stream::Tcp(stream) = stream else { panic!("a TCP listener yields TCP streams") };
-    // std has no way to ask for O_NONBLOCK: a read that may block until its timeout shows it.
+    // The standard library cannot ask for O_NONBLOCK. A read that blocks until its timeout shows it.
     stream.set_read_timeout(Some(SOON)).unwrap();
     let mut byte = [0];
     std::io::Read::read_exact(&mut &stream, &mut byte).unwrap();

@@ -1,5 +1,5 @@
-//! Which public types may go to another thread, be shared by threads, and be used after a panic that was caught. The compiler
-//! finds out by their fields, so that a private field could take it away from users.
+//! Which public types can be sent to another thread, shared by threads, and used after a caught panic. The compiler derives this from
+//! their fields, so a change of a private field could take it away from users.
 
 use goagain::{Acceptor, Builder, Connections, Event, EventKind, Goagain, Guard, Handle, Listener, Stream};
 
@@ -24,7 +24,7 @@ fn survive<T: UnwindSafe + RefUnwindSafe>() {}
 fn error<T: Error + Send + Sync + 'static>() {}
 
 #[test]
-fn what_one_thread_has_may_go_to_another() {
+fn types_that_can_be_sent() {
     send::<Goagain>();
     send::<Builder>();
     send::<Acceptor>();
@@ -36,7 +36,7 @@ fn what_one_thread_has_may_go_to_another() {
 }
 
 #[test]
-fn what_threads_share_may_be_shared() {
+fn types_that_can_be_shared() {
     share::<Handle>();
     share::<Listener>();
     share::<Acceptor>();
@@ -50,9 +50,9 @@ fn what_threads_share_may_be_shared() {
     share::<EventKind>();
 }
 
-/// What a handler that runs in `catch_unwind` has about it.
+/// Types that a handler uses that runs in `catch_unwind`.
 #[test]
-fn a_handler_that_panics_leaves_them_whole() {
+fn types_that_survive_a_panic() {
     survive::<Handle>();
     survive::<Listener>();
     survive::<Connections>();
@@ -62,7 +62,7 @@ fn a_handler_that_panics_leaves_them_whole() {
 }
 
 #[test]
-fn errors_go_into_a_box_of_any() {
+fn errors_convert_to_a_boxed_error() {
     error::<HandoffError>();
     error::<InheritError>();
     error::<LaunchError>();
@@ -77,12 +77,12 @@ fn errors_go_into_a_box_of_any() {
 
 #[cfg(all(feature = "tokio", target_os = "linux", not(goagain_portable)))]
 #[test]
-fn futures_may_be_spawned() {
+fn futures_can_be_spawned() {
     fn spawned<F: Future + Send>(_: impl FnOnce() -> F) {}
     send::<goagain::tokio::Goagain>();
     send::<goagain::tokio::Acceptor>();
     send::<goagain::tokio::Stream>();
-    // Never run: the compiler is asked.
+    // Compiled, but never run.
     if false {
         let unreachable = || -> (goagain::tokio::Goagain, goagain::tokio::Acceptor) { unreachable!() };
         spawned(|| async move {

@@ -1,4 +1,4 @@
-//! Everything that can be chosen.
+//! The settings.
 
 use crate::support::{Leaves, builder, expect, observed, owner_of, soon};
 use goagain::error::{LaunchError, StartError};
@@ -34,7 +34,7 @@ fn everything_at_once() {
         .args(["--flag"]);
     assert!(format!("{builder:?}").contains("Leaves"));
     let (mut again, _http) = owner_of(builder);
-    // Times without end are armed, and added to each other.
+    // Infinite times are used for timers, and added to each other.
     assert_eq!(again.handle().restart(), 1);
     assert_eq!(again.step(), Turn::Serve);
     again.handle().stop_gracefully();
@@ -52,14 +52,13 @@ fn an_image_without_a_path_is_refused() {
 }
 
 #[test]
-fn without_an_image_an_isolated_server_does_not_start_the_test_anew() {
+fn without_an_image_an_isolated_server_does_not_start_the_test_again() {
     let (builder, reports) = observed();
     let (mut again, _http) = owner_of(builder);
     again.handle().restart();
     assert_eq!(again.step(), Turn::Serve);
     let failed = expect(&reports, |report| matches!(report, EventKind::Failed { .. }));
-    let reason =
-        "an isolated server does not start the program that it runs in: choose an image by `Builder::image`";
+    let reason = "an isolated server does not start its own program: choose an image with `Builder::image`";
     assert_eq!(failed.report, EventKind::Failed { reason: reason.into() });
 }
 
@@ -77,8 +76,8 @@ fn the_signals_are_a_table() {
 }
 
 #[test]
-fn unblock_signals_unblocks_what_the_library_answers_and_nothing_else() {
-    // A mask is the thread's own.
+fn unblock_signals_unblocks_the_signals_of_the_library_and_no_others() {
+    // Each thread has a signal mask of its own.
     thread::spawn(|| {
         SigSet::from_iter([Raw::SIGHUP, Raw::SIGTERM, Raw::SIGWINCH]).thread_block().unwrap();
         goagain::signal::unblock_signals().unwrap();
@@ -153,7 +152,7 @@ fn an_image_that_is_not_ready_in_time_is_killed_and_the_next_attempt_runs() {
     }
 }
 
-/// Goes wrong where it is told to.
+/// Goes wrong in the named method.
 #[derive(Debug)]
 enum Odd {
     PanicsInNext,
@@ -180,14 +179,14 @@ impl Strategy for Odd {
 }
 
 #[test]
-fn a_strategy_that_panics_in_next_is_an_error_of_the_start() {
+fn a_strategy_that_panics_in_next_is_an_error_at_the_start() {
     let error = Goagain::builder(Odd::PanicsInNext).isolated().unwrap_err();
     assert!(matches!(&error, StartError::Strategy(name) if name == "odd"));
     assert_eq!(error.to_string(), "the strategy `odd` panicked when asked for its decisions");
 }
 
 #[test]
-fn a_launch_that_fails_leaves_the_owner_as_it_was() {
+fn a_launch_that_fails_does_not_change_the_owner() {
     for (odd, reason) in
         [(Odd::PanicsInLaunch, "the strategy's launch panicked"), (Odd::Refuses, "not on a Friday")]
     {

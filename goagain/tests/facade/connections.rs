@@ -54,7 +54,7 @@ fn finish_waits_until_the_last_guard_is_dropped() {
 }
 
 #[test]
-fn drain_waits_for_the_guards_and_leaves_the_rest_to_finish() {
+fn drain_waits_for_the_guards_and_finish_for_later_ones() {
     let (mut again, http) = owner();
     let guard = again.connections().begin();
     again.handle().stop_gracefully();
@@ -73,7 +73,7 @@ fn drain_waits_for_the_guards_and_leaves_the_rest_to_finish() {
         sender.send(()).unwrap();
         assert_eq!(again.drain().unwrap(), Finish::Exit);
         assert!(dropped.load(Ordering::SeqCst));
-        // Last work may still be counted, and is waited for.
+        // Work after the drain can have a guard too, and `finish` waits for it.
         let last_work = again.connections().begin();
         thread::spawn(move || drop(last_work));
         assert_eq!(again.finish().unwrap(), Finish::Exit);
@@ -84,7 +84,7 @@ fn drain_waits_for_the_guards_and_leaves_the_rest_to_finish() {
 }
 
 #[test]
-fn drain_within_ends_a_drain_with_guards_held() {
+fn drain_timeout_ends_a_drain_with_open_guards() {
     let (mut again, _http) = owner_of(builder().drain_timeout(Duration::from_millis(1)));
     let guard = again.connections().begin();
     again.handle().stop_gracefully();
@@ -97,7 +97,7 @@ fn drain_within_ends_a_drain_with_guards_held() {
 }
 
 #[test]
-fn idle_grace_tells_the_idle_to_go() {
+fn after_idle_grace_idle_connections_are_asked_to_close() {
     let (mut again, _http) =
         owner_of(builder().idle_grace(Duration::from_millis(1)).drain_timeout(Duration::MAX));
     let mut guard = again.connections().begin();
@@ -117,7 +117,7 @@ fn idle_grace_tells_the_idle_to_go() {
 }
 
 #[test]
-fn a_request_that_is_there_is_served_even_while_closing() {
+fn a_request_that_has_arrived_is_served_even_while_closing() {
     let (mut again, _http) = owner_of(builder().idle_grace(Duration::ZERO));
     let connections = again.connections();
     let mut guard = connections.begin();
@@ -127,7 +127,7 @@ fn a_request_that_is_there_is_served_even_while_closing() {
         again.wait().unwrap();
         std::io::Write::write_all(&mut client, b"?").unwrap();
         let serving = thread::spawn(move || {
-            // Told to go only when there is nothing to read.
+            // Asked to close only when there is nothing to read.
             let readable = guard.wait_readable(&server).unwrap();
             (readable, connections.waiting())
         });

@@ -1,4 +1,4 @@
-//! The phases of a drain, as they are waited for, and its end.
+//! Waiting for the phases of a drain, and its end.
 
 use crate::support::{SOON, address, builder, expect, observed, owner_of, soon};
 use goagain::drain::{ConnectionKind, DrainPhase, InFlight, Unfinished};
@@ -25,31 +25,31 @@ fn block_on(future: impl Future) {
     }
 }
 
-/// Waits for each phase as a task and in a thread; what is true then is told.
-fn watch(connections: &Connections, told: &std::sync::mpsc::Sender<(DrainPhase, [bool; 3])>) {
+/// Waits for each phase in a task and in a thread, and sends what is true then.
+fn watch(connections: &Connections, seen: &std::sync::mpsc::Sender<(DrainPhase, [bool; 3])>) {
     for phase in [DrainPhase::Draining, DrainPhase::ClosingIdle, DrainPhase::ClosingLongLived] {
         for waits in [true, false] {
-            let (connections, told) = (connections.clone(), told.clone());
-            let reached = connections.shutdown_signal(phase);
-            assert!(!reached.is_requested() && reached.at().is_none());
+            let (connections, seen) = (connections.clone(), seen.clone());
+            let signal = connections.shutdown_signal(phase);
+            assert!(!signal.is_requested() && signal.at().is_none());
             thread::spawn(move || {
                 if waits {
-                    reached.wait().unwrap()
+                    signal.wait().unwrap()
                 } else {
-                    block_on(reached)
+                    block_on(signal)
                 }
                 let now = [
                     connections.is_draining(),
                     connections.is_closing_idle(),
                     connections.is_closing_long_lived(),
                 ];
-                told.send((phase, now)).unwrap();
+                seen.send((phase, now)).unwrap();
             });
         }
     }
 }
 
-/// Drains to the end, and leaves.
+/// Drains to the end.
 fn drained(mut again: Goagain) {
     soon(move || {
         again.wait().unwrap();
@@ -61,7 +61,7 @@ fn drained(mut again: Goagain) {
 fn each_phase_wakes_tasks_and_threads_in_its_turn() {
     let (again, _http) = owner_of(builder().idle_grace(Duration::from_millis(1)));
     let connections = again.connections();
-    let (sender, told) = channel();
+    let (sender, seen) = channel();
     watch(&connections, &sender);
     let mut streams = connections.begin();
     streams.long_lived();
@@ -73,15 +73,15 @@ fn each_phase_wakes_tasks_and_threads_in_its_turn() {
     drained(again);
     goes.join().unwrap();
     for _ in 0..6 {
-        let (phase, [draining, closing, parting]) = told.recv_timeout(SOON).unwrap();
+        let (phase, [draining, closing_idle, closing_long_lived]) = seen.recv_timeout(SOON).unwrap();
         assert!(draining);
-        assert!(closing || phase < DrainPhase::ClosingIdle);
-        assert!(parting || phase < DrainPhase::ClosingLongLived);
+        assert!(closing_idle || phase < DrainPhase::ClosingIdle);
+        assert!(closing_long_lived || phase < DrainPhase::ClosingLongLived);
     }
 }
 
 #[test]
-fn the_long_lived_are_told_in_time_beside_a_request_that_does_not_end() {
+fn long_lived_connections_are_asked_to_close_in_time_beside_a_request_that_does_not_end() {
     let (again, _http) =
         owner_of(builder().drain_timeout(Duration::from_millis(200)).idle_grace(Duration::ZERO));
     let (mut request, mut stream) = (again.connections().begin(), again.connections().begin());
@@ -97,7 +97,7 @@ fn the_long_lived_are_told_in_time_beside_a_request_that_does_not_end() {
 }
 
 #[test]
-fn the_end_of_a_drain_tells_what_is_held_and_cuts_it() {
+fn the_deadline_of_a_drain_reports_the_unfinished_connections_and_resets_them() {
     let (sender, list) = channel();
     let (builder, reports) = observed();
     let builder = builder.drain_timeout(Duration::from_millis(1)).unfinished(Unfinished::Reset);
@@ -122,8 +122,8 @@ fn the_end_of_a_drain_tells_what_is_held_and_cuts_it() {
     let failed = expect(&reports, |report| matches!(report, EventKind::Callback { .. }));
     assert!(failed.to_string().ends_with("callback on_unfinished: it is seen"), "{failed}");
     let in_flight = InFlight { idle: 1, in_request: 1, long_lived: 0 };
-    let cut = expect(&reports, |report| matches!(report, EventKind::Unfinished { .. }));
-    assert_eq!(cut.report, EventKind::Unfinished { in_flight, connections });
+    let unfinished = expect(&reports, |report| matches!(report, EventKind::Unfinished { .. }));
+    assert_eq!(unfinished.report, EventKind::Unfinished { in_flight, connections });
     let read = client.read(&mut [0]);
     match read {
         Err(error) if cfg!(target_os = "linux") => assert_eq!(error.kind(), ErrorKind::ConnectionReset),
@@ -132,9 +132,9 @@ fn the_end_of_a_drain_tells_what_is_held_and_cuts_it() {
 }
 
 #[test]
-fn a_drain_that_is_drained_cuts_nothing_and_calls_nobody() {
+fn a_drain_without_unfinished_connections_closes_none_and_calls_no_callback() {
     let (builder, reports) = observed();
-    let (again, _http) = owner_of(builder.on_unfinished(|_| -> () { panic!("nothing is connections") }));
+    let (again, _http) = owner_of(builder.on_unfinished(|_| -> () { panic!("no connection is left") }));
     drop(again.connections().begin());
     again.handle().stop_gracefully();
     drained(again);
@@ -144,7 +144,7 @@ fn a_drain_that_is_drained_cuts_nothing_and_calls_nobody() {
 }
 
 #[test]
-fn a_stop_now_and_a_second_stop_count_what_they_cut() {
+fn a_stop_now_and_a_second_stop_count_the_unfinished_connections() {
     for second in [false, true] {
         let (builder, reports) = observed();
         let (mut again, _http) = owner_of(builder);

@@ -1,4 +1,4 @@
-//! The seed's names.
+//! The names of the Go package goagain.
 
 use crate::support::{Leaves, observed, server, soon};
 use goagain::go::{
@@ -10,7 +10,7 @@ use goagain::{EventKind, Finish, Goagain, Stop};
 use std::io;
 
 #[test]
-fn a_life_in_the_seeds_words() {
+fn a_life_in_the_words_of_the_go_package() {
     let (builder, reports) = observed();
     let mut again = builder.image("/nonexistent").isolated().unwrap();
     let http = listener(&mut again, "127.0.0.1:0").unwrap();

@@ -1,11 +1,11 @@
-//! Requests by a handle, and what the observer is told of them.
+//! Requests through a handle, and what is reported of them.
 
 use crate::support::{ask, assert_answered, echo, expect, observed, owner, owner_of, soon};
 use goagain::{Connections, EventKind, Finish, Goagain, Guard, Handle, Listener, Stop, Turn};
 use std::thread;
 
 #[test]
-fn what_is_shared_may_be() {
+fn types_can_be_sent_and_shared() {
     fn sendable<T: Send>() {}
     fn shareable<T: Clone + Send + Sync>() {}
     sendable::<Goagain>();
@@ -18,7 +18,7 @@ fn what_is_shared_may_be() {
 }
 
 #[test]
-fn stop_now_leaves_at_once_with_guards_held() {
+fn stop_now_ends_at_once_with_open_guards() {
     let (mut again, _http) = owner();
     let guard = again.connections().begin();
     again.handle().stop_now();
@@ -32,7 +32,7 @@ fn stop_now_leaves_at_once_with_guards_held() {
 }
 
 #[test]
-fn a_second_graceful_stop_leaves_with_guards_held() {
+fn a_second_graceful_stop_ends_with_open_guards() {
     let (mut again, _http) = owner();
     let guard = again.connections().begin();
     let handle = again.handle();
@@ -61,7 +61,7 @@ fn stop_now_ends_a_graceful_one() {
 }
 
 #[test]
-fn a_missing_image_fails_each_attempt_with_a_hint_and_the_server_serves_on() {
+fn a_missing_image_fails_each_attempt_with_a_hint_and_the_server_keeps_serving() {
     let (builder, reports) = observed();
     let (mut again, http) = owner_of(builder.image("/nonexistent"));
     let accepting = echo(http.acceptor().unwrap());
@@ -88,7 +88,7 @@ fn a_missing_image_fails_each_attempt_with_a_hint_and_the_server_serves_on() {
 }
 
 #[test]
-fn a_restart_is_refused_of_a_server_that_stops() {
+fn a_server_that_stops_refuses_a_restart() {
     let (builder, reports) = observed();
     let (mut again, _http) = owner_of(builder);
     let _guard = again.connections().begin();
@@ -102,7 +102,7 @@ fn a_restart_is_refused_of_a_server_that_stops() {
 }
 
 #[test]
-fn dismiss_is_nothing_to_a_server_without_a_net() {
+fn dismiss_does_nothing_without_a_fallback() {
     let (mut again, _http) = owner();
     again.handle().dismiss();
     assert_eq!(again.step(), Turn::Serve);

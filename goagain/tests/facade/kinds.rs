@@ -1,4 +1,4 @@
-//! Every kind of socket, and what can be chosen for one that is made new.
+//! Every kind of socket, and the options of a new one.
 
 use crate::support::{SOON, address, assert_answered, echo, server, soon};
 use goagain::error::ListenError;
@@ -18,7 +18,7 @@ use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::path::Path;
 use std::thread;
 
-/// A client of a Unix socket of any kind, connected to a path, or to an abstract name behind `@`.
+/// A client of a Unix socket of any kind, connected to a path, or to an abstract name after an `@`.
 fn unix_client(kind: SockType, path: &Path) -> UnixStream {
     let client: OwnedFd = socket(AddressFamily::Unix, kind, SockFlag::SOCK_CLOEXEC, None).unwrap();
     let address: Box<dyn SockaddrLike> = match path.to_str().unwrap().strip_prefix('@') {
@@ -39,7 +39,7 @@ fn answers(again: &mut Goagain, listener: &Listener, mut client: impl Read + Wri
     assert_answered(client);
 }
 
-/// Whether the machine has version 6 of the internet.
+/// Whether the machine has IPv6.
 fn has_v6() -> bool {
     TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_ok()
 }
@@ -59,8 +59,12 @@ fn packets_in_order() {
     client.write_all(b"one").unwrap();
     client.write_all(b"other").unwrap();
     let mut packet = [0; 16];
-    assert_eq!(stream.read(&mut packet).unwrap(), 3, "a read is one packet");
-    assert_eq!(stream.try_clone().unwrap().read(&mut packet[..2]).unwrap(), 2, "cut to the buffer's length");
+    assert_eq!(stream.read(&mut packet).unwrap(), 3, "each read is one packet");
+    assert_eq!(
+        stream.try_clone().unwrap().read(&mut packet[..2]).unwrap(),
+        2,
+        "truncated to the length of the buffer"
+    );
     drop(client);
     assert_eq!(stream.read(&mut packet).unwrap(), 0);
 }
@@ -73,7 +77,7 @@ fn abstract_names() {
     let http = again.listen("http", &format!("unix:{name}")).unwrap();
     assert_eq!(http.local_addr(), &Address::Unix((&name).into()));
     let error = server().listen_unix("http", &name).unwrap_err();
-    assert!(error.to_string().starts_with(&format!("cannot listen for `http` on unix:{name}: ")), "{error}");
+    assert!(error.to_string().starts_with(&format!("cannot bind `http` to unix:{name}: ")), "{error}");
     answers(&mut again, &http, unix_client(SockType::Stream, name.as_ref()));
     assert!(!Path::new(&name).exists());
 }
@@ -115,7 +119,7 @@ fn datagrams_are_read_by_the_owner_until_its_term_ends() {
     let (ended, receiver) = soon(|| waiting.join().unwrap());
     assert!(ended);
     client.send_to(b"after", udp_address(&udp)).unwrap();
-    assert!(!receiver.wait().unwrap(), "what comes now is the successor's");
+    assert!(!receiver.wait().unwrap(), "what comes now is left to the successor");
     assert!(udp.receiver().unwrap().recv_from(&mut [0; 16]).unwrap().is_none());
 }
 
@@ -129,18 +133,18 @@ fn unix_datagrams() {
     assert_eq!(log.to_std_udp().unwrap_err().kind(), ErrorKind::InvalidInput);
     assert!(log.to_std_unix().is_ok());
     let error = server().bind("log").unix_datagram(&path).unwrap_err();
-    assert!(error.to_string().contains("a server listens there"), "{error}");
+    assert!(error.to_string().contains("another server listens there"), "{error}");
 
     again.ready().unwrap();
     let receiver = log.receiver().unwrap();
     let mut datagram = [0; 16];
-    UnixDatagram::unbound().unwrap().send_to(b"no name", &path).unwrap();
-    let (_, nobody, _guard) = receiver.recv_from(&mut datagram).unwrap().unwrap();
-    assert_eq!(receiver.send_to(b"?", &nobody).unwrap_err().kind(), ErrorKind::InvalidInput);
+    UnixDatagram::unbound().unwrap().send_to(b"unnamed", &path).unwrap();
+    let (_, unnamed, _guard) = receiver.recv_from(&mut datagram).unwrap().unwrap();
+    assert_eq!(receiver.send_to(b"?", &unnamed).unwrap_err().kind(), ErrorKind::InvalidInput);
     let client = UnixDatagram::bind(folder.path().join("client")).unwrap();
     client.send_to(b"a name", &path).unwrap();
-    let (_, somebody, _guard) = receiver.recv_from(&mut datagram).unwrap().unwrap();
-    receiver.send_to(b"answer", &somebody).unwrap();
+    let (_, named, _guard) = receiver.recv_from(&mut datagram).unwrap().unwrap();
+    receiver.send_to(b"answer", &named).unwrap();
     assert_eq!(client.recv(&mut datagram).unwrap(), 6);
 
     drop(receiver);
@@ -148,11 +152,11 @@ fn unix_datagrams() {
     again.wait().unwrap();
     again.finish().unwrap();
     assert!(log.to_std_unix().is_err());
-    assert!(!path.exists(), "the path goes with the last owner");
+    assert!(!path.exists(), "the last owner removes the path");
 }
 
 #[test]
-fn versions_four_and_six() {
+fn ipv4_and_ipv6() {
     if !has_v6() {
         return;
     }
@@ -160,13 +164,13 @@ fn versions_four_and_six() {
     let mut again = server();
     let both = again.bind("both").v6only(false).tcp("[::]:0").unwrap();
     let six = again.bind("six").v6only(true).tcp("[::]:0").unwrap();
-    // It is no option of version 4.
+    // IPv4 does not have this option.
     again.bind("four").v6only(true).tcp("127.0.0.1:0").unwrap();
     TcpStream::connect((Ipv6Addr::LOCALHOST, address(&six).port())).unwrap();
     assert!(v4(&six).is_err());
     TcpStream::connect((Ipv6Addr::LOCALHOST, address(&both).port())).unwrap();
     let client = v4(&both).unwrap();
-    // The two before it are closed by their server, unanswered.
+    // The two clients before it are closed without an answer.
     answers(&mut again, &both, client);
 }
 
@@ -193,7 +197,7 @@ fn a_group_shares_one_address() {
 }
 
 #[test]
-fn a_group_that_is_not_to_be_had_leaves_its_names_free() {
+fn a_group_that_cannot_be_bound_leaves_its_names_free() {
     let mut again = server();
     again.listen("http#2", "127.0.0.1:0").unwrap();
     let error = again.bind("http").tcp_group("127.0.0.1:0", 2).unwrap_err();
@@ -202,7 +206,7 @@ fn a_group_that_is_not_to_be_had_leaves_its_names_free() {
 }
 
 #[test]
-fn what_the_builder_has() {
+fn the_socket_options() {
     let mut again = server();
     let usual = again.listen("usual", "127.0.0.1:0").unwrap().to_std_tcp().unwrap();
     assert!(getsockopt(&usual, sockopt::ReuseAddr).unwrap());
@@ -216,7 +220,7 @@ fn what_the_builder_has() {
 }
 
 #[test]
-fn the_rest_by_hooks() {
+fn hooks_set_other_options() {
     let mut again = server();
     let (binding, listening) = (Cell::new(0), Cell::new(0));
     let http = again
@@ -240,7 +244,7 @@ fn the_rest_by_hooks() {
 
     let refused = again.bind("refused").before_bind(|_| Err(ErrorKind::PermissionDenied.into()));
     let error = refused.tcp("127.0.0.1:0").unwrap_err();
-    assert_eq!(error.to_string(), "cannot listen for `refused` on tcp:127.0.0.1:0: permission denied");
+    assert_eq!(error.to_string(), "cannot bind `refused` to tcp:127.0.0.1:0: permission denied");
 }
 
 #[test]
@@ -248,16 +252,16 @@ fn the_permissions_of_a_path() {
     let folder = tempfile::tempdir().unwrap();
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     let mut again = server();
-    for (name, wanted) in [("one", 0o600), ("other", 0o666)] {
+    for (name, mode_bits) in [("one", 0o600), ("other", 0o666)] {
         let path = folder.path().join(name);
-        // Whether it is made, or made anew.
+        // The first time the path is new; the second time it is replaced.
         for turn in ["first", "second"] {
-            drop(server().bind(turn).mode(wanted).unix(&path).unwrap());
-            assert_eq!(mode(&path), wanted);
+            drop(server().bind(turn).mode(mode_bits).unix(&path).unwrap());
+            assert_eq!(mode(&path), mode_bits);
         }
         let log = folder.path().join(format!("{name}.log"));
-        again.bind(name).mode(wanted).unix_datagram(&log).unwrap();
-        assert_eq!(mode(&log), wanted);
+        again.bind(name).mode(mode_bits).unix_datagram(&log).unwrap();
+        assert_eq!(mode(&log), mode_bits);
     }
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 4, "no temporary name is left");
 }

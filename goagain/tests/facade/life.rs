@@ -1,4 +1,4 @@
-//! One image's life: what may be called when.
+//! The life of one process: what may be called when.
 
 use crate::support::{Leaves, address, builder, owner, server, soon};
 use goagain::error::ReadyError;
@@ -7,7 +7,7 @@ use std::io::{self, ErrorKind};
 use std::net::TcpStream;
 
 #[test]
-fn the_first_image_is_generation_one_and_nobodys_successor() {
+fn the_first_process_is_generation_one_and_no_successor() {
     let again = Goagain::builder(Leaves).isolated().unwrap();
     assert_eq!(again.generation(), 1);
     assert!(!again.is_successor());
@@ -16,7 +16,7 @@ fn the_first_image_is_generation_one_and_nobodys_successor() {
 }
 
 #[test]
-fn nothing_but_ready_is_to_be_waited_for_before_ready() {
+fn before_ready_every_other_wait_is_an_error() {
     let mut again = server();
     let is_refused = |error: io::Error| {
         assert_eq!(error.kind(), ErrorKind::InvalidInput);
@@ -26,7 +26,7 @@ fn nothing_but_ready_is_to_be_waited_for_before_ready() {
     is_refused(again.drain().unwrap_err());
     is_refused(again.finish().unwrap_err());
     assert_eq!(again.step(), Turn::Prepare);
-    // None of which has harmed it.
+    // None of these calls has harmed it.
     again.ready().unwrap();
     assert_eq!(again.step(), Turn::Serve);
 }
@@ -41,7 +41,7 @@ fn ready_twice_is_harmless() {
 }
 
 #[test]
-fn finish_in_the_middle_of_a_term_goes_on_serving() {
+fn finish_in_the_middle_of_a_term_keeps_serving() {
     let (mut again, _http) = owner();
     assert_eq!(again.drain().unwrap(), Finish::Resume);
     assert_eq!(again.finish().unwrap(), Finish::Resume);
@@ -53,13 +53,13 @@ fn a_stop_before_ready_is_an_error_of_ready() {
     again.handle().stop_now();
     let error = again.ready().unwrap_err();
     assert!(matches!(error, ReadyError::Stopped(Stop::Now(None))));
-    assert_eq!(error.to_string(), "stopped by a call before it was the owner");
+    assert_eq!(error.to_string(), "stopped by a call before this process became the owner");
     assert_eq!(again.step(), Turn::Exit);
     assert_eq!(again.finish().unwrap(), Finish::Exit);
 }
 
 #[test]
-fn wait_is_answered_at_once_while_the_term_is_over() {
+fn wait_returns_at_once_after_the_term() {
     let (mut again, _http) = owner();
     let _guard = again.connections().begin();
     again.handle().stop_gracefully();
@@ -72,13 +72,13 @@ fn wait_is_answered_at_once_while_the_term_is_over() {
 }
 
 #[test]
-fn fail_after_ready_is_a_drop() {
+fn fail_after_ready_is_like_a_drop() {
     let (again, _http) = owner();
     again.fail("too late to say");
 }
 
 #[test]
-fn several_isolated_servers_do_not_touch_each_other() {
+fn isolated_servers_do_not_affect_each_other() {
     let (mut one, _http) = owner();
     let mut other = builder().isolated().unwrap();
     other.ready().unwrap();

@@ -1,4 +1,4 @@
-//! Listeners and kept descriptors: names, addresses, and what is refused.
+//! Listeners and kept descriptors: their names and addresses, and the errors.
 
 use crate::support::{address, server};
 use goagain::Address;
@@ -9,13 +9,13 @@ use std::net::{Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 
-/// Reads what is said of an address that cannot be had.
-fn refused(given: &str) -> String {
-    server().listen("http", given).unwrap_err().to_string()
+/// Returns the error text for an address that cannot be bound.
+fn refused(address: &str) -> String {
+    server().listen("http", address).unwrap_err().to_string()
 }
 
 #[test]
-fn port_zero_is_a_port_of_the_systems_choice() {
+fn port_zero_is_a_port_that_the_system_chooses() {
     let mut again = server();
     let http = again.listen("http", "127.0.0.1:0").unwrap();
     assert_eq!((http.name(), http.is_inherited()), ("http", false));
@@ -25,7 +25,7 @@ fn port_zero_is_a_port_of_the_systems_choice() {
 }
 
 #[test]
-fn each_way_to_ask_for_an_address() {
+fn each_way_to_give_an_address() {
     let mut again = server();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("http.sock");
@@ -40,8 +40,8 @@ fn each_way_to_ask_for_an_address() {
 }
 
 #[test]
-fn version_six_of_the_internet() {
-    // A machine may be without.
+fn ipv6() {
+    // Some machines do not have it.
     if TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_err() {
         return;
     }
@@ -52,7 +52,7 @@ fn version_six_of_the_internet() {
 }
 
 #[test]
-fn an_address_that_is_none_is_named() {
+fn a_text_that_is_not_an_address_is_named() {
     for given in
         ["", "127.0.0.1", "http", "unix:", "[::1]", ":80", "127.0.0.1:http", "127.0.0.1:65536", "/run/x.sock"]
     {
@@ -65,26 +65,26 @@ fn an_address_that_is_none_is_named() {
 }
 
 #[test]
-fn an_address_that_cannot_be_bound_is_named_with_the_systems_reason() {
+fn an_address_that_cannot_be_bound_is_named_with_the_os_error() {
     let other = TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = other.local_addr().unwrap();
     let error = server().listen("http", &taken.to_string()).unwrap_err();
     let ListenError::Bind { source, .. } = &error else { panic!("{error:?}") };
     assert_eq!(source.kind(), ErrorKind::AddrInUse);
-    assert_eq!(error.to_string(), format!("cannot listen for `http` on tcp:{taken}: {source}"));
-    assert!(error.source().is_none(), "it is said already");
+    assert_eq!(error.to_string(), format!("cannot bind `http` to tcp:{taken}: {source}"));
+    assert!(error.source().is_none(), "the text has it already");
 
-    // Reserved for documentation: no machine has it (RFC 5737).
-    assert!(refused("192.0.2.1:0").starts_with("cannot listen for `http` on tcp:192.0.2.1:0: "));
+    // Reserved for documentation, so no machine has it (RFC 5737).
+    assert!(refused("192.0.2.1:0").starts_with("cannot bind `http` to tcp:192.0.2.1:0: "));
     let nowhere: &[SocketAddr] = &[];
     let error = server().listen_tcp("http", nowhere).unwrap_err();
     assert!(matches!(error, ListenError::Bind { address: None, .. }));
     let error = server().listen_tcp("http", "127.0.0.1").unwrap_err();
-    assert_eq!(error.to_string(), "cannot listen for `http`: invalid socket address");
+    assert_eq!(error.to_string(), "cannot bind `http`: invalid socket address");
 }
 
 #[test]
-fn a_name_is_given_once() {
+fn a_name_is_used_once() {
     let mut again = server();
     again.listen("http", "127.0.0.1:0").unwrap();
     let (one, other) = UnixStream::pair().unwrap();
@@ -94,7 +94,10 @@ fn a_name_is_given_once() {
         again.keep_fd("http", one).unwrap_err(),
     ] {
         assert!(matches!(&error, ListenError::NameTaken { name } if name == "http"));
-        assert_eq!(error.to_string(), "the name `http` is taken: give each listener its own");
+        assert_eq!(
+            error.to_string(),
+            "the name `http` is already in use in this process: give each socket and descriptor a name of its own"
+        );
     }
     again.keep_fd("cache", other).unwrap();
     assert!(matches!(again.listen("cache", "127.0.0.1:0").unwrap_err(), ListenError::NameTaken { .. }));
@@ -108,7 +111,7 @@ fn a_failed_bind_leaves_the_name_free() {
 }
 
 #[test]
-fn a_kept_descriptor_stays_open_and_is_not_inherited_by_its_own_image() {
+fn a_kept_descriptor_stays_open_and_is_not_returned_to_its_own_process() {
     let mut again = server();
     let (ours, mut theirs) = UnixStream::pair().unwrap();
     again.keep_fd("cache", ours.as_fd().try_clone_to_owned().unwrap()).unwrap();
@@ -117,7 +120,7 @@ fn a_kept_descriptor_stays_open_and_is_not_inherited_by_its_own_image() {
     assert!(again.kept_fd("never").is_none());
     theirs.write_all(b"?").unwrap();
     drop(again);
-    assert!(matches!(theirs.read(&mut [0]), Ok(0) | Err(_)), "closed with the server");
+    assert!(matches!(theirs.read(&mut [0]), Ok(0) | Err(_)), "it is closed with the server");
 }
 
 #[test]
@@ -132,11 +135,14 @@ fn duplicates_are_non_blocking_and_of_the_right_kind() {
 
     let error = tcp.to_std_unix().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidInput);
-    assert_eq!(error.to_string(), format!("the listener `tcp` is tcp:{}, not a Unix socket", address(&tcp)));
+    assert_eq!(
+        error.to_string(),
+        format!("the listener `tcp` is tcp:{}, expected a Unix socket", address(&tcp))
+    );
     let error = unix.to_std_tcp().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidInput);
     assert_eq!(
         error.to_string(),
-        format!("the listener `unix` is unix:{}, not a TCP socket", path.display())
+        format!("the listener `unix` is unix:{}, expected a TCP socket", path.display())
     );
 }

@@ -1,4 +1,4 @@
-//! The facade without a second image: its public names, in servers that are isolated.
+//! The public API without a second process, in isolated servers.
 #![allow(clippy::unwrap_used, reason = "tests, and what they share")]
 
 mod acceptor;

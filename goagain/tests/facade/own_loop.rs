@@ -1,4 +1,4 @@
-//! A program with a loop of its own: one descriptor to poll, and steps that never block.
+//! A program with an event loop of its own: one descriptor to poll, and steps that never block.
 #![cfg(all(target_os = "linux", not(goagain_portable)))]
 
 use crate::support::{SOON, ask, assert_answered, builder, echo, owner_of, server};
@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::thread;
 use std::time::Duration;
 
-/// As a program's loop would: polls, steps, and comes back with what is new.
+/// Polls and steps, as an event loop does, and returns the next turn that differs.
 fn turned(again: &mut Goagain, before: Turn) -> Turn {
     loop {
         let mut fds = [PollFd::new(again.as_fd(), PollFlags::POLLIN)];
@@ -52,23 +52,23 @@ fn a_whole_life_in_steps() {
 }
 
 #[test]
-fn without_let_go_the_drain_is_not_over() {
+fn without_announce_done_the_drain_is_not_over() {
     // No deadline wakes it.
     let (mut again, _http) = owner_of(builder().idle_grace(Duration::MAX).drain_timeout(Duration::MAX));
     again.handle().stop_gracefully();
     assert_eq!(again.step(), Turn::Drain(Stop::Gracefully));
     assert_eq!(again.step(), Turn::Drain(Stop::Gracefully));
     assert!(is_quiet(&again));
-    // Nothing is in flight, so that letting go is all that there is to be told.
+    // Nothing is in flight, so this is all that the drain waits for.
     again.announce_done();
     assert_eq!(turned(&mut again, Turn::Drain(Stop::Gracefully)), Turn::Exit);
 }
 
 #[test]
-fn announce_hears_a_stop_first() {
+fn announce_ready_sees_a_stop_first() {
     let mut again = server();
     again.handle().stop_gracefully();
     again.announce_ready();
     assert_eq!(again.step(), Turn::Exit);
-    assert_eq!(again.ready_error().to_string(), "stopping gracefully before it was the owner");
+    assert_eq!(again.ready_error().to_string(), "stopping gracefully before this process became the owner");
 }

@@ -1,4 +1,4 @@
-//! What an acceptor yields, over TCP and over a Unix socket.
+//! The streams of an acceptor, over TCP and over a Unix socket.
 
 use crate::support::{SOON, address, server};
 use goagain::Stream;
@@ -76,7 +76,7 @@ fn closing_waits_for_a_client_that_still_sends() {
         stream.write_all(&answer).unwrap();
         stream.close(guard);
     });
-    // More than the server's read has taken: closed without waiting, it would be answered by a reset.
+    // More than the server has read: if it closed without waiting, the kernel would send a reset.
     let mut chunk = [0; 16 * 1024];
     let mut read = 0;
     while read < expected {
@@ -91,18 +91,18 @@ fn closing_waits_for_a_client_that_still_sends() {
 }
 
 #[test]
-fn the_last_answer_is_the_one_behind_which_nothing_has_come() {
+fn the_last_response_is_the_one_after_which_nothing_has_come() {
     let (mut again, http) = crate::support::owner();
     let mut client = TcpStream::connect(address(&http)).unwrap();
     client.write_all(b"12").unwrap();
     let (mut stream, guard) = http.acceptor().unwrap().next().unwrap().unwrap();
     let mut byte = [0];
     stream.read_exact(&mut byte).unwrap();
-    assert!(!guard.should_close(&stream, b""), "it serves");
+    assert!(!guard.should_close(&stream, b""), "it is not draining");
     again.handle().stop_gracefully();
     again.step();
-    assert!(!guard.should_close(&stream, b""), "the second waits in the socket");
+    assert!(!guard.should_close(&stream, b""), "the second request waits in the socket");
     stream.read_exact(&mut byte).unwrap();
-    assert!(!guard.should_close(&stream, b"3"), "the third was read");
+    assert!(!guard.should_close(&stream, b"3"), "the third request was read");
     assert!(guard.should_close(&stream, b""));
 }

@@ -1,4 +1,4 @@
-//! What the tests share: servers, clients, and waits that end.
+//! What the tests share: servers, clients, and waits with a deadline.
 #![allow(dead_code, reason = "each test program uses a part")]
 
 use goagain::{Acceptor, Address, Builder, Event, EventKind, Goagain, Listener, Strategy};
@@ -10,7 +10,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-/// Far longer than anything here takes: it fails a test that would hang, and measures nothing.
+/// Far longer than anything here takes. It fails a test that would hang, and measures nothing.
 pub(crate) const SOON: Duration = Duration::from_secs(30);
 
 /// The simplest strategy, so that the tests need no feature.
@@ -48,14 +48,14 @@ pub(crate) fn owner_of(builder: Builder) -> (Goagain, Listener) {
     (again, http)
 }
 
-/// A builder whose server tells what it reports.
+/// A builder, and the events of its server.
 pub(crate) fn observed() -> (Builder, Receiver<Event>) {
     let (sender, reports) = channel();
-    // Nobody may listen any longer.
+    // The receiver may be dropped already.
     (builder().on_event(move |observed| drop(sender.send(observed.clone()))), reports)
 }
 
-/// The next report of this kind; what comes before it is passed over.
+/// Returns the next event that `wanted` accepts, and skips those before it.
 pub(crate) fn expect(reports: &Receiver<Event>, wanted: impl Fn(&EventKind) -> bool) -> Event {
     loop {
         let observed = reports.recv_timeout(SOON).expect("the report comes");
@@ -65,25 +65,25 @@ pub(crate) fn expect(reports: &Receiver<Event>, wanted: impl Fn(&EventKind) -> b
     }
 }
 
-/// Does the work, or fails the test where it does not come back.
+/// Does the work, and fails the test if it does not return.
 pub(crate) fn soon<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     let (sender, done) = channel();
     let working = thread::spawn(move || drop(sender.send(work())));
     match done.recv_timeout(SOON) {
         Ok(result) => result,
-        Err(RecvTimeoutError::Timeout) => panic!("it did not come back within {SOON:?}"),
+        Err(RecvTimeoutError::Timeout) => panic!("it did not return within {SOON:?}"),
         Err(RecvTimeoutError::Disconnected) => std::panic::resume_unwind(working.join().unwrap_err()),
     }
 }
 
-/// Answers each connection's first byte with itself, and tells how many there were.
+/// Answers the first byte of each connection with the same byte, and returns the number of connections.
 pub(crate) fn echo(acceptor: Acceptor) -> JoinHandle<usize> {
     thread::spawn(move || {
         let served = acceptor.map(|accepted| {
             let (mut stream, mut guard) = accepted.unwrap();
             guard.busy();
             let mut byte = [0];
-            // A client may have gone.
+            // The client may have closed already.
             let _ = stream.read_exact(&mut byte).and_then(|()| stream.write_all(&byte));
         });
         served.count()
@@ -97,7 +97,7 @@ pub(crate) fn address(listener: &Listener) -> SocketAddr {
     }
 }
 
-/// A client that has sent its byte.
+/// Returns a client that has sent its byte.
 pub(crate) fn ask(listener: &Listener) -> TcpStream {
     let mut client = TcpStream::connect(address(listener)).unwrap();
     client.set_read_timeout(Some(SOON)).unwrap();
@@ -105,7 +105,7 @@ pub(crate) fn ask(listener: &Listener) -> TcpStream {
     client
 }
 
-/// That the byte comes back.
+/// Asserts that the byte comes back.
 pub(crate) fn assert_answered(mut client: impl Read) {
     let mut byte = [0];
     client.read_exact(&mut byte).unwrap();

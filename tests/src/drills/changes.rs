@@ -228,7 +228,7 @@ fn port_in_use(context: &Context) -> anyhow::Result<()> {
     service.restart()?;
     let failed = service.await_name("failed")?;
     let reason = failed.detail["reason"].as_str().unwrap_or_default().to_owned();
-    ensure!(reason.contains(&format!("cannot listen for `socket` on tcp:{address}")), "reason: `{reason}`");
+    ensure!(reason.contains(&format!("cannot bind `socket` to tcp:{address}")), "reason: `{reason}`");
     successor_is_gone(&service, owner)?;
     nothing_lost(load)?;
     serves_as_before(&service, owner)?;

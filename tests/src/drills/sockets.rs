@@ -173,7 +173,7 @@ fn adopted(context: &Context) -> anyhow::Result<()> {
 fn not_adopted(context: &Context) -> anyhow::Result<()> {
     let socket = UdpSocket::bind("127.0.0.1:0")?;
     let expected = format!(
-        "cannot adopt descriptor 3 for `http`: expected a listener (TCP, Unix, Unix of packets), found udp:{}",
+        "cannot adopt descriptor 3 for `http`: expected a listening socket (TCP, Unix or SOCK_SEQPACKET), found udp:{}",
         socket.local_addr()?
     );
     let service = Service::spawn(&context.binaries, with_descriptor_3(context, socket))?;
