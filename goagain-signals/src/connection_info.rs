@@ -55,48 +55,45 @@ const MOST_NAMES: usize = 10;
 
 /// The counts, then some names, then how many there are beside those.
 pub(crate) fn write(
-    f: &mut fmt::Formatter<'_>,
+    out: &mut impl fmt::Write,
     in_flight: &InFlight,
     connections: &[ConnectionInfo],
 ) -> fmt::Result {
-    write!(f, "{in_flight}")?;
+    write!(out, "{in_flight}")?;
     for (index, each) in connections.iter().take(MOST_NAMES).enumerate() {
-        write!(f, "{} {each}", if index == 0 { ":" } else { "," })?;
+        write!(out, "{} {each}", if index == 0 { ":" } else { "," })?;
     }
     match in_flight.total().max(connections.len()).saturating_sub(MOST_NAMES.min(connections.len())) {
-        more @ 1.. if !connections.is_empty() => write!(f, ", and {more} more"),
+        more @ 1.. if !connections.is_empty() => write!(out, ", and {more} more"),
         _ => Ok(()),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::{ConnectionInfo, ConnectionKind, EventKind, InFlight};
-    use std::time::Duration;
+    use super::*;
 
-    fn report(idle: usize, connections: usize) -> String {
-        let connections = (0..connections).map(|number| {
-            ConnectionInfo::new(
-                format!("10.0.0.{number}:99"),
-                ConnectionKind::Idle,
-                Duration::from_millis(1_000),
-            )
-        });
-        let in_flight = InFlight { idle, ..InFlight::default() };
-        EventKind::StillDraining { in_flight, connections: connections.collect() }.to_string()
+    fn written(idle: usize, connections: usize) -> String {
+        let info = |number| {
+            ConnectionInfo::new(format!("10.0.0.{number}:99"), ConnectionKind::Idle, Duration::from_secs(1))
+        };
+        let connections: Vec<_> = (0..connections).map(info).collect();
+        let mut out = String::new();
+        write(&mut out, &InFlight { idle, ..InFlight::default() }, &connections).unwrap();
+        out
     }
 
     #[test]
-    fn a_report_names_some_and_counts_the_others() {
-        let counts = |idle| format!("still draining: {idle} idle, 0 in a request, 0 long-lived");
-        assert_eq!(report(3, 0), counts(3));
-        assert_eq!(report(1, 1), format!("{}: 10.0.0.0:99 (idle, 1.0 s)", counts(1)));
+    fn some_connections_are_named_and_the_others_are_counted() {
+        let counts = |idle| format!("{idle} idle, 0 in a request, 0 long-lived");
+        assert_eq!(written(3, 0), counts(3));
+        assert_eq!(written(1, 1), format!("{}: 10.0.0.0:99 (idle, 1.0 s)", counts(1)));
         assert_eq!(
-            report(3, 2),
+            written(3, 2),
             format!("{}: 10.0.0.0:99 (idle, 1.0 s), 10.0.0.1:99 (idle, 1.0 s), and 1 more", counts(3))
         );
-        let many = report(22, 22);
+        let many = written(22, 22);
         assert!(many.ends_with("10.0.0.9:99 (idle, 1.0 s), and 12 more"), "{many}");
-        assert!(report(10, 10).ends_with("10.0.0.9:99 (idle, 1.0 s)"));
+        assert!(written(10, 10).ends_with("10.0.0.9:99 (idle, 1.0 s)"));
     }
 }

@@ -1,6 +1,6 @@
 //! What the state machine is told, and what it answers.
 
-use crate::{EventKind, Stop};
+use crate::{Report, Stop};
 use goagain_env::Message;
 
 /// What the machine is told. An event that does not fit the state is ignored, whatever it is.
@@ -131,5 +131,5 @@ pub enum Action {
     /// Exec the image in place. If it comes back, that is [`Input::ExecFailed`].
     Exec,
     /// Tell the observer.
-    Report(u64, EventKind),
+    Report(u64, Report),
 }

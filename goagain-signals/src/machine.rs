@@ -8,7 +8,7 @@ mod owner;
 mod predecessor;
 mod successor;
 
-use crate::{Action, Deadline, Decisions, EventKind, Input, Stop, Turn};
+use crate::{Action, Deadline, Decisions, Input, Report, Stop, Turn};
 use goagain_env::{Message, Relation};
 
 /// Where a process stands in the protocol.
@@ -139,10 +139,10 @@ impl Machine {
             Input::Dismiss => self.dismiss(actions),
             Input::Spawned(attempt) => self.spawned(attempt, actions),
             Input::SpawnFailed(attempt, reason) => {
-                self.spawn_failed(attempt, EventKind::Failed { reason }, actions)
+                self.spawn_failed(attempt, Report::Failed { reason }, actions)
             }
             Input::SpawnRefused(attempt, reason) => {
-                self.spawn_failed(attempt, EventKind::Refused { reason }, actions);
+                self.spawn_failed(attempt, Report::Refused { reason }, actions);
             }
             Input::ReleaseSent(attempt) => self.release_sent(attempt, actions),
             Input::ReleaseFailed(attempt) => self.release_failed(attempt, actions),
@@ -236,7 +236,7 @@ impl Machine {
         if is(&self.successor, attempt) && self.phase == Phase::Starting {
             self.attempt_failed(text, false, actions);
         } else {
-            actions.push(Action::Report(attempt, EventKind::Warning { text }));
+            actions.push(Action::Report(attempt, Report::Warning { text }));
         }
     }
 

@@ -1,11 +1,13 @@
 //! The process on the other side of an attempt: its channel, and the process itself.
 
-use goagain_env::{Channel, GoSignal, Process, Relation};
+use goagain_env::{Channel, GoSignal, Pid, Process, Relation};
 use std::os::fd::{AsFd, BorrowedFd};
 
 #[derive(Debug)]
 pub(crate) struct Peer {
     pub(crate) attempt: u64,
+    /// Also of a process that is dead. `None` if it was gone before this one could look for it.
+    pub(crate) pid: Option<Pid>,
     /// `None` once it is dead.
     pub(crate) process: Option<Process>,
     /// `None` once it has ended, or was closed.
@@ -18,7 +20,8 @@ pub(crate) struct Peer {
 
 impl Peer {
     pub(crate) fn new(attempt: u64, process: Option<Process>, channel: Option<Channel>) -> Peer {
-        Peer { attempt, process, channel, silenced: false, signal: GoSignal::Quit }
+        let pid = process.as_ref().map(Process::pid);
+        Peer { attempt, pid, process, channel, silenced: false, signal: GoSignal::Quit }
     }
 
     /// Says and hears no more.

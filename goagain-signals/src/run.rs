@@ -1,6 +1,7 @@
 //! The loop: what has come in, told to the machine; what the machine answers, done.
 
 mod act;
+mod report;
 mod sockets;
 mod start;
 mod state;
@@ -10,8 +11,7 @@ use crate::handlers::{Arrived, Handlers};
 use crate::peer::Peer;
 use crate::poller::Poller;
 use crate::{
-    Deadline, Event, EventKind, Handle, Input, Machine, Phase, Server, Settings, Signal, SignalAction, Stop,
-    Turn,
+    Deadline, EventKind, Handle, Input, Machine, Phase, Server, Settings, Signal, SignalAction, Stop, Turn,
 };
 use goagain_env::{Draining, Exit, ImageFile, Message, Received, StateItem, Strategy};
 use std::collections::{BTreeMap, HashMap};
@@ -117,9 +117,7 @@ impl Loop {
 
     /// Does all that can be done without blocking.
     pub fn step(&mut self, server: &mut dyn Server) -> Turn {
-        for text in std::mem::take(&mut self.warnings) {
-            self.report(self.machine.attempt(), EventKind::Warning { text }, server);
-        }
+        self.report_warnings(server);
         for request in self.requests.take() {
             let event = match request {
                 Request::Restart => self.restart(),
@@ -204,7 +202,7 @@ impl Loop {
 
     fn callback(&mut self, (callback, result): (&'static str, Result<(), String>), server: &mut dyn Server) {
         if let Err(error) = result {
-            self.report(self.machine.attempt(), EventKind::Callback { callback, error }, server);
+            self.report(self.machine.attempt(), EventKind::CallbackFailed { callback, error }, server);
         }
     }
 
@@ -339,15 +337,6 @@ impl Loop {
         if let Some((attempt, tries, _)) = self.busy.take_if(|&mut (_, _, at)| at <= now) {
             self.spawn(attempt, tries, server);
         }
-    }
-
-    /// Tells the observer, with the time since the attempt was asked for.
-    pub fn report(&mut self, attempt: u64, report: EventKind, server: &mut dyn Server) {
-        if matches!(report, EventKind::Requested) {
-            self.since.entry(attempt).or_insert_with(Instant::now);
-        }
-        let since = self.since.get(&attempt).copied().unwrap_or(self.started);
-        server.observe(&Event::new(attempt, since.elapsed(), report));
     }
 }
 

@@ -18,6 +18,10 @@ pub trait Server {
     fn only_long_lived(&self) -> bool;
     /// What is in flight, and those of it that have a name, the oldest first.
     fn waits_for(&self) -> (InFlight, Vec<ConnectionInfo>);
+    /// Returns what is in flight.
+    fn in_flight(&self) -> InFlight {
+        self.waits_for().0
+    }
     /// The drain is over, whatever is in flight: that is cut off, and `held` told to the callback for it.
     ///
     /// # Errors
@@ -76,6 +80,10 @@ pub trait Server {
     /// # Errors
     /// The callback's own, which is reported.
     fn before_exit(&mut self) -> Result<(), String>;
-    /// Tells the observer.
-    fn observe(&mut self, observed: &Event);
+    /// Returns the warnings that have not been reported yet, and forgets them: the loop reports them.
+    fn take_warnings(&mut self) -> Vec<String> {
+        Vec::new()
+    }
+    /// Passes an event to the callbacks for events.
+    fn on_event(&mut self, event: &Event);
 }

@@ -3,8 +3,8 @@
 
 mod support;
 
-use goagain_env::{Next, Strategy, View};
-use goagain_signals::{EventKind, Input, Loop, Server as _, StartError, Stop, Turn};
+use goagain_env::{Next, Pid, Strategy, View};
+use goagain_signals::{EventKind, Input, Loop, Role, Server as _, StartError, Stop, Turn};
 use std::thread;
 use std::time::Duration;
 use support::{Leaves, Remembers, settings, soon};
@@ -83,10 +83,6 @@ fn the_long_lived_are_told_once_and_what_is_left_is_counted() {
         let (in_flight, connections) = server.waits_for();
         let still = EventKind::StillDraining { in_flight, connections: connections.clone() };
         assert!(server.reports.contains(&still), "{:?}", server.reports);
-        assert_eq!(
-            still.to_string(),
-            "still draining: 0 idle, 0 in a request, 2 long-lived: a feed (long-lived, 2.0 s), and 1 more"
-        );
         assert_eq!(server.reports.last(), Some(&EventKind::Unfinished { in_flight, connections }));
     });
 }
@@ -108,9 +104,38 @@ fn an_image_that_cannot_be_started_fails_attempt_after_attempt() {
         assert_eq!(inner.step(&mut server), Turn::Serve);
         assert_eq!(inner.attempt(), attempt);
         let reports = std::mem::take(&mut server.reports);
-        assert!(matches!(&reports[..], [EventKind::Requested, EventKind::Failed { .. }]), "{reports:?}");
+        assert!(
+            matches!(&reports[..], [EventKind::Requested { waits: false }, EventKind::Failed { .. }]),
+            "{reports:?}"
+        );
     }
     assert_eq!(server.asked, ["accept"]);
+}
+
+#[test]
+fn an_event_names_its_process_and_the_role_that_it_leads_to() {
+    let (mut inner, mut server) = owner();
+    inner.handle().restart();
+    inner.step(&mut server);
+    inner.handle().stop_gracefully();
+    inner.step(&mut server);
+    let own = Pid::current();
+    assert!(
+        server.events.iter().all(|event| event.pid == own && event.generation == 1),
+        "{:?}",
+        server.events
+    );
+    let roles: Vec<_> = server.events.iter().map(|event| (event.attempt, event.role)).collect();
+    assert_eq!(roles, [(1, Role::Serving), (1, Role::Serving), (1, Role::Draining)]);
+}
+
+#[test]
+fn a_warning_of_the_server_is_reported_by_the_loop() {
+    let (mut inner, mut server) = owner();
+    server.warnings.push("the disk is full".into());
+    inner.step(&mut server);
+    assert_eq!(server.reports, [EventKind::Warning { text: "the disk is full".into() }]);
+    assert_eq!(server.events[0].role, Role::Serving);
 }
 
 #[test]

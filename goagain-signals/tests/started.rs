@@ -29,7 +29,7 @@ fn signals_do_what_they_mean_and_a_process_starts_once() {
             }
             (server.asked.last().copied().unwrap(), server.reports[reported..].to_vec())
         };
-        let callback = EventKind::Callback { callback: "on_hup", error: "no configuration".into() };
+        let callback = EventKind::CallbackFailed { callback: "on_hup", error: "no configuration".into() };
         assert_eq!(
             seen(Raw::SIGHUP, &mut inner),
             ("reload", vec![EventKind::SignalReceived { signal: Signal::Hup }, callback])
@@ -39,7 +39,10 @@ fn signals_do_what_they_mean_and_a_process_starts_once() {
             ("reopen", vec![EventKind::SignalReceived { signal: Signal::Usr1 }])
         );
         let (_, restart) = seen(Raw::SIGUSR2, &mut inner);
-        assert!(matches!(&restart[..], [EventKind::Requested, EventKind::Failed { .. }]), "{restart:?}");
+        assert!(
+            matches!(&restart[..], [EventKind::Requested { waits: false }, EventKind::Failed { .. }]),
+            "{restart:?}"
+        );
         assert_eq!(inner.turn(), Turn::Serve);
         let (asked, _) = seen(Raw::SIGTERM, &mut inner);
         assert_eq!(asked, "cut off");

@@ -3,6 +3,7 @@
 pub(crate) mod builder;
 pub(crate) mod callbacks;
 pub(crate) mod goagain;
+pub(crate) mod log;
 #[cfg(feature = "tracing")]
 pub(crate) mod trace;
 

@@ -1,7 +1,7 @@
 //! The owner's part: it accepts, starts attempts, and stops.
 
 use super::{Machine, Peer, Phase};
-use crate::{Action, Deadline, EventKind, Stop};
+use crate::{Action, Deadline, Report, Stop};
 use goagain_env::{Message, Relation};
 
 /// What a drain begins with.
@@ -30,7 +30,7 @@ impl Machine {
             Phase::Stopping | Phase::Dead => "this process is stopping",
             _ => {
                 self.again = true;
-                actions.push(Action::Report(attempt, EventKind::Requested));
+                actions.push(Action::Report(attempt, Report::Requested));
                 // A restart that the operator asks for now does not wait for the grace of a failed one.
                 if let (Phase::Owner, Some(peer)) = (self.phase, &self.aborted) {
                     actions.push(Action::Kill(peer.attempt));
@@ -42,7 +42,7 @@ impl Machine {
                 return self.start_if_asked(actions);
             }
         };
-        actions.push(Action::Report(attempt, EventKind::Refused { reason: refusal.into() }));
+        actions.push(Action::Report(attempt, Report::Refused { reason: refusal.into() }));
     }
 
     /// A restart of an image that was deployed since the attempt under way was started: nobody wants that one any longer.
@@ -75,7 +75,7 @@ impl Machine {
             }
             (Phase::Stopping | Phase::Dead, _) => "this process is stopping",
         };
-        actions.push(Action::Report(self.attempt, EventKind::NotAborted { reason: why_not.into() }));
+        actions.push(Action::Report(self.attempt, Report::NotAborted { reason: why_not.into() }));
     }
 
     /// Begins the attempt that was asked for, unless somebody could still take the service back (there would be two
@@ -98,7 +98,7 @@ impl Machine {
     /// A restart that was noted will not be done: whoever asked is told.
     pub(super) fn refuse_what_was_asked(&mut self, reason: &str, actions: &mut Vec<Action>) {
         if std::mem::take(&mut self.again) {
-            actions.push(Action::Report(self.attempt + 1, EventKind::Refused { reason: reason.into() }));
+            actions.push(Action::Report(self.attempt + 1, Report::Refused { reason: reason.into() }));
         }
     }
 
@@ -128,14 +128,14 @@ impl Machine {
         }
     }
 
-    pub(super) fn spawn_failed(&mut self, attempt: u64, report: EventKind, actions: &mut Vec<Action>) {
+    pub(super) fn spawn_failed(&mut self, attempt: u64, report: Report, actions: &mut Vec<Action>) {
         if self.phase == Phase::Starting && self.attempt == attempt && self.successor.is_none() {
             self.failed(attempt, report, actions);
         }
     }
 
     /// The attempt is over and the owner goes on.
-    pub(super) fn failed(&mut self, attempt: u64, report: EventKind, actions: &mut Vec<Action>) {
+    pub(super) fn failed(&mut self, attempt: u64, report: Report, actions: &mut Vec<Action>) {
         self.phase = Phase::Owner;
         actions.extend([Action::Disarm(Deadline::Ready), Action::Report(attempt, report)]);
         self.start_if_asked(actions);
@@ -160,7 +160,7 @@ impl Machine {
 
     pub(super) fn attempt_failed(&mut self, reason: String, kill: bool, actions: &mut Vec<Action>) {
         self.abort(&reason, kill, actions);
-        self.failed(self.attempt, EventKind::Failed { reason }, actions);
+        self.failed(self.attempt, Report::Failed { reason }, actions);
     }
 
     /// The owner stops, and with it every successor that is not committed, and a predecessor that is the net.
@@ -192,7 +192,7 @@ impl Machine {
         actions.extend([
             Action::StopAccepting,
             Action::CloseListeners { unlink: stop != Stop::HandedOver },
-            Action::Report(self.attempt, EventKind::Draining { stop }),
+            Action::Report(self.attempt, Report::Draining { stop }),
         ]);
         if !now {
             actions.extend(DRAIN.map(Action::Arm));
@@ -204,7 +204,7 @@ impl Machine {
         let owner = matches!(self.phase, Phase::Owner | Phase::Starting);
         if owner && self.predecessor.is_none() && self.leaving.is_empty() {
             if let Some(attempt) = self.unsettled.take() {
-                actions.push(Action::Report(attempt, EventKind::Settled));
+                actions.push(Action::Report(attempt, Report::PredecessorExited));
             }
         }
     }

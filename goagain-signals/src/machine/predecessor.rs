@@ -2,7 +2,7 @@
 
 use super::owner::DRAIN;
 use super::{Machine, Peer, Phase};
-use crate::{Action, Deadline, EventKind, Stop};
+use crate::{Action, Deadline, Report, Stop};
 use goagain_env::{Message, Next, View};
 
 impl Machine {
@@ -14,7 +14,7 @@ impl Machine {
                 if let Some(peer) = &mut self.successor {
                     peer.mark = true;
                     actions.push(Action::Disarm(Deadline::Serving));
-                    actions.push(Action::Report(peer.attempt, EventKind::Serving));
+                    actions.push(Action::Report(peer.attempt, Report::SuccessorServing));
                 }
                 self.decide(actions);
             }
@@ -44,9 +44,9 @@ impl Machine {
         actions.extend([
             Action::Disarm(Deadline::Ready),
             Action::StopAccepting,
-            Action::Report(attempt, EventKind::Ready),
-            Action::Report(attempt, EventKind::Committed),
-            Action::Report(attempt, EventKind::Draining { stop: Stop::HandedOver }),
+            Action::Report(attempt, Report::SuccessorReady),
+            Action::Report(attempt, Report::HandedOver),
+            Action::Report(attempt, Report::Draining { stop: Stop::HandedOver }),
         ]);
         actions.extend(DRAIN.map(Action::Arm));
     }
@@ -135,7 +135,7 @@ impl Machine {
     }
 
     fn release(&mut self, exec: bool, actions: &mut Vec<Action>) {
-        actions.push(Action::Report(self.attempt, EventKind::Released));
+        actions.push(Action::Report(self.attempt, Report::Released { exec }));
         if exec {
             actions.push(Action::Exec);
             return;
@@ -185,14 +185,13 @@ impl Machine {
         actions.push(Action::Disarm(Deadline::Abort));
         match self.phase {
             Phase::Starting => {
-                let reason = format!("it {how} before it was ready");
-                self.failed(peer.attempt, EventKind::Failed { reason }, actions);
+                let reason = format!("the new process {how} before it was ready");
+                self.failed(peer.attempt, Report::Failed { reason }, actions);
             }
             Phase::Draining | Phase::Killing => {
                 // What COMMIT passed on was not done.
                 self.again |= std::mem::take(&mut self.passed);
-                let reason = format!("the successor {how}");
-                actions.push(Action::Report(peer.attempt, EventKind::RolledBack { reason }));
+                actions.push(Action::Report(peer.attempt, Report::RolledBack { reason: how }));
                 self.own(actions);
             }
             _ => {}

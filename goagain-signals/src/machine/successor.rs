@@ -1,7 +1,7 @@
 //! What a process does about its predecessor: as the successor that is not committed, and as the owner over a net.
 
 use super::{Machine, Peer, Phase};
-use crate::{Action, Deadline, EventKind, Stop};
+use crate::{Action, Deadline, Report, Stop};
 use goagain_env::{Message, Relation};
 
 impl Machine {
@@ -69,7 +69,7 @@ impl Machine {
                 if self.bounded {
                     actions.push(Action::Arm(Deadline::Release));
                 }
-                actions.push(Action::Report(attempt, EventKind::Committed));
+                actions.push(Action::Report(attempt, Report::Serving));
                 self.own(actions);
             }
             (Phase::Init | Phase::Wait, Message::Abort(_) | Message::Leaving) => {
@@ -78,7 +78,7 @@ impl Machine {
             (Phase::Owner, Message::Released { exec, again }) if !baton => {
                 self.again |= again;
                 actions.push(Action::Disarm(Deadline::Release));
-                actions.push(Action::Report(attempt, EventKind::Released));
+                actions.push(Action::Report(attempt, Report::PredecessorReleased { exec }));
                 if exec {
                     // It is still the predecessor, but from here on it is this side that may give the other up.
                     self.predecessor.as_mut().into_iter().for_each(|peer| peer.mark = true);
@@ -97,7 +97,7 @@ impl Machine {
             }
             // It leaves: its end follows, and then this process is the only one.
             (Phase::Owner, Message::Failed(reason)) if baton => {
-                actions.push(Action::Report(attempt, EventKind::Failed { reason }));
+                actions.push(Action::Report(attempt, Report::ReexecFailed { reason }));
             }
             (_, message) => self.unexpected(attempt, format!("unexpected message {message:?}"), actions),
         }
@@ -107,13 +107,15 @@ impl Machine {
     pub(super) fn predecessor_gone(&mut self, death: Option<String>, actions: &mut Vec<Action>) {
         let Some(peer) = &self.predecessor else { return };
         let (attempt, baton) = (peer.attempt, peer.mark);
-        let how = death.as_deref().unwrap_or("closed its channel");
+        let reason = death.clone().unwrap_or_else(|| "closed its channel".into());
         actions.push(Action::Report(
             attempt,
-            if baton {
-                EventKind::Failed { reason: format!("the process that was to come back {how}") }
-            } else {
-                EventKind::TookOver { reason: format!("the predecessor {how}") }
+            match baton {
+                true => Report::ReexecFailed { reason: format!("it {reason}") },
+                false => {
+                    let was_serving = matches!(self.phase, Phase::Init | Phase::Wait);
+                    Report::PredecessorDied { reason, was_serving }
+                }
             },
         ));
         actions.push(Action::Disarm(Deadline::Release));
@@ -153,7 +155,7 @@ impl Machine {
                 Action::Send(peer.attempt, Message::Abort(reason.clone())),
                 Action::Disarm(Deadline::Back),
                 Action::Arm(Deadline::Abort),
-                Action::Report(peer.attempt, EventKind::Failed { reason }),
+                Action::Report(peer.attempt, Report::ReexecFailed { reason }),
             ]);
             self.aborted = Some(peer);
         }
@@ -171,7 +173,7 @@ impl Machine {
     pub(super) fn exec_failed(&mut self, reason: String, actions: &mut Vec<Action>) {
         let Some(peer) = self.successor.take() else { return };
         let attempt = peer.attempt;
-        actions.push(Action::Report(attempt, EventKind::Failed { reason }));
+        actions.push(Action::Report(attempt, Report::ExecFailed { reason }));
         self.predecessor = Some(Peer { mark: false, ..peer });
         self.unsettled = Some(attempt);
         self.bounded = true;

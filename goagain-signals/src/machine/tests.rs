@@ -169,8 +169,8 @@ fn an_attempt_that_fails_leaves_the_owner_and_can_be_tried_again() {
 #[test]
 fn an_attempt_can_be_aborted_until_it_is_committed() {
     let abort = || Input::Abort("a typo".into());
-    let failed = Action::Report(1, EventKind::Failed { reason: "a typo".into() });
-    let refused = |attempt| Action::Report(attempt, EventKind::Refused { reason: "a typo".into() });
+    let failed = Action::Report(1, Report::Failed { reason: "a typo".into() });
+    let refused = |attempt| Action::Report(attempt, Report::Refused { reason: "a typo".into() });
     for decisions in BOTH {
         let owner = Process::starting(decisions()).then(abort()).is(Phase::Owner).did(failed.clone());
         let owner = owner.sent(Message::Abort("a typo".into())).did(Action::Arm(Deadline::Abort));
@@ -192,14 +192,14 @@ fn an_attempt_can_be_aborted_until_it_is_committed() {
         let draining = Process::draining(decisions());
         let before = draining.machine.clone();
         let reason = "the attempt is committed, and a commit is final".to_owned();
-        let final_now = Action::Report(1, EventKind::NotAborted { reason });
+        let final_now = Action::Report(1, Report::NotAborted { reason });
         let draining = draining.then(abort()).did(final_now.clone());
         assert_eq!((draining.machine, draining.said.len()), (before, 1));
         let young =
             Process::young(decisions(), Relation::Parent).then(abort()).is(Phase::Owner).did(final_now);
         assert_eq!(young.said.len(), 1);
         let idle = Process::owner(decisions()).then(abort()).is(Phase::Owner);
-        idle.did(Action::Report(0, EventKind::NotAborted { reason: "no attempt is under way".into() }));
+        idle.did(Action::Report(0, Report::NotAborted { reason: "no attempt is under way".into() }));
     }
 }
 
@@ -208,8 +208,8 @@ fn a_restart_of_a_newer_image_does_not_wait_for_the_older_one() {
     for decisions in BOTH {
         let owner = Process::starting(decisions()).then(Input::RestartAnew).is(Phase::Owner);
         let reason = "a newer image was deployed, and a restart requested".to_owned();
-        let owner = owner.did(Action::Report(1, EventKind::Failed { reason })).did(Action::Kill(1));
-        let owner = owner.did(Action::Report(2, EventKind::Requested));
+        let owner = owner.did(Action::Report(1, Report::Failed { reason })).did(Action::Kill(1));
+        let owner = owner.did(Action::Report(2, Report::Requested));
         let owner = owner.did_not(|action| matches!(action, Action::Spawn(_)));
         owner.then(Input::Dead(1, "was killed".into())).is(Phase::Starting).did(Action::Spawn(2));
         // Everywhere else it is a restart like any other.
@@ -319,8 +319,8 @@ fn a_successor_that_does_not_serve_in_time_is_killed_and_rolled_back() {
 fn a_death_rolls_back_whatever_the_drain_has_come_to() {
     for decisions in BOTH {
         let dead = Input::Dead(1, "exited with status 1".into());
-        let reason = "the successor exited with status 1".to_owned();
-        let rolled_back = Action::Report(1, EventKind::RolledBack { reason });
+        let reason = "exited with status 1".to_owned();
+        let rolled_back = Action::Report(1, Report::RolledBack { reason });
         Process::draining(decisions()).then(dead.clone()).is(Phase::Owner).did(rolled_back.clone());
         Process::draining(decisions()).then(Input::Drained).then(dead).is(Phase::Owner).did(rolled_back);
     }
@@ -377,7 +377,7 @@ fn who_does_not_come_back_is_given_up() {
 fn a_predecessor_past_all_its_deadlines_is_killed() {
     let owner = Process::young(leaving(), Relation::Parent).then(Input::Deadline(Deadline::Release));
     let owner = owner.is(Phase::Owner).did(Action::Kill(1));
-    let settled = Action::Report(1, EventKind::Settled);
+    let settled = Action::Report(1, Report::PredecessorExited);
     owner.then(Input::Dead(1, "ended".into())).is(Phase::Owner).did(settled);
 }
 
@@ -560,8 +560,7 @@ fn the_long_lived_are_told_when_they_are_alone_or_it_is_time() {
 fn a_restart_that_would_make_too_many_drain_is_refused_and_can_be_asked_for_again() {
     let owner =
         Process::owner(leaving()).then(Input::Restart).then(Input::SpawnRefused(1, "too many".into()));
-    let owner =
-        owner.is(Phase::Owner).did(Action::Report(1, EventKind::Refused { reason: "too many".into() }));
+    let owner = owner.is(Phase::Owner).did(Action::Report(1, Report::Refused { reason: "too many".into() }));
     // It is a failure of another name, so that what the model shows of failures holds for it.
     let failed = Process::owner(leaving()).then(Input::Restart).then(Input::SpawnFailed(1, "no".into()));
     assert_eq!(owner.machine, failed.machine);

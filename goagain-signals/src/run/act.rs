@@ -36,6 +36,7 @@ impl Loop {
             }
         }
         self.forget_sockets(server);
+        self.report_warnings(server);
     }
 
     /// Does one thing. Some are answered with an event.
@@ -141,7 +142,7 @@ impl Loop {
                 Some(Input::ExecFailed(reason))
             }
             Action::Report(attempt, report) => {
-                self.report(attempt, report, server);
+                self.report_of_machine(attempt, report, server);
                 None
             }
         }
@@ -193,7 +194,7 @@ impl Loop {
         })
     }
 
-    fn length(&self, deadline: Deadline) -> Duration {
+    pub(super) fn length(&self, deadline: Deadline) -> Duration {
         let settings = &self.settings;
         match deadline {
             // An orphan has what its predecessor would have given it.
@@ -234,6 +235,8 @@ impl Loop {
 
     fn spawn_answer(&mut self, attempt: u64, tries: u32, server: &mut dyn Server) -> Option<Input> {
         self.requests.set_attempt(attempt);
+        // A restart that another process was asked for was not requested here.
+        self.since.entry(attempt).or_insert_with(Instant::now);
         if let Some(reason) = self.ends_with_init().or_else(|| self.too_many_drain()).filter(|_| tries == 0) {
             return Some(Input::SpawnRefused(attempt, reason));
         }
@@ -241,7 +244,8 @@ impl Loop {
             Ok((process, channel)) => {
                 let pid = process.pid();
                 self.peers.push(Peer::new(attempt, Some(process), Some(channel)));
-                self.report(attempt, EventKind::Spawned { pid }, server);
+                let generation = self.generation + 1;
+                self.report(attempt, EventKind::Spawned { pid, generation }, server);
                 Some(Input::Spawned(attempt))
             }
             Err(error) if error.is_busy() && tries < BUSY_TRIES => {

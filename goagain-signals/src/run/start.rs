@@ -127,10 +127,9 @@ impl Loop {
         self.draining = draining.or(self.draining.take());
         let bounded = release_timeout.is_some();
         let (origin, peer) = match predecessor {
-            Predecessor::Peer { channel, process, relation } => (
-                Origin { attempt, relation, go: false, bounded },
-                Peer::new(attempt, process, Some(channel)),
-            ),
+            Predecessor::Peer { channel, process, relation } => {
+                (Origin { attempt, relation, go: false, bounded }, Peer::new(attempt, process, Some(channel)))
+            }
             Predecessor::Seed { process, signal } => (
                 Origin { attempt, relation: process.relation(), go: true, bounded },
                 Peer { signal, ..Peer::new(attempt, Some(process), None) },

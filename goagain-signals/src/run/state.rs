@@ -4,7 +4,7 @@
 //! of its state is one that is not ready.
 
 use super::Loop;
-use crate::{EventKind, RestoreError, Server, Turn};
+use crate::{EventKind, RestoreError, Server, Turn, sentence};
 use goagain_env::{Channel, LaunchError, Message, State, StateContents, StateItem};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::os::fd::{AsFd, OwnedFd};
@@ -123,9 +123,10 @@ impl Loop {
 
     fn make_state(&mut self, attempt: u64, server: &mut dyn Server) -> Result<Vec<StateItem>, String> {
         server.state().map_err(|(name, error)| {
-            let report = EventKind::StateNotSaved { name, error };
-            let reason = report.to_string();
-            self.report(attempt, report, server);
+            let mut reason = String::new();
+            // Writing to a string does not fail.
+            let _ = sentence::not_saved(&mut reason, &name, &error);
+            self.report(attempt, EventKind::StateNotSaved { name, error }, server);
             reason
         })
     }

@@ -33,6 +33,8 @@ pub(crate) fn settings() -> Settings {
 pub(crate) struct Remembers {
     pub(crate) asked: Vec<&'static str>,
     pub(crate) reports: Vec<EventKind>,
+    pub(crate) events: Vec<Event>,
+    pub(crate) warnings: Vec<String>,
     pub(crate) drained: bool,
     pub(crate) only_long_lived: bool,
     pub(crate) in_flight: InFlight,
@@ -102,8 +104,13 @@ impl Server for Remembers {
         Ok(())
     }
 
-    fn observe(&mut self, observed: &Event) {
-        self.reports.push(observed.report.clone());
+    fn take_warnings(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.warnings)
+    }
+
+    fn on_event(&mut self, event: &Event) {
+        self.reports.push(event.kind.clone());
+        self.events.push(event.clone());
     }
 }
 

@@ -11,7 +11,7 @@ use crate::state::SavedState;
 use goagain_env::Address;
 use goagain_env::{Described, Inherited, SaveError, StateItem};
 use goagain_signals::{ConnectionInfo, InFlight};
-use goagain_signals::{Event, EventKind, Server};
+use goagain_signals::{Event, Server};
 use nix::sys::socket::{getsockopt, sockopt};
 use std::collections::HashSet;
 use std::io;
@@ -138,6 +138,8 @@ pub(crate) struct Serving {
     pub(crate) terms: Terms,
     pub(crate) connections: Connections,
     pub(crate) callbacks: Callbacks,
+    /// What the loop has still to report.
+    warnings: Vec<String>,
     pub(crate) offers: SavedState,
     pub(crate) moves: Option<Migrations>,
     /// The application is done with the term, and waits in `finish`.
@@ -164,6 +166,7 @@ impl Serving {
             terms: Terms::new(),
             connections,
             callbacks,
+            warnings: Vec::new(),
             offers: SavedState::default(),
             moves: None,
             finishing: false,
@@ -274,7 +277,7 @@ impl Serving {
     }
 
     fn warn(&mut self, text: String) {
-        self.callbacks.observe(&Event::new(0, Duration::ZERO, EventKind::Warning { text }));
+        self.warnings.push(text);
     }
 }
 
@@ -321,6 +324,10 @@ impl Server for Serving {
 
     fn waits_for(&self) -> (InFlight, Vec<ConnectionInfo>) {
         (self.connections.in_flight(), self.connections.list())
+    }
+
+    fn in_flight(&self) -> InFlight {
+        self.connections.in_flight()
     }
 
     fn close_unfinished(&mut self, held: &[ConnectionInfo]) -> Result<(), String> {
@@ -422,7 +429,11 @@ impl Server for Serving {
         call(&mut self.callbacks.before_exit)
     }
 
-    fn observe(&mut self, observed: &Event) {
-        self.callbacks.observe(observed);
+    fn take_warnings(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.warnings)
+    }
+
+    fn on_event(&mut self, event: &Event) {
+        self.callbacks.on_event(event);
     }
 }

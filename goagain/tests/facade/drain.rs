@@ -119,11 +119,11 @@ fn the_end_of_a_drain_tells_what_is_held_and_cuts_it() {
     assert_eq!(connections[0].kind, ConnectionKind::InRequest);
     let text = connections[0].to_string();
     assert!(text.starts_with(&connections[0].name) && text.contains("in a request"), "{text}");
-    let failed = expect(&reports, |report| matches!(report, EventKind::Callback { .. }));
-    assert!(failed.to_string().ends_with("callback on_unfinished: it is seen"), "{failed}");
+    let failed = expect(&reports, |report| matches!(report, EventKind::CallbackFailed { .. }));
+    assert!(failed.to_string().ends_with("callback `on_unfinished` failed: it is seen"), "{failed}");
     let in_flight = InFlight { idle: 1, in_request: 1, long_lived: 0 };
     let cut = expect(&reports, |report| matches!(report, EventKind::Unfinished { .. }));
-    assert_eq!(cut.report, EventKind::Unfinished { in_flight, connections });
+    assert_eq!(cut.kind, EventKind::Unfinished { in_flight, connections });
     let read = client.read(&mut [0]);
     match read {
         Err(error) if cfg!(target_os = "linux") => assert_eq!(error.kind(), ErrorKind::ConnectionReset),
@@ -139,7 +139,7 @@ fn a_drain_that_is_drained_cuts_nothing_and_calls_nobody() {
     again.handle().stop_gracefully();
     drained(again);
     assert!(!reports.iter().any(|observed| {
-        matches!(observed.report, EventKind::Unfinished { .. } | EventKind::Callback { .. })
+        matches!(observed.kind, EventKind::Unfinished { .. } | EventKind::CallbackFailed { .. })
     }));
 }
 

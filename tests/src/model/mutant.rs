@@ -6,7 +6,7 @@
 use super::process::Process;
 use super::world::World;
 use goagain_env::Message;
-use goagain_signals::{Action, Deadline, EventKind, Input, Phase, Stop};
+use goagain_signals::{Action, Deadline, Input, Phase, Report, Stop};
 
 /// A rule of the protocol that is not kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -151,7 +151,7 @@ impl Mutant {
             Mutant::AbortAfterCommit => {
                 let successor = process.machine.successor();
                 for action in &mut actions {
-                    if let (Action::Report(_, EventKind::NotAborted { .. }), Some(attempt)) =
+                    if let (Action::Report(_, Report::NotAborted { .. }), Some(attempt)) =
                         (&*action, successor)
                     {
                         *action = Action::Send(attempt, Message::Abort(String::new()));

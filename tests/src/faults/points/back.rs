@@ -27,5 +27,5 @@ pub(super) const BECOMES: &[Point] = &[
     message(DOUBLE, Image::Back, "send SERVING", TAKES_BACK),
     back("after Send Serving", TAKES_BACK, COMPLETES.woken()).in_probation_of(Image::New),
     back("told Message Released", NOBODY, COMPLETES.woken()),
-    back("before Report Settled", NOBODY, COMPLETES.woken()),
+    back("before Report PredecessorExited", NOBODY, COMPLETES.woken()),
 ];

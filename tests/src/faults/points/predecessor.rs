@@ -38,7 +38,7 @@ pub(super) const COMMITS: &[Point] = &[
     both("after Send Commit", TAKES_OVER, TAKES_OVER),
     both("before StopAccepting", TAKES_OVER, TAKES_OVER),
     both("after StopAccepting", TAKES_OVER, TAKES_OVER),
-    both("before Report Committed", TAKES_OVER, TAKES_OVER),
+    both("before Report HandedOver", TAKES_OVER, TAKES_OVER),
     both("told Message Serving", TAKES_OVER, TAKES_OVER),
     both("told Deadline IdleGrace", TAKES_OVER, TAKES_OVER).in_probation_of(Image::Old),
     both("before CloseIdle", TAKES_OVER, TAKES_OVER).in_probation_of(Image::Old),

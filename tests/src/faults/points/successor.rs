@@ -40,7 +40,7 @@ pub(super) const BECOMES: &[Point] = &[
     message(BOTH, Image::New, "send SERVING", ROLLS_BACK),
     single("after Send Serving", ROLLS_BACK, COMPLETES.woken()).in_probation_of(Image::Old),
     single("told Message Released", NOBODY, COMPLETES.woken()),
-    single("before Report Settled", NOBODY, COMPLETES.woken()),
+    single("before Report PredecessorExited", NOBODY, COMPLETES.woken()),
     double("after Send Serving", ROLLS_BACK, KEEPS.woken()).in_probation_of(Image::Old),
     double("told Message Released", COMES_BACK, KEEPS.woken()),
     double("after Arm Back", COMES_BACK, KEEPS.woken()),
