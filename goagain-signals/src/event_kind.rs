@@ -39,7 +39,7 @@ pub enum EventKind {
         /// Why.
         reason: String,
     },
-    /// The new process has told this one that it is ready.
+    /// The new process is ready.
     SuccessorReady {
         /// The new process.
         pid: Option<Pid>,

@@ -137,7 +137,7 @@ pub(crate) fn write(out: &mut impl Write, event: &Event) -> fmt::Result {
     }
 }
 
-/// The reason that the new process is told too.
+/// Writes the sentence that is also the reason of the failed restart, and of NOSTATE to a process that waits for the state.
 pub(crate) fn not_saved(out: &mut impl Write, name: &str, error: &goagain_env::SaveError) -> fmt::Result {
     write!(out, "cannot save the state `{name}`: {error}")
 }

@@ -174,7 +174,7 @@ impl Goagain {
         let attempt = self.inner.attempt();
         let unclaimed = self.serving.drop_unclaimed();
         let (added, dropped) = self.serving.changes();
-        let told = self.inner.tell_sockets(&self.serving.own(), &dropped);
+        let told = self.inner.send_sockets(&self.serving.own(), &dropped);
         for name in unclaimed {
             self.inner.report(attempt, EventKind::Unclaimed { name }, &mut self.serving);
         }

@@ -140,7 +140,7 @@ fn an_image_that_is_not_ready_in_time_is_killed_and_the_next_attempt_runs() {
         assert_eq!((spawned.attempt, failed.attempt), (attempt, attempt));
         assert_eq!(
             failed.kind,
-            EventKind::Failed { pid: Some(pid), reason: "it was not ready within its deadline".into() }
+            EventKind::Failed { pid: Some(pid), reason: "the new process was not ready in time".into() }
         );
         pids.push(pid);
     }

@@ -172,7 +172,7 @@ impl Mutant {
             Mutant::HangTolerated => {
                 actions.retain(|action| phase != Phase::Killing || !matches!(action, Action::Kill(_)));
             }
-            Mutant::NeitherGivesUp => actions.retain(|action| *action != Action::Arm(Deadline::Back)),
+            Mutant::NeitherGivesUp => actions.retain(|action| *action != Action::Arm(Deadline::Reexec)),
             _ => {}
         }
         actions
