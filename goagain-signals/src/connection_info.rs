@@ -1,17 +1,17 @@
-//! What a drain waits for, by name.
+//! One connection that a drain waits for.
 
 use crate::InFlight;
 use std::{fmt, time::Duration};
 
-/// What a connection does, and so what a drain does with it.
+/// What a connection does, which decides what a drain does with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ConnectionKind {
-    /// It waits for a request: in the second phase of a drain it is told to go.
+    /// It waits for a request. It is asked to close in the second phase of a drain.
     Idle,
-    /// It is in a request, which a drain waits for.
+    /// It serves a request, which a drain waits for.
     InRequest,
-    /// It lives on (an upgraded connection, a stream, a subscription): in the third phase of a drain, when the others are
-    /// gone, it is told to go.
+    /// It is long-lived: an upgraded connection, a stream, a subscription. It is asked to close in the third phase of a drain,
+    /// when the other connections are finished.
     LongLived,
 }
 
@@ -25,7 +25,7 @@ impl fmt::Display for ConnectionKind {
     }
 }
 
-/// One thing with a name that a drain waits for, or did in vain.
+/// A connection, or another piece of work with a name, that a drain waits for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ConnectionInfo {
@@ -33,7 +33,7 @@ pub struct ConnectionInfo {
     pub name: String,
     /// What it does.
     pub kind: ConnectionKind,
-    /// For how long it has been in the list.
+    /// How long ago it began.
     pub age: Duration,
 }
 
@@ -44,59 +44,56 @@ impl fmt::Display for ConnectionInfo {
 }
 
 impl ConnectionInfo {
-    /// For servers that keep such a list, and for observers to be tested with.
+    /// Makes one: for a server that keeps such a list, or to test a callback with.
     pub fn new(name: impl Into<String>, kind: ConnectionKind, age: Duration) -> ConnectionInfo {
         ConnectionInfo { name: name.into(), kind, age }
     }
 }
 
-/// The most names that a report's text has; the report itself has them all.
-const MOST_NAMES: usize = 10;
+/// How many connections the sentence of an event names. The event itself has all of them.
+const MAX_NAMES: usize = 10;
 
-/// The counts, then some names, then how many there are beside those.
+/// Writes the counts, the first names, and how many others there are.
 pub(crate) fn write(
-    f: &mut fmt::Formatter<'_>,
+    out: &mut impl fmt::Write,
     in_flight: &InFlight,
     connections: &[ConnectionInfo],
 ) -> fmt::Result {
-    write!(f, "{in_flight}")?;
-    for (index, each) in connections.iter().take(MOST_NAMES).enumerate() {
-        write!(f, "{} {each}", if index == 0 { ":" } else { "," })?;
+    write!(out, "{in_flight}")?;
+    for (index, each) in connections.iter().take(MAX_NAMES).enumerate() {
+        write!(out, "{} {each}", if index == 0 { ":" } else { "," })?;
     }
-    match in_flight.total().max(connections.len()).saturating_sub(MOST_NAMES.min(connections.len())) {
-        more @ 1.. if !connections.is_empty() => write!(f, ", and {more} more"),
+    match in_flight.total().max(connections.len()).saturating_sub(MAX_NAMES.min(connections.len())) {
+        more @ 1.. if !connections.is_empty() => write!(out, ", and {more} more"),
         _ => Ok(()),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::{ConnectionInfo, ConnectionKind, EventKind, InFlight};
-    use std::time::Duration;
+    use super::*;
 
-    fn report(idle: usize, connections: usize) -> String {
-        let connections = (0..connections).map(|number| {
-            ConnectionInfo::new(
-                format!("10.0.0.{number}:99"),
-                ConnectionKind::Idle,
-                Duration::from_millis(1_000),
-            )
-        });
-        let in_flight = InFlight { idle, ..InFlight::default() };
-        EventKind::StillDraining { in_flight, connections: connections.collect() }.to_string()
+    fn written(idle: usize, connections: usize) -> String {
+        let info = |number| {
+            ConnectionInfo::new(format!("10.0.0.{number}:99"), ConnectionKind::Idle, Duration::from_secs(1))
+        };
+        let connections: Vec<_> = (0..connections).map(info).collect();
+        let mut out = String::new();
+        write(&mut out, &InFlight { idle, ..InFlight::default() }, &connections).unwrap();
+        out
     }
 
     #[test]
-    fn a_report_names_some_and_counts_the_others() {
-        let counts = |idle| format!("still draining: {idle} idle, 0 in a request, 0 long-lived");
-        assert_eq!(report(3, 0), counts(3));
-        assert_eq!(report(1, 1), format!("{}: 10.0.0.0:99 (idle, 1.0 s)", counts(1)));
+    fn some_connections_are_named_and_the_others_are_counted() {
+        let counts = |idle| format!("{idle} idle, 0 in a request, 0 long-lived");
+        assert_eq!(written(3, 0), counts(3));
+        assert_eq!(written(1, 1), format!("{}: 10.0.0.0:99 (idle, 1.0 s)", counts(1)));
         assert_eq!(
-            report(3, 2),
+            written(3, 2),
             format!("{}: 10.0.0.0:99 (idle, 1.0 s), 10.0.0.1:99 (idle, 1.0 s), and 1 more", counts(3))
         );
-        let many = report(22, 22);
+        let many = written(22, 22);
         assert!(many.ends_with("10.0.0.9:99 (idle, 1.0 s), and 12 more"), "{many}");
-        assert!(report(10, 10).ends_with("10.0.0.9:99 (idle, 1.0 s)"));
+        assert!(written(10, 10).ends_with("10.0.0.9:99 (idle, 1.0 s)"));
     }
 }

@@ -1,11 +1,11 @@
-//! A strategy's answers, as a table: the form in which the state machine knows a strategy.
+//! The answers of a strategy as a table, which is how the state machine knows a strategy.
 
 use goagain_env::{Next, Relation, Strategy, View};
 
-/// What a strategy answers to each of the sixteen views, asked once.
+/// The answers of a strategy to the sixteen views. The strategy is asked once for each.
 ///
-/// A table is pure and total whatever the strategy's code does, it can be compared and hashed, and every strategy there
-/// can be is one of finitely many tables: so a model can explore them all.
+/// A table is pure and total, whatever the strategy's code does. It can be compared and hashed. And there are finitely many
+/// tables, so a model can explore every possible strategy.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Decisions([Next; 16]);
 
@@ -13,17 +13,17 @@ impl Decisions {
     /// Asks `strategy` for its answer to every view.
     ///
     /// # Panics
-    /// If the strategy's `next` does.
+    /// If the strategy's `next` panics.
     pub fn of<S: Strategy + ?Sized>(strategy: &S) -> Decisions {
         Decisions(std::array::from_fn(|index| strategy.next(view(index))))
     }
 
-    /// The strategy whose answers are these, in the order of [`Decisions::index`]. For models and tests.
+    /// Makes a table of these answers, in the order of [`Decisions::index`]: for models and tests.
     pub fn from_table(table: [Next; 16]) -> Decisions {
         Decisions(table)
     }
 
-    /// Where the answer to `view` stands in the table.
+    /// Returns the index of the answer to `view`.
     pub fn index(view: View) -> usize {
         usize::from(view.successor == Relation::Parent) * 8
             + usize::from(view.drained) * 4
@@ -31,8 +31,8 @@ impl Decisions {
             + usize::from(view.dismissed)
     }
 
-    /// The answer to `view`. Under a parent Exec counts as Exit: the process that was exec'd in place has its pid
-    /// already, and its child has nothing to come back to.
+    /// Returns the answer to `view`. If the successor is the parent, `Exec` counts as `Exit`: the parent has exec'd in place and
+    /// has the pid of the service, so there is no pid that its child could keep by an exec.
     pub fn next(&self, view: View) -> Next {
         match (self.0[Decisions::index(view)], view.successor) {
             (Next::Exec, Relation::Parent) => Next::Exit,
@@ -40,23 +40,23 @@ impl Decisions {
         }
     }
 
-    /// Whether a predecessor that sees its successor as `relation` may come back by exec: then its pid is the service's,
-    /// and a stop that reaches it is meant for the service.
+    /// Returns whether a predecessor may exec in place, if its successor is its `relation`. Then supervisors know the service by
+    /// its pid, and a stop that is sent to it is meant for the service.
     pub fn may_exec(&self, relation: Relation) -> bool {
         (0..16).map(view).any(|view| view.successor == relation && self.next(view) == Next::Exec)
     }
 
-    /// Whether a predecessor that sees its successor as `relation` may leave by exit, so that its pid is gone.
+    /// Returns whether a predecessor may exit, so that its pid is gone, if its successor is its `relation`.
     pub fn may_exit(&self, relation: Relation) -> bool {
         (0..16).map(view).any(|view| view.successor == relation && self.next(view) == Next::Exit)
     }
 
-    /// Whether the net under a successor of this relation ends by itself, without being dismissed.
+    /// Returns whether the fallback of a successor of this relation ends without being dismissed.
     pub fn is_bounded(&self, successor: Relation) -> bool {
         self.next(View { successor, drained: true, probation: true, dismissed: false }) != Next::Stay
     }
 
-    /// Whether the net under a successor of this relation ends with probation alone, however long the drain takes.
+    /// Returns whether the fallback of a successor of this relation ends with the probation period, however long the drain takes.
     pub fn ends_with_probation(&self, successor: Relation) -> bool {
         self.next(View { successor, drained: false, probation: true, dismissed: false }) == Next::Exit
     }
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn a_net_that_stays_is_not_bounded() {
+    fn a_fallback_that_stays_is_not_bounded() {
         assert!(!Decisions::from_table([Next::Stay; 16]).is_bounded(Relation::Child));
         assert!(Decisions::from_table([Next::Exit; 16]).ends_with_probation(Relation::Child));
     }

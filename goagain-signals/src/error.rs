@@ -1,25 +1,25 @@
-//! Why a loop cannot start.
+//! Errors of the start.
 
 use goagain_env::{HandoffError, InheritError};
 use std::{error, fmt, io};
 
-/// Why a loop cannot start. The process that handed over goes on.
+/// Why a loop cannot start. The predecessor, if there is one, keeps serving.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum StartError {
-    /// This process has a loop, or had one: signals have one reader.
+    /// This process has a loop, or had one. There can be only one, since it reads the signals of the process.
     AlreadyStarted,
-    /// A variable of the handoff is broken.
+    /// A variable of the handoff cannot be read.
     Handoff(HandoffError),
-    /// A descriptor of the handoff is not what it should be.
+    /// A descriptor of the handoff is missing, or of another kind.
     Inherit(InheritError),
     /// The strategy's `next` panicked.
     Strategy(String),
     /// A system call failed.
     System {
-        /// What was to be done.
+        /// What the call was for, as in `make a pipe`.
         what: &'static str,
-        /// The system's answer.
+        /// The OS error.
         source: io::Error,
     },
 }
@@ -49,7 +49,7 @@ impl fmt::Display for StartError {
 impl error::Error for StartError {
     fn source(&self) -> Option<&(dyn error::Error + 'static)> {
         match self {
-            // What they say is said by this error already.
+            // Their texts are the text of this error.
             StartError::System { source, .. } => source.source(),
             StartError::Handoff(error) => error.source(),
             StartError::Inherit(error) => error.source(),

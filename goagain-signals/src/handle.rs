@@ -1,4 +1,4 @@
-//! Requests from other threads.
+//! Requests to the loop from other threads.
 
 use crate::Stop;
 use std::io::{self, Read, Write};
@@ -6,9 +6,9 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Asks the loop of this process for something, from any thread.
+/// Sends requests to the loop of this process, from any thread.
 ///
-/// A request wakes the loop through a descriptor and returns at once; what becomes of it is told to the observer.
+/// A request wakes the loop through a descriptor and returns at once. The loop reports what it did as an event.
 #[derive(Clone, Debug)]
 pub struct Handle(Arc<Shared>);
 
@@ -33,44 +33,44 @@ pub(crate) enum Request {
 }
 
 impl Handle {
-    /// Asks for a restart and returns the number of the attempt that will do it. While a restart runs this notes one
-    /// more, to be done after it; many such requests are one, and have the same number.
+    /// Requests a restart, and returns the number of its attempt. While a restart runs, one more is remembered and done after
+    /// it: all requests until then are one, and have the same number.
     ///
-    /// Where the image's file was replaced since the running attempt was started (`stat(2)` answers another device, inode,
-    /// size, mtime or ctime), that attempt ends as by [`abort_attempt`](Handle::abort_attempt), without a grace, and this one
-    /// begins as soon as its process is reaped: a fixed image does not wait for a broken one.
+    /// If the image file was replaced since the running attempt was started (`stat(2)` returns another device, inode, size,
+    /// mtime or ctime), that attempt is aborted as by [`abort_attempt`](Handle::abort_attempt), but with SIGKILL at once. The new
+    /// attempt begins as soon as the process of the old one is reaped: a fixed image does not wait for a broken one.
     pub fn restart(&self) -> u64 {
         self.ask(Request::Restart) + 1
     }
 
-    /// Ends the attempt that is under way, whose new image is not ready yet, and refuses a restart that was noted meanwhile. The
-    /// owner serves on, and reports [`Failed`](crate::EventKind::Failed) with `reason`.
+    /// Aborts the running attempt, whose new process is not ready yet, and refuses a restart that was requested meanwhile. The
+    /// owner keeps serving, and reports [`Failed`](crate::EventKind::Failed) with `reason`.
     ///
-    /// The new image reads `reason` as that of [its abort], has `grace` to leave, and is killed (SIGKILL) after that. A commit is
-    /// final: from then on this does nothing but report [`NotAborted`](crate::EventKind::NotAborted), and so it does where no
-    /// attempt is under way.
+    /// The new process receives `reason` as that of [its abort], has `abort_timeout` to exit, and is killed (SIGKILL) after that.
+    /// A commit is final: once the new process has taken over, this only reports [`NotAborted`](crate::EventKind::NotAborted). So
+    /// it does if no attempt is running.
     ///
-    /// Under a strategy that execs in place there is a second half, in which the child owns and waits for the process that
-    /// has exec'd. Asked of the child, this gives that process up, as its deadline (`reexec_timeout`) would: the child keeps the
-    /// service, and the service's first pid ends.
+    /// A strategy that execs in place has a second half, in which the child serves and waits for the process that has exec'd.
+    /// Called in the child, this gives that process up, as the deadline `reexec_timeout` would: the child keeps serving, and the
+    /// first pid of the service ends.
     ///
     /// [its abort]: goagain_env::Message::Abort
     pub fn abort_attempt(&self, reason: impl Into<String>) {
         self.ask(Request::Abort(reason.into()));
     }
 
-    /// Stops now, without a drain, as INT and TERM do.
+    /// Stops now, without a drain, as SIGINT and SIGTERM do by default.
     pub fn stop_now(&self) {
         self.ask(Request::Stop(Stop::Now(None)));
     }
 
-    /// Stops gracefully, as QUIT does: the second time, now.
+    /// Stops gracefully, as SIGQUIT does by default. The second call stops now.
     pub fn stop_gracefully(&self) {
         self.ask(Request::Stop(Stop::Gracefully));
     }
 
-    /// Lets the net go, where the strategy would keep it after probation: in the owner this asks the predecessor to
-    /// leave, in the predecessor it does so at once.
+    /// Ends the fallback, where the strategy would keep it after the probation period. In the owner this asks the predecessor to
+    /// release; in the predecessor it releases at once.
     pub fn dismiss(&self) {
         self.ask(Request::Dismiss);
     }
@@ -80,7 +80,7 @@ impl Handle {
         state.requests.push(request);
         let attempt = state.attempt;
         drop(state);
-        // A full buffer wakes the loop as well.
+        // If the buffer is full, the loop is woken anyway.
         let _ = (&self.0.wake).write(&[0]);
         attempt
     }

@@ -1,11 +1,11 @@
-//! The signal handlers: each writes one record, who sent what, into a pipe that the loop reads.
+//! The signal handlers: each writes one record, the signal and its sender, into a pipe that the loop reads.
 //!
 //! Promise: what runs in a handler is async-signal-safe (signal-safety(7)): atomics, `write`, `send` and, for the default
-//! action, signal-hook's `emulate_default_handler`. A full pipe loses no signal: a bit a signal is kept beside it, and
-//! only the sender is forgotten.
+//! action, signal-hook's `emulate_default_handler`. A full pipe loses no signal: a bit for each signal is set then, and only
+//! the sender is lost.
 //!
-//! The handlers are installed once in the life of a process and stay; what they do is a mode. So the default action
-//! comes back by being emulated, which also leaves the handlers of others, installed through signal-hook, in place.
+//! The handlers are installed once in a process and are never removed; a mode says what they do. The default action is
+//! emulated, so handlers that others have installed through signal-hook stay in place.
 #![allow(unsafe_code)]
 
 use crate::{Signal, SignalAction, Signals};
@@ -15,40 +15,40 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicI32, AtomicU8, AtomicU32, Ordering};
 
-/// Signals do what they do by default.
+/// Signals have their default actions.
 const DEFAULT: u8 = 0;
-/// Before ready: a stop ends the process at once, for nobody runs the loop; all else waits in the pipe.
+/// Before ready: a stop ends the process at once, as the loop does not run yet; other signals wait in the pipe.
 const EARLY: u8 = 1;
-/// The loop runs, and reads them all.
+/// The loop runs, and reads all signals.
 const QUEUE: u8 = 2;
 
 static MODE: AtomicU8 = AtomicU8::new(DEFAULT);
 static PIPE: AtomicI32 = AtomicI32::new(-1);
 static OVERFLOW: AtomicU32 = AtomicU32::new(0);
-/// The channel on which an early stop says LEAVING, in the process that was exec'd in place.
+/// The channel on which a stop before ready sends LEAVING, in a process that was exec'd in place.
 static LEAVING: AtomicI32 = AtomicI32::new(-1);
 
 const RECORD: usize = 8;
 
-/// A signal that came, and the process that sent it where one did.
+/// A signal that was received, and the process that sent it, if a process did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Arrived {
     pub(crate) signal: Signal,
     pub(crate) sender: Option<i32>,
 }
 
-/// The installed handlers, or for a loop without any, a pipe into which nobody writes.
+/// The installed handlers. For a loop without handlers, a pipe that nobody writes to.
 #[derive(Debug)]
 pub(crate) struct Handlers {
     pipe: OwnedFd,
-    /// Kept open so that the pipe has no end.
+    /// Without handlers: kept open so that the pipe does not end.
     write: Option<OwnedFd>,
-    /// What the image before this one had received and not read.
+    /// What the image before the exec had received and not read.
     before: Vec<Arrived>,
 }
 
 impl Handlers {
-    /// A pipe, and no handler.
+    /// Makes the pipe, and installs no handler.
     pub(crate) fn none() -> io::Result<Handlers> {
         let (pipe, write) = pipe()?;
         Ok(Handlers { pipe, write: Some(write), before: Vec::new() })
@@ -56,21 +56,21 @@ impl Handlers {
 
     /// Installs the handlers and unblocks their signals (`sigaction`, `pthread_sigmask`).
     ///
-    /// `inherited` is the pipe of the image that this process ran before its exec. `leaving` is the channel on which to
-    /// say LEAVING if a stop comes before ready.
+    /// `inherited` is the pipe of the image that this process ran before its exec. `leaving` is the channel on which a stop
+    /// before ready sends LEAVING.
     pub(crate) fn install(
         signals: &Signals,
         inherited: Option<OwnedFd>,
         leaving: Option<RawFd>,
     ) -> io::Result<Handlers> {
         let (pipe, write) = pipe()?;
-        // The write end lives as long as the process: a handler may hold its number at any time.
+        // The write end is never closed: a handler may use its number at any time.
         PIPE.store(write.into_raw_fd(), Ordering::SeqCst);
         LEAVING.store(leaving.unwrap_or(-1), Ordering::SeqCst);
         MODE.store(EARLY, Ordering::SeqCst);
         for signal in Signal::ALL {
-            if let Some(meaning) = signals.meaning(signal) {
-                let early = early_signal(signal, meaning);
+            if let Some(action) = signals.meaning(signal) {
+                let early = early_signal(signal, action);
                 let number = signal.number();
                 let handler = move |info: &libc::siginfo_t| handle(number, early, sender(info));
                 // SAFETY: `handle` does only what the head of this file promises.
@@ -78,14 +78,14 @@ impl Handlers {
             }
         }
         #[cfg(any(not(target_os = "linux"), goagain_portable))]
-        // SAFETY: as above. There is no pidfd: the death of a child is told by its signal.
+        // SAFETY: as above. There is no pidfd: the death of a child is known by SIGCHLD.
         unsafe { signal_hook_registry::register_sigaction(libc::SIGCHLD, |_| record(libc::SIGCHLD, 0)) }?;
         let mut handlers = Handlers { pipe, write: None, before: Vec::new() };
         let before = inherited.map_or(Ok(Vec::new()), |pipe| read_all(pipe.as_fd()))?;
         goagain_env::unblock()?;
         for arrived in before {
-            match signals.meaning(arrived.signal).and_then(|meaning| early_signal(arrived.signal, meaning)) {
-                // A stop that the image before this one was given is served now.
+            match signals.meaning(arrived.signal).and_then(|action| early_signal(arrived.signal, action)) {
+                // A stop that was sent to the image before the exec has its effect now.
                 Some(early) => handle(arrived.signal.number(), Some(early), 0),
                 None => handlers.before.push(arrived),
             }
@@ -93,7 +93,7 @@ impl Handlers {
         Ok(handlers)
     }
 
-    /// From now on the loop reads every signal.
+    /// Switches to the mode in which the loop reads every signal.
     pub(crate) fn queue(&self) {
         if self.write.is_none() {
             MODE.store(QUEUE, Ordering::SeqCst);
@@ -101,10 +101,10 @@ impl Handlers {
         }
     }
 
-    /// Reads what has come.
+    /// Returns the signals that were received.
     pub(crate) fn read(&mut self) -> Vec<Arrived> {
         let mut arrived = std::mem::take(&mut self.before);
-        // A pipe of one's own fails in no way but that of being empty.
+        // Reading a pipe of this process fails only when it is empty.
         arrived.extend(read_all(self.pipe.as_fd()).unwrap_or_default());
         let overflow = OVERFLOW.swap(0, Ordering::SeqCst);
         if self.write.is_none() {
@@ -129,9 +129,9 @@ impl Drop for Handlers {
     }
 }
 
-/// The signal whose default action a stop before ready has: QUIT's own would dump core.
-fn early_signal(signal: Signal, meaning: SignalAction) -> Option<i32> {
-    match meaning {
+/// Returns the signal whose default action a stop before ready has. SIGQUIT's own would dump core.
+fn early_signal(signal: Signal, action: SignalAction) -> Option<i32> {
+    match action {
         SignalAction::StopNow => Some(signal.number()),
         SignalAction::StopGracefully => Some(libc::SIGTERM),
         SignalAction::Reload | SignalAction::Reopen | SignalAction::Restart => None,
@@ -146,7 +146,7 @@ fn handle(number: i32, early: Option<i32>, sender: i32) {
             let channel = LEAVING.load(Ordering::SeqCst);
             if channel >= 0 {
                 let word = goagain_env::Message::LEAVING;
-                // SAFETY: `word` is valid for its length; a number that is not open any longer is an error, no harm.
+                // SAFETY: `word` is valid for its length. A number that is no longer open is only an error.
                 unsafe {
                     libc::send(
                         channel,
@@ -166,8 +166,8 @@ fn handle(number: i32, early: Option<i32>, sender: i32) {
 fn record(number: i32, sender: i32) {
     if !write(number, sender) {
         OVERFLOW.fetch_or(1 << number, Ordering::SeqCst);
-        // Before that the loop may have emptied the pipe and looked at the bits: it is woken again, by a record that
-        // names no signal. If there is no room for that either, it has still to come to the bits.
+        // Just before this, the loop may have emptied the pipe and read the bits. So it is woken again, by a record of no
+        // signal. If the pipe has no room for that, the loop has not read the bits yet.
         write(0, 0);
     }
 }
@@ -177,15 +177,15 @@ fn write(number: i32, sender: i32) -> bool {
     let mut record = [0; RECORD];
     record[..4].copy_from_slice(&number.to_ne_bytes());
     record[4..].copy_from_slice(&sender.to_ne_bytes());
-    // SAFETY: the record is valid for its length. A write of so few bytes is whole or nothing (pipe(7), PIPE_BUF).
+    // SAFETY: the record is valid for its length. A write of up to PIPE_BUF bytes is atomic (pipe(7)).
     let written = unsafe { libc::write(PIPE.load(Ordering::SeqCst), record.as_ptr().cast(), RECORD) };
     written == RECORD as isize
 }
 
-/// The process that sent a signal by `kill`, `sigqueue` or `tgkill`; 0 for what the kernel sends.
+/// Returns the process that sent a signal by `kill`, `sigqueue` or `tgkill`; 0 if the kernel sent it.
 fn sender(info: &libc::siginfo_t) -> i32 {
-    // SAFETY: for codes of 0 and below, which only processes send, si_pid is the member of the union that is set
-    // (sigaction(2)).
+    // SAFETY: codes of 0 and below are of signals that a process sent. For these, si_pid is the member of the union that is
+    // set (sigaction(2)).
     if info.si_code <= 0 { unsafe { info.si_pid() } } else { 0 }
 }
 
@@ -208,7 +208,7 @@ fn parse(record: &[u8]) -> Option<Arrived> {
     Some(Arrived { signal: Signal::from_number(number)?, sender: (sender > 0).then_some(sender) })
 }
 
-/// A pipe whose ends are non-blocking and close-on-exec.
+/// Makes a pipe whose ends are non-blocking and close-on-exec.
 fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     cfg_if::cfg_if! {
         if #[cfg(any(target_os = "macos", target_os = "ios"))] {

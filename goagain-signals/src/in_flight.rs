@@ -1,21 +1,21 @@
-//! What is in flight, by kind.
+//! How much is in flight, by kind.
 
 use std::fmt;
 
-/// How many connections, or other pieces of work, are in flight, by what they do.
-// Exhaustive: a server that is not of the facade makes them.
+/// How many connections, or other pieces of work, are in flight, by kind.
+// Exhaustive: a server of your own builds it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct InFlight {
-    /// They wait for a request: new ones, and kept ones between two requests.
+    /// Connections that wait for a request: new ones, and keep-alive connections between two requests.
     pub idle: usize,
-    /// They are in a request.
+    /// Connections that serve a request.
     pub in_request: usize,
-    /// They live on: upgraded connections, streams, subscriptions.
+    /// Long-lived connections: upgraded connections, streams, subscriptions.
     pub long_lived: usize,
 }
 
 impl InFlight {
-    /// All together.
+    /// Returns the sum.
     pub fn total(self) -> usize {
         self.idle + self.in_request + self.long_lived
     }

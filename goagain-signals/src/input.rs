@@ -1,135 +1,135 @@
-//! What the state machine is told, and what it answers.
+//! What the state machine reads, and what it answers.
 
-use crate::{EventKind, Stop};
+use crate::{Report, Stop};
 use goagain_env::Message;
 
-/// What the machine is told. An event that does not fit the state is ignored, whatever it is.
+/// What has happened. The machine ignores an input that does not fit its state, whichever it is.
 ///
-/// `u64` is the attempt that a peer belongs to: a process has one peer an attempt, so that its number names the peer.
-/// Events of an attempt that is over name no peer and fall to the ground.
+/// `u64` is the attempt that a peer belongs to. A process has one peer for each attempt, so the number identifies the peer.
+/// Inputs of an attempt that is over identify no peer, and are ignored.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Input {
-    /// The application can serve.
+    /// The application is ready to serve.
     Ready,
-    /// The application cannot serve, and says why.
+    /// The application cannot serve, for this reason.
     Fail(String),
-    /// The application waits for its turn to end: it accepts by now.
+    /// The application waits for its turn to end, so it accepts by now.
     Waiting,
-    /// Nothing is in flight any longer, and the application has nothing more to do.
+    /// Nothing is in flight, and the application has nothing more to do.
     Drained,
-    /// Nothing but what is long-lived is in flight.
+    /// Only long-lived connections are in flight.
     OnlyLongLived,
-    /// A restart was asked for.
+    /// A restart was requested.
     Restart,
-    /// A restart was asked for, and the image that the attempt under way runs was replaced after it had been started.
+    /// A restart was requested, and the image file was replaced since the running attempt was started.
     RestartAnew,
-    /// The operator or the application wants the attempt under way to end, and says why.
+    /// The operator or the application aborts the running attempt, for this reason.
     Abort(String),
-    /// A stop was asked for.
+    /// A stop was requested.
     Stop(Stop),
-    /// The operator or the application needs its net no longer.
+    /// The operator or the application no longer needs the fallback.
     Dismiss,
-    /// The successor of this attempt runs.
+    /// The successor of this attempt was started.
     Spawned(u64),
-    /// It could not be started.
+    /// It could not be started, for this reason.
     SpawnFailed(u64, String),
-    /// It was not started: too many processes would drain.
+    /// It was not started, for this reason: too many processes would drain, for example.
     SpawnRefused(u64, String),
-    /// RELEASED is on its way to the successor.
+    /// RELEASED was sent to the successor.
     ReleaseSent(u64),
-    /// It could not be sent: the successor's end is closed.
+    /// RELEASED could not be sent: the other end of the channel is closed.
     ReleaseFailed(u64),
-    /// Exec came back: this is still the old image.
+    /// The exec failed, for this reason: this is still the old image.
     ExecFailed(String),
-    /// A peer said something.
+    /// A peer sent this message.
     Message(u64, Message),
-    /// A peer said something that cannot be read.
+    /// A peer sent something that cannot be read, or that does not belong here.
     Unknown(u64, String),
-    /// A seed's process signalled that it serves.
+    /// A process of the Go package sent the signal by which it says that it serves.
     GoReady(u64),
-    /// The end of a peer's channel, everything before it having been read.
+    /// A peer's channel has ended, and everything before its end was read.
     End(u64),
-    /// A peer is dead, its channel having been read to the end; with how it ended.
+    /// A peer is dead, and its channel was read to the end. The text says how the process ended.
     Dead(u64, String),
-    /// A deadline passed, the channels having been read.
+    /// A deadline has passed, and the channels were read.
     Deadline(Deadline),
 }
 
-/// What can be waited for under a deadline. The machine arms and disarms; the loop knows how long each is.
+/// What has a deadline. The machine arms and disarms; the loop knows how long each is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Deadline {
-    /// Until READY: of the successor (in the owner), or of this image (in an orphan).
+    /// READY: of the successor (in the owner), or of this process (if its predecessor has died).
     Ready,
-    /// Until the owner answers READY (in the successor).
+    /// The owner's answer to READY (in the successor).
     Answer,
-    /// The least time for which a predecessor stays the net.
+    /// The probation period: the least time for which a predecessor stays the fallback.
     Probation,
-    /// Until SERVING: of a committed successor.
+    /// SERVING, after COMMIT.
     Serving,
-    /// The most time for a drain.
+    /// The whole drain.
     Drain,
-    /// The first phase of a drain.
+    /// The first phase of the drain.
     IdleGrace,
-    /// Until the third phase of a drain, if nothing begins it earlier.
+    /// The first two phases of the drain, if nothing begins the third one earlier.
     LongLived,
-    /// The third phase of a drain: the most time for those that were told last.
+    /// The third phase of the drain: the time for the connections that were asked to close last.
     ClosingLongLived,
-    /// What an aborted or ended image is given before SIGKILL.
+    /// The exit of an aborted process, or the death of one whose channel has ended; then SIGKILL.
     Abort,
-    /// Until a predecessor that released in order to exec is ready again.
-    Back,
-    /// Until a predecessor releases.
+    /// READY of a predecessor that released in order to exec.
+    Reexec,
+    /// RELEASED of the predecessor.
     Release,
-    /// Until a released child of ours has drained and left.
-    Leave(u64),
+    /// The exit of a child that has released and drains.
+    Exit(u64),
 }
 
-/// What the machine answers: to be done in this order.
+/// What the loop has to do, in the order of the answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Start the new image; answer with [`Input::Spawned`] or [`Input::SpawnFailed`], at once or later, or with
+    /// Start the new image. Answer with [`Input::Spawned`] or [`Input::SpawnFailed`], at once or later, or with
     /// [`Input::SpawnRefused`] at once.
     Spawn(u64),
     /// Give up a start that has not been answered yet.
     CancelSpawn(u64),
-    /// Say it on the channel. Failing to is no event: the end is read from the channel.
+    /// Send a message on the channel. A failure is no input: the loop then reads the end of the channel.
     Send(u64, Message),
-    /// Send RELEASED; answer with [`Input::ReleaseSent`] or [`Input::ReleaseFailed`] before anything else.
+    /// Send RELEASED. Answer with [`Input::ReleaseSent`] or [`Input::ReleaseFailed`] before any other input.
     Release {
         /// The successor's attempt.
         attempt: u64,
         /// Whether an exec follows.
         exec: bool,
-        /// A restart that was asked for meanwhile.
+        /// Whether a restart is pending, which the successor has to do.
         again: bool,
     },
-    /// Send the seed's signal to a verified parent or child.
+    /// Send the signal that a process of the Go package expects, to a verified parent or child.
     SignalGo(u64),
-    /// SIGKILL to a verified parent or child.
+    /// Send SIGKILL to a verified parent or child.
     Kill(u64),
-    /// Close the channel; the process is still watched and reaped.
+    /// Close the channel. The process is still watched and reaped.
     Close(u64),
-    /// Start this deadline, anew if it runs.
+    /// Start this deadline, or start it again.
     Arm(Deadline),
-    /// Stop it.
+    /// Stop this deadline.
     Disarm(Deadline),
     /// A term begins: acceptors may accept.
     Accept,
-    /// The term ends: acceptors end; the listeners are kept.
+    /// The term ends: acceptors end, and the listeners stay open.
     StopAccepting,
-    /// The second phase of the drain: tell the idle to go.
+    /// The second phase of the drain: ask idle connections to close.
     CloseIdle,
-    /// The third phase of the drain: tell the long-lived to go.
+    /// The third phase of the drain: ask long-lived connections to close.
     CloseLongLived,
-    /// The drain is over: what is in flight is cut off.
+    /// The drain has ended: handle the connections that are unfinished as the server was set to.
     CloseUnfinished,
-    /// Let the listeners go.
+    /// Close the listeners.
     CloseListeners {
-        /// Whether nobody else has them, so that the paths of Unix sockets go too.
+        /// Whether no other process has them, so that the paths of Unix sockets are removed too.
         unlink: bool,
     },
-    /// Exec the image in place. If it comes back, that is [`Input::ExecFailed`].
+    /// Exec the image in place. If that fails, answer with [`Input::ExecFailed`].
     Exec,
-    /// Tell the observer.
-    Report(u64, EventKind),
+    /// Report what has happened.
+    Report(u64, Report),
 }

@@ -1,8 +1,8 @@
-//! The signal loop of goagain: signals, channel and deadlines in, one pure state machine, actions out.
+//! Runs the restart protocol of goagain: a loop that reads signals, channels and deadlines, and a pure state machine.
 //!
-//! Start from the crate `goagain`, which has the API that servers use. This one is for those who build another facade,
-//! or who want to explore the protocol: [`Machine`] is one function from state and event to state and actions, holds no
-//! descriptor and no clock, and is the very function that [`Loop`] runs.
+//! Start from the crate `goagain`, which has the API for servers. Use this crate to build another API, or to explore the
+//! protocol: [`Machine`] is one function from state and input to state and actions. It holds no descriptor and no clock, and it
+//! is the function that [`Loop`] runs.
 //!
 //! ```
 //! use goagain_env::Next;
@@ -18,26 +18,27 @@
 //!
 //! # What the loop promises
 //! - No thread, no sleep, no polling interval: one wait on descriptors and deadlines, an `epoll` descriptor on Linux.
-//! - A death or a deadline is told after everything that the channel held.
-//! - No signal is lost. A stop that comes before ready ends the process at once by the signal's default action, since
-//!   nobody runs the loop yet; in a process that was exec'd in place, its handler first says LEAVING.
+//! - A death or a deadline is handled after every message that the channel held.
+//! - No signal is lost. A stop before ready ends the process at once by the signal's default action, since the loop does not run
+//!   yet. In a process that was exec'd in place, the handler sends LEAVING first.
 //! - Only a verified parent or child is ever signalled.
 //!
-//! The machine's types ([`Input`], [`Action`], [`Deadline`], [`Phase`], [`Origin`]) are exhaustive on purpose: whoever drives a
-//! machine has to deal with each, and the compiler says what a new version added.
+//! The machine's types ([`Input`], [`Action`], [`Report`], [`Deadline`], [`Phase`], [`Origin`]) are exhaustive on purpose: code
+//! that drives a machine has to handle each variant, and the compiler names what a new version added.
 //!
 //! # Limitations
-//! - One [`Loop`] a process, but for [`Loop::isolated`].
-//! - A stop that another thread has dequeued at the very moment of exec, and not yet written to the pipe, dies with that
-//!   thread. The window is a few instructions, once a restart, and only under a strategy that execs.
-//! - On Unixes other than Linux (`poll`, SIGCHLD) the loop has no descriptor that stands for all. That way is drilled on
-//!   Linux, with `--cfg goagain_portable`, and compiles for macOS, FreeBSD and Android; it has not been run there.
+//! - One [`Loop`] for each process, except for [`Loop::isolated`].
+//! - A stop is lost if another thread has dequeued its signal at the moment of an exec, and has not yet written it to the pipe.
+//!   The window is a few instructions, once a restart, and only with a strategy that execs.
+//! - On Unixes other than Linux (`poll`, SIGCHLD) the loop does not implement `AsFd`. This code is tested on Linux, with
+//!   `--cfg goagain_portable`. It compiles for macOS, FreeBSD and Android, and has not been run there.
 #![deny(unsafe_code)]
 
 mod connection_info;
 mod decisions;
 mod error;
 mod event;
+mod event_kind;
 mod handle;
 mod handlers;
 mod in_flight;
@@ -45,7 +46,9 @@ mod input;
 mod machine;
 mod peer;
 mod poller;
+mod report;
 mod run;
+mod sentence;
 mod server;
 mod settings;
 mod signal;
@@ -55,11 +58,13 @@ mod turn;
 pub use connection_info::{ConnectionInfo, ConnectionKind};
 pub use decisions::Decisions;
 pub use error::StartError;
-pub use event::{Event, EventKind};
+pub use event::{Event, Role};
+pub use event_kind::EventKind;
 pub use handle::Handle;
 pub use in_flight::InFlight;
 pub use input::{Action, Deadline, Input};
 pub use machine::{Machine, Origin, Phase};
+pub use report::Report;
 pub use run::Loop;
 pub use server::Server;
 pub use settings::Settings;

@@ -1,36 +1,36 @@
-//! The state machine: pure, one function from state and event to state and actions.
+//! The state machine: one pure function from state and input to state and actions.
 //!
-//! It holds no descriptor, no clock and no process; peers are known by the number of the attempt that they belong to.
-//! The loop that feeds it keeps one promise beside: before it tells of a death or a deadline, it has read the channel
-//! until it was empty, and told of everything in it (a deadline that fires beside an unread message loses an owner).
+//! It holds no descriptor, no clock and no process; it knows a peer by the number of its attempt. The loop that runs it
+//! keeps one promise: before it passes on a death or a deadline, it has read the channel until it was empty, and passed
+//! on every message (a deadline that is handled before an unread message can end the owner).
 
 mod owner;
 mod predecessor;
 mod successor;
 
-use crate::{Action, Deadline, Decisions, EventKind, Input, Stop, Turn};
+use crate::{Action, Deadline, Decisions, Input, Report, Stop, Turn};
 use goagain_env::{Message, Relation};
 
-/// Where a process stands in the protocol.
+/// The state of a process in the protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Phase {
     /// Not ready yet.
     Init,
     /// READY was sent to the predecessor, which has not answered.
     Wait,
-    /// This process accepts.
+    /// This process accepts: it is the owner.
     Owner,
-    /// The owner, with an attempt under way.
+    /// The owner, while an attempt is running.
     Starting,
-    /// Handed over: accepts nothing, holds the listeners, is the net.
+    /// Handed over: this process does not accept, keeps the listeners open, and is the fallback.
     Draining,
-    /// The net, waiting for the death of a successor that hangs.
+    /// The fallback, while it waits for the death of a successor that hangs and was killed.
     Killing,
-    /// The net is gone, the listeners are closed; what is in flight goes on.
+    /// No longer the fallback: the listeners are closed, and connections in flight are finished.
     Released,
     /// Stopping gracefully.
     Stopping,
-    /// Over.
+    /// Nothing is left to do.
     Dead,
 }
 
@@ -39,68 +39,74 @@ pub enum Phase {
 struct Peer {
     attempt: u64,
     relation: Relation,
-    /// Speaks in signals only.
+    /// A process of the Go package goagain: it has signals only, and no channel.
     go: bool,
     /// Its channel has ended.
     ended: bool,
-    /// As a predecessor: it released in order to exec. As a successor: it said SERVING.
-    mark: bool,
+    /// As the predecessor: it released in order to exec, and is to come back as the new image.
+    execs: bool,
+    /// As the successor: it said SERVING.
+    serving: bool,
 }
 
 impl Peer {
     fn new(attempt: u64, relation: Relation, go: bool) -> Peer {
-        Peer { attempt, relation, go, ended: false, mark: false }
+        Peer { attempt, relation, go, ended: false, execs: false, serving: false }
     }
 }
 
 /// The predecessor that a new process finds in its handoff.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Origin {
-    /// The attempt that made this image.
+    /// The attempt that started this process.
     pub attempt: u64,
     /// What the predecessor is to this process.
     pub relation: Relation,
-    /// Whether it speaks in signals only.
+    /// Whether it is a process of the Go package goagain, which has signals only.
     pub go: bool,
-    /// Whether it releases by itself, in a time that is known.
+    /// Whether it releases without DISMISS, within a known time.
     pub bounded: bool,
 }
 
-/// One process in the protocol. Cheap to clone, compare and hash, so that a model can explore it.
+/// One process in the protocol. It is cheap to clone, compare and hash, so that a model can explore it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Machine {
     decisions: Decisions,
     phase: Phase,
-    /// The number of the last attempt begun.
+    /// The number of the last attempt that has begun.
     attempt: u64,
-    /// Holds the listeners still, and may roll back.
+    /// It keeps the listeners open, and may roll back.
     predecessor: Option<Peer>,
     successor: Option<Peer>,
-    /// Told to leave, not yet dead. One at most.
+    /// At most one: it was asked to exit, and is not dead yet.
     aborted: Option<Peer>,
-    /// Released predecessors that are not dead yet.
-    leaving: Vec<Peer>,
-    /// A restart was asked for and not begun.
-    again: bool,
-    /// The last COMMIT passed one on.
-    passed: bool,
-    /// SERVING is still to be said.
+    /// Predecessors that have released and are not dead yet.
+    exiting: Vec<Peer>,
+    /// A restart was requested, and has not begun.
+    restart_pending: bool,
+    /// The last COMMIT passed a pending restart on to the successor.
+    restart_passed_on: bool,
+    /// SERVING is still to be sent.
     owes_serving: bool,
+    /// Nothing is in flight, or the drain has ended.
     drained: bool,
+    /// The probation period is over.
     probation: bool,
+    /// The fallback is no longer needed.
     dismissed: bool,
-    /// Whether the predecessor's net ends without DISMISS.
+    /// Whether the predecessor releases without DISMISS.
     bounded: bool,
     stop: Option<Stop>,
-    /// A graceful stop came already.
+    /// A graceful stop was requested before.
     stopping: bool,
-    /// The attempt of a hand-over after which others may still be left.
-    unsettled: Option<u64>,
+    /// The attempt that started this process, until all earlier processes have exited.
+    incomplete: Option<u64>,
 }
 
 impl Machine {
-    /// A process at its start, with its predecessor if it has one, and the children that an exec left it to reap.
-    pub fn new(decisions: Decisions, origin: Option<Origin>, leaving: &[u64]) -> Machine {
+    /// Returns a process at its start: `origin` is its predecessor, and `exiting` are the children that were left to it by the
+    /// image before an exec, and that it has to reap.
+    pub fn new(decisions: Decisions, origin: Option<Origin>, exiting: &[u64]) -> Machine {
         Machine {
             decisions,
             phase: Phase::Init,
@@ -108,9 +114,9 @@ impl Machine {
             predecessor: origin.map(|origin| Peer::new(origin.attempt, origin.relation, origin.go)),
             successor: None,
             aborted: None,
-            leaving: leaving.iter().map(|&attempt| Peer::new(attempt, Relation::Child, false)).collect(),
-            again: false,
-            passed: false,
+            exiting: exiting.iter().map(|&attempt| Peer::new(attempt, Relation::Child, false)).collect(),
+            restart_pending: false,
+            restart_passed_on: false,
             owes_serving: false,
             drained: false,
             probation: false,
@@ -118,20 +124,20 @@ impl Machine {
             bounded: origin.is_none_or(|origin| origin.bounded),
             stop: None,
             stopping: false,
-            unsettled: origin
+            incomplete: origin
                 .filter(|origin| !origin.go || origin.relation == Relation::Child)
                 .map(|origin| origin.attempt),
         }
     }
 
-    /// Takes one event. What is to be done is added to `actions`.
-    pub fn handle(&mut self, event: Input, actions: &mut Vec<Action>) {
-        match event {
+    /// Handles one input, and appends to `actions` what the loop has to do.
+    pub fn handle(&mut self, input: Input, actions: &mut Vec<Action>) {
+        match input {
             Input::Ready => self.ready(actions),
-            Input::Fail(reason) => self.cannot_serve(reason, actions),
+            Input::Fail(reason) => self.fail(reason, actions),
             Input::Waiting => self.waiting(actions),
             Input::Drained => self.drained(actions),
-            Input::OnlyLongLived => self.part(actions),
+            Input::OnlyLongLived => self.close_long_lived(actions),
             Input::Restart => self.restart(actions),
             Input::RestartAnew => self.restart_anew(actions),
             Input::Abort(reason) => self.abort_attempt(reason, actions),
@@ -139,10 +145,10 @@ impl Machine {
             Input::Dismiss => self.dismiss(actions),
             Input::Spawned(attempt) => self.spawned(attempt, actions),
             Input::SpawnFailed(attempt, reason) => {
-                self.spawn_failed(attempt, EventKind::Failed { reason }, actions)
+                self.spawn_failed(attempt, Report::Failed { reason }, actions)
             }
             Input::SpawnRefused(attempt, reason) => {
-                self.spawn_failed(attempt, EventKind::Refused { reason }, actions);
+                self.spawn_failed(attempt, Report::Refused { reason }, actions);
             }
             Input::ReleaseSent(attempt) => self.release_sent(attempt, actions),
             Input::ReleaseFailed(attempt) => self.release_failed(attempt, actions),
@@ -156,67 +162,68 @@ impl Machine {
         }
     }
 
-    /// Where this process stands.
+    /// Returns the state of this process.
     pub fn phase(&self) -> Phase {
         self.phase
     }
 
-    /// What the application has to do.
+    /// Returns what the application has to do.
     pub fn turn(&self) -> Turn {
         match self.phase {
             Phase::Init => Turn::Prepare,
             Phase::Owner | Phase::Starting => Turn::Serve,
-            // An aborted image is reaped before its parent leaves.
+            // A parent reaps its aborted child before it exits.
             Phase::Dead if self.aborted.is_none() => Turn::Exit,
-            // After an exec that failed this is the old image, which drains until it has been given the service back.
+            // After an exec that failed the old image goes on, and drains until it is given the service back.
             Phase::Wait => self.stop.map_or(Turn::Prepare, Turn::Drain),
             _ => Turn::Drain(self.stop.unwrap_or(Stop::HandedOver)),
         }
     }
 
-    /// The number of the last attempt begun, in this process or in those that led to it.
+    /// Returns the number of the last attempt that has begun, in this process or in its predecessors.
     pub fn attempt(&self) -> u64 {
         self.attempt
     }
 
-    /// The released predecessors that are children of this process and not dead yet: an exec must pass them on.
-    pub fn children_leaving(&self) -> impl Iterator<Item = u64> + '_ {
-        self.leaving.iter().filter(|peer| peer.relation == Relation::Child).map(|peer| peer.attempt)
+    /// Returns the children of this process that have released and are not dead yet: an exec has to pass them on.
+    pub fn exiting_children(&self) -> impl Iterator<Item = u64> + '_ {
+        self.exiting.iter().filter(|peer| peer.relation == Relation::Child).map(|peer| peer.attempt)
     }
 
-    /// Whether a predecessor could still take the service back.
+    /// Returns whether a predecessor can still take the service back.
     pub fn has_fallback(&self) -> bool {
         self.predecessor.is_some()
     }
 
-    /// The successor under way, committed or not.
+    /// Returns the attempt of the successor, whether the service was handed over to it or not.
     pub fn successor(&self) -> Option<u64> {
         self.successor.as_ref().map(|peer| peer.attempt)
     }
 
-    /// What the strategy answers.
+    /// Returns the answers of the strategy.
     pub fn decisions(&self) -> &Decisions {
         &self.decisions
     }
 
-    /// The stop that this process was given, if it was, or [`Stop::HandedOver`].
+    /// Returns why this process has stopped accepting, if it has.
     pub fn stopped_by(&self) -> Option<Stop> {
         self.stop
     }
 
-    /// Whether nothing is in flight any longer, or has had its time.
+    /// Returns whether nothing is in flight, or the drain has ended.
     pub fn is_drained(&self) -> bool {
         self.drained || self.phase == Phase::Dead
     }
 
-    /// Whether the successor speaks in signals only.
+    /// Returns whether the successor is a process of the Go package goagain.
     pub fn successor_is_go(&self) -> bool {
         self.successor.as_ref().is_some_and(|peer| peer.go)
     }
 
-    /// The predecessor that has not released, and whether it released in order to exec.
+    /// Returns the attempt of the predecessor, and whether it has released in order to exec. A predecessor that has released
+    /// for any other reason is not one any longer.
     pub fn predecessor(&self) -> Option<(u64, bool)> {
-        self.predecessor.as_ref().map(|peer| (peer.attempt, peer.mark))
+        self.predecessor.as_ref().map(|peer| (peer.attempt, peer.execs))
     }
 
     fn message(&mut self, attempt: u64, message: Message, actions: &mut Vec<Action>) {
@@ -225,7 +232,8 @@ impl Machine {
         } else if is(&self.predecessor, attempt) {
             self.predecessor_says(message, actions);
         } else if let (Some(aborted), Message::Leaving) = (&self.aborted, &message) {
-            // The aborted image is the one that was exec'd in place: its pid is the service's, and it was told to stop.
+            // The aborted process has exec'd in place. Supervisors know the service by its pid, so a stop of it stops the
+            // service.
             if aborted.attempt == attempt && aborted.relation == Relation::Parent {
                 self.stop_as_owner(Stop::Gracefully, actions);
             }
@@ -236,7 +244,7 @@ impl Machine {
         if is(&self.successor, attempt) && self.phase == Phase::Starting {
             self.attempt_failed(text, false, actions);
         } else {
-            actions.push(Action::Report(attempt, EventKind::Warning { text }));
+            actions.push(Action::Report(attempt, Report::Warning { text }));
         }
     }
 
@@ -256,29 +264,29 @@ impl Machine {
         } else if is(&self.aborted, attempt) {
             self.aborted = None;
             actions.push(Action::Disarm(Deadline::Abort));
-            self.start_if_asked(actions);
-        } else if let Some(index) = self.leaving.iter().position(|peer| peer.attempt == attempt) {
-            self.leaving.remove(index);
-            actions.push(Action::Disarm(Deadline::Leave(attempt)));
-            self.settled(actions);
+            self.start_if_pending(actions);
+        } else if let Some(index) = self.exiting.iter().position(|peer| peer.attempt == attempt) {
+            self.exiting.remove(index);
+            actions.push(Action::Disarm(Deadline::Exit(attempt)));
+            self.report_if_complete(actions);
         }
     }
 
     fn deadline(&mut self, deadline: Deadline, actions: &mut Vec<Action>) {
         match (deadline, self.phase) {
             (Deadline::Ready, Phase::Starting) => {
-                self.attempt_failed("it was not ready within its deadline".into(), false, actions);
+                self.attempt_failed("the new process was not ready in time".into(), false, actions);
             }
-            // An orphan has the same time as under its predecessor.
-            (Deadline::Ready, Phase::Init) => self.leave_uncommitted(actions),
+            // The predecessor has died: the deadline is the one that it would have enforced.
+            (Deadline::Ready, Phase::Init) => self.exit_uncommitted(actions),
             (Deadline::Answer, Phase::Wait) => {
-                self.cannot_serve("the predecessor did not answer".into(), actions);
+                self.fail("the predecessor did not answer".into(), actions);
             }
             (Deadline::Probation, Phase::Draining) => {
                 self.probation = true;
                 self.decide(actions);
             }
-            // Committed and not serving in all this time: it hangs.
+            // It was given the service, and has not served in all this time: it hangs.
             (Deadline::Serving, Phase::Draining) => self.kill_successor(actions),
             (
                 Deadline::Drain | Deadline::ClosingLongLived,
@@ -288,36 +296,38 @@ impl Machine {
                 self.drained(actions);
             }
             (Deadline::IdleGrace, _) => actions.push(Action::CloseIdle),
-            (Deadline::LongLived, _) => self.part(actions),
-            (Deadline::Abort, _) => self.grace_over(actions),
-            (Deadline::Back, Phase::Owner) => {
-                self.not_back("it was not back within its deadline".into(), actions);
+            (Deadline::LongLived, _) => self.close_long_lived(actions),
+            (Deadline::Abort, _) => self.abort_timeout_passed(actions),
+            (Deadline::Reexec, Phase::Owner) => {
+                self.give_up_reexec("it was not ready in time".into(), actions);
             }
             (Deadline::Release, Phase::Owner) => {
-                if let Some(peer) = self.predecessor.as_ref().filter(|peer| !peer.mark) {
+                if let Some(peer) = self.predecessor.as_ref().filter(|peer| !peer.execs) {
                     actions.push(Action::Kill(peer.attempt));
                 }
             }
-            (Deadline::Leave(attempt), _) if self.children_leaving().any(|child| child == attempt) => {
+            (Deadline::Exit(attempt), _) if self.exiting_children().any(|child| child == attempt) => {
                 actions.push(Action::Kill(attempt));
             }
             _ => {}
         }
     }
 
-    fn grace_over(&mut self, actions: &mut Vec<Action>) {
+    fn abort_timeout_passed(&mut self, actions: &mut Vec<Action>) {
         if let Some(peer) = &self.aborted {
             actions.push(Action::Kill(peer.attempt));
         } else if self.successor.as_ref().is_some_and(|peer| peer.ended) {
             match self.phase {
-                Phase::Starting => self.attempt_failed("it closed its channel".into(), true, actions),
+                Phase::Starting => {
+                    self.attempt_failed("the new process closed its channel".into(), true, actions)
+                }
                 Phase::Draining => self.kill_successor(actions),
                 _ => {}
             }
         }
     }
 
-    /// Stops: what that means depends on who has the service.
+    /// Stops. Which processes stop with this one depends on which of them is the owner.
     fn stop(&mut self, stop: Stop, actions: &mut Vec<Action>) {
         let served = !matches!(self.phase, Phase::Init | Phase::Wait | Phase::Dead);
         match self.phase {
@@ -340,19 +350,19 @@ impl Machine {
         }
     }
 
-    /// The third phase of the drain, which the loop begins once.
-    fn part(&mut self, actions: &mut Vec<Action>) {
+    /// Begins the third phase of the drain. The loop does so once.
+    fn close_long_lived(&mut self, actions: &mut Vec<Action>) {
         if matches!(self.phase, Phase::Draining | Phase::Killing | Phase::Released | Phase::Stopping) {
-            let parting = [
+            let closing_long_lived = [
                 Action::Disarm(Deadline::LongLived),
                 Action::CloseLongLived,
                 Action::Arm(Deadline::ClosingLongLived),
             ];
-            actions.extend(parting);
+            actions.extend(closing_long_lived);
         }
     }
 
-    /// Everything that is in flight is done, or has had its time.
+    /// Nothing is in flight, or the drain has ended.
     fn drained(&mut self, actions: &mut Vec<Action>) {
         match self.phase {
             Phase::Draining => {

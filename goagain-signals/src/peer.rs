@@ -1,36 +1,39 @@
 //! The process on the other side of an attempt: its channel, and the process itself.
 
-use goagain_env::{Channel, GoSignal, Process, Relation};
+use goagain_env::{Channel, GoSignal, Pid, Process, Relation};
 use std::os::fd::{AsFd, BorrowedFd};
 
 #[derive(Debug)]
 pub(crate) struct Peer {
     pub(crate) attempt: u64,
+    /// Also of a process that is dead. `None` if it was gone before this one could look for it.
+    pub(crate) pid: Option<Pid>,
     /// `None` once it is dead.
     pub(crate) process: Option<Process>,
     /// `None` once it has ended, or was closed.
     pub(crate) channel: Option<Channel>,
-    /// Nothing that it says matters any longer. Without pidfds the channel stays open, for its end to tell of the death.
-    pub(crate) silenced: bool,
-    /// What a seed's process expects to be sent.
+    /// What it sends is ignored from here on. Without pidfds the channel stays open, as its end shows the death of the process.
+    pub(crate) ignored: bool,
+    /// The signal that a process of the Go package expects.
     pub(crate) signal: GoSignal,
 }
 
 impl Peer {
     pub(crate) fn new(attempt: u64, process: Option<Process>, channel: Option<Channel>) -> Peer {
-        Peer { attempt, process, channel, silenced: false, signal: GoSignal::Quit }
+        let pid = process.as_ref().map(Process::pid);
+        Peer { attempt, pid, process, channel, ignored: false, signal: GoSignal::Quit }
     }
 
-    /// Says and hears no more.
+    /// Stops sending and reading.
     pub(crate) fn close(&mut self) {
-        self.silenced = true;
+        self.ignored = true;
         if self.process.as_ref().is_none_or(|process| process.as_fd().is_some()) {
             self.channel = None;
         }
     }
 
-    /// Whether nothing but the end of the channel tells of the death: of a parent, without pidfds, and of a process that was
-    /// gone before this one could look for it.
+    /// Returns whether only the end of the channel shows the death: of a parent, without pidfds, and of a process that was gone
+    /// before this one could look for it.
     pub(crate) fn dies_with_its_channel(&self) -> bool {
         let unwatched =
             |process: &Process| process.as_fd().is_none() && process.relation() == Relation::Parent;

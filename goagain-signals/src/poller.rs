@@ -1,4 +1,4 @@
-//! One wait for everything.
+//! One blocking wait for all descriptors and the next deadline.
 
 cfg_if::cfg_if! {
     if #[cfg(all(target_os = "linux", not(goagain_portable)))] {

@@ -1,6 +1,7 @@
-//! The loop: what has come in, told to the machine; what the machine answers, done.
+//! The loop: it passes what has happened to the state machine, and does what the machine answers.
 
 mod act;
+mod report;
 mod sockets;
 mod start;
 mod state;
@@ -10,8 +11,7 @@ use crate::handlers::{Arrived, Handlers};
 use crate::peer::Peer;
 use crate::poller::Poller;
 use crate::{
-    Deadline, Event, EventKind, Handle, Input, Machine, Phase, Server, Settings, Signal, SignalAction, Stop,
-    Turn,
+    Deadline, EventKind, Handle, Input, Machine, Phase, Server, Settings, Signal, SignalAction, Stop, Turn,
 };
 use goagain_env::{Draining, Exit, ImageFile, Message, Received, StateItem, Strategy};
 use std::collections::{BTreeMap, HashMap};
@@ -19,8 +19,8 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
-/// The loop. It owns the signals, the channels, the peers and the deadlines of this process; it has no thread, and does
-/// something only in its methods.
+/// Runs the protocol for one process. It owns the signals, channels, peers and deadlines of the process. It has no thread:
+/// everything happens in its methods.
 #[derive(Debug)]
 pub struct Loop {
     machine: Machine,
@@ -31,103 +31,101 @@ pub struct Loop {
     poller: Poller,
     peers: Vec<Peer>,
     deadlines: BTreeMap<Deadline, Instant>,
-    /// An attempt whose image is being written at this moment (ETXTBSY), how often it was tried, and when next.
+    /// An attempt whose image file is being written (ETXTBSY), how often its start was tried, and when to try next.
     busy: Option<(u64, u32, Instant)>,
-    /// The file that the last attempt was started from.
-    attempted: Option<(u64, ImageFile)>,
-    /// When each attempt was asked for.
+    /// The last attempt, and the file that it was started from.
+    started_from: Option<(u64, ImageFile)>,
+    /// When each attempt was requested, or began.
     since: HashMap<u64, Instant>,
     started: Instant,
     generation: u64,
-    /// What the predecessor allows this image until READY.
+    /// How long the predecessor waits for READY of this process.
     ready_timeout: Duration,
-    /// What it allows itself until RELEASED.
+    /// Within what time the predecessor releases.
     release_timeout: Option<Duration>,
-    /// Who drains; `None` where there cannot be such a file.
+    /// The file in which each process shows that it drains; `None` if it could not be created.
     draining: Option<Draining>,
-    /// It stands for the whole process, and not for a test in it.
+    /// Whether this is the loop of the process, and not one of a test.
     is_of_the_process: bool,
-    /// It has accepted, so that whatever it does afterwards is a drain.
+    /// Whether this process has accepted connections: everything after its last term is a drain.
     has_accepted: bool,
     aborted_because: Option<String>,
     warnings: Vec<String>,
-    /// The attempt whose image has told of its descriptors.
-    told_by: Option<u64>,
-    legacy: state::Legacy,
-    /// The parcels of an attempt whose image is busy.
-    packed: Option<(u64, Vec<StateItem>)>,
+    /// The attempt whose process has sent its changes of the descriptors.
+    sockets_from: Option<u64>,
+    inherited_state: state::InheritedState,
+    /// The state for an attempt whose image file is being written.
+    saved_state: Option<(u64, Vec<StateItem>)>,
 }
 
 impl Loop {
-    /// The number of this image in the life of the service, from 1.
+    /// Returns the generation of this process: 1 for the first process of a service, one more for each new process or exec.
     pub fn generation(&self) -> u64 {
         self.generation
     }
 
-    /// What the application has to do.
+    /// Returns what the application has to do.
     pub fn turn(&self) -> Turn {
         self.machine.turn()
     }
 
-    /// Whether this image has a predecessor that could still take the service back, or has not committed it yet.
+    /// Returns whether this process has a predecessor that serves, or that could take the service back.
     pub fn has_fallback(&self) -> bool {
         self.machine.has_fallback()
     }
 
-    /// Why the predecessor aborted this image, if it did.
+    /// Returns why the predecessor aborted this process, if it did.
     pub fn aborted_because(&self) -> Option<&str> {
         self.aborted_because.as_deref()
     }
 
-    /// The stop that this process was given, if it was.
+    /// Returns why this process has stopped accepting, if it has.
     pub fn stopped_by(&self) -> Option<Stop> {
         self.machine.stopped_by()
     }
 
-    /// Whether nothing is in flight any longer, or the drain's deadline has passed.
+    /// Returns whether nothing is in flight, or the drain's deadline has passed.
     pub fn is_drained(&self) -> bool {
         self.machine.is_drained()
     }
 
-    /// What this image has, or had, until READY and until the answer to it.
+    /// Returns how long this process has until READY, and then until the answer to it.
     pub fn ready_timeout(&self) -> Duration {
         self.ready_timeout
     }
 
-    /// The number of the last attempt begun.
+    /// Returns the number of the last attempt that has begun.
     pub fn attempt(&self) -> u64 {
         self.machine.attempt()
     }
 
-    /// A handle for other threads.
+    /// Returns a handle for other threads.
     pub fn handle(&self) -> Handle {
         self.requests.handle()
     }
 
-    /// From here on signals are read by the loop; before, a stop has its default action at once.
+    /// Starts to read signals. Before this, a stop has its default action at once.
     pub fn read_signals(&mut self) {
         self.handlers.queue();
     }
 
-    /// Tells the machine one thing, and does what it answers.
-    pub fn tell(&mut self, event: Input, server: &mut dyn Server) {
-        self.feed(event, server);
+    /// Passes one input to the machine, and does what it answers.
+    pub fn tell(&mut self, input: Input, server: &mut dyn Server) {
+        self.feed(input, server);
         self.watch(server);
     }
 
-    /// Does all that can be done without blocking.
+    /// Does everything that can be done without blocking.
     pub fn step(&mut self, server: &mut dyn Server) -> Turn {
-        for text in std::mem::take(&mut self.warnings) {
-            self.report(self.machine.attempt(), EventKind::Warning { text }, server);
-        }
+        self.report_warnings(server);
         for request in self.requests.take() {
-            let event = match request {
+            let input = match request {
                 Request::Restart => self.restart(),
                 Request::Abort(reason) => Input::Abort(reason),
                 Request::Stop(stop) => Input::Stop(stop),
                 Request::Dismiss => Input::Dismiss,
             };
-            self.feed(event, server);
+            self.feed(input, server);
         }
         for arrived in self.handlers.read() {
             self.signal(arrived, server);
@@ -149,7 +147,7 @@ impl Loop {
     /// Blocks until there may be something to do.
     ///
     /// # Errors
-    /// Those of `epoll_wait` or `poll`.
+    /// The errors of `epoll_wait` or `poll`.
     pub fn wait(&self, server: &dyn Server) -> io::Result<()> {
         self.poller.wait(&self.fds(server))
     }
@@ -178,8 +176,8 @@ impl Loop {
     }
 
     fn signal(&mut self, Arrived { signal, sender }: Arrived, server: &mut dyn Server) {
-        if let Some(event) = sender.and_then(|pid| self.signal_of_a_peer(signal, pid)) {
-            return self.feed(event, server);
+        if let Some(input) = sender.and_then(|pid| self.peer_signal(signal, pid)) {
+            return self.feed(input, server);
         }
         let called = match self.settings.signals.meaning(signal) {
             Some(SignalAction::Restart) => return self.feed(self.restart(), server),
@@ -193,23 +191,25 @@ impl Loop {
         self.callback(called, server);
     }
 
-    /// What a restart is that is asked for now: of the image that the attempt under way runs, or of one deployed since.
+    /// Returns the input for a requested restart: it depends on whether the running attempt was started from the file that is
+    /// deployed now.
     fn restart(&self) -> Input {
-        let under_way = self.machine.successor().filter(|_| self.machine.phase() == Phase::Starting);
-        match &self.attempted {
-            Some((attempt, file)) if under_way == Some(*attempt) && file.is_replaced() => Input::RestartAnew,
+        let running = self.machine.successor().filter(|_| self.machine.phase() == Phase::Starting);
+        match &self.started_from {
+            Some((attempt, file)) if running == Some(*attempt) && file.is_replaced() => Input::RestartAnew,
             _ => Input::Restart,
         }
     }
 
     fn callback(&mut self, (callback, result): (&'static str, Result<(), String>), server: &mut dyn Server) {
         if let Err(error) = result {
-            self.report(self.machine.attempt(), EventKind::Callback { callback, error }, server);
+            self.report(self.machine.attempt(), EventKind::CallbackFailed { callback, error }, server);
         }
     }
 
-    /// A seed's process has no channel: QUIT and USR2 are its words. From anyone else they are an operator's.
-    fn signal_of_a_peer(&self, signal: Signal, pid: i32) -> Option<Input> {
+    /// A process of the Go package has no channel: it sends SIGQUIT or SIGUSR2. Sent by any other process, these are requests of
+    /// an operator.
+    fn peer_signal(&self, signal: Signal, pid: i32) -> Option<Input> {
         let peer = self.peers.iter().find(|peer| peer.has_pid(pid))?;
         let attempt = peer.attempt;
         match signal {
@@ -219,7 +219,7 @@ impl Loop {
             Signal::Quit if self.machine.predecessor() == Some((attempt, true)) => {
                 Some(Input::GoReady(attempt))
             }
-            // The seed that started this image has exec'd itself in place, and owns again.
+            // The process of the Go package that started this one has exec'd in place, and serves again.
             Signal::Quit if peer.channel.is_none() && self.machine.predecessor().is_none() => {
                 Some(Input::Stop(Stop::HandedOver))
             }
@@ -227,7 +227,7 @@ impl Loop {
         }
     }
 
-    /// Tells everything that the peers said.
+    /// Handles every message of the peers.
     fn read_channels(&mut self, server: &mut dyn Server) {
         for attempt in self.attempts() {
             self.read_channel(attempt, server);
@@ -244,12 +244,12 @@ impl Loop {
 
     fn read_channel(&mut self, attempt: u64, server: &mut dyn Server) {
         while let Some(channel) = self.peer(attempt).and_then(|peer| peer.channel.as_mut()) {
-            let event = match channel.receive() {
+            let input = match channel.receive() {
                 Ok(Received::Nothing) => return,
                 Ok(Received::Message(message @ (Message::Added { .. } | Message::Dropped(_)))) => {
                     let descriptor = channel.take_descriptor();
-                    match self.hear_of_sockets(attempt, message, descriptor, server) {
-                        Some(event) => event,
+                    match self.receive_sockets(attempt, message, descriptor, server) {
+                        Some(input) => input,
                         None => continue,
                     }
                 }
@@ -266,11 +266,11 @@ impl Loop {
                 }
             };
             let Some(peer) = self.peer(attempt) else { return };
-            let (silenced, dead) = (peer.silenced, peer.channel.is_none() && peer.dies_with_its_channel());
-            if !silenced {
-                let released = matches!(event, Input::Message(_, Message::Released { exec: true, .. }));
-                let serving = matches!(event, Input::Message(_, Message::Serving));
-                self.feed(event, server);
+            let (ignored, dead) = (peer.ignored, peer.channel.is_none() && peer.dies_with_its_channel());
+            if !ignored {
+                let released = matches!(input, Input::Message(_, Message::Released { exec: true, .. }));
+                let serving = matches!(input, Input::Message(_, Message::Serving));
+                self.feed(input, server);
                 if serving && self.machine.successor() == Some(attempt) && self.turn() != Turn::Serve {
                     server.successor_serves();
                 }
@@ -289,7 +289,7 @@ impl Loop {
             match message {
                 Message::Abort(reason) => self.aborted_because = Some(reason.clone()),
                 Message::Leaving if !matches!(self.turn(), Turn::Serve) => {
-                    self.aborted_because = Some("it was told to stop".into());
+                    self.aborted_because = Some("the predecessor was asked to stop".into());
                 }
                 _ => {}
             }
@@ -303,7 +303,7 @@ impl Loop {
         Input::End(attempt)
     }
 
-    /// Tells of the dead, each after its last words.
+    /// Handles the deaths of peers, each after the last messages of the peer.
     fn reap(&mut self, server: &mut dyn Server) {
         for attempt in self.attempts() {
             let Some(process) = self.peer(attempt).and_then(|peer| peer.process.as_mut()) else { continue };
@@ -326,7 +326,7 @@ impl Loop {
         self.feed(Input::Dead(attempt, exit.to_string()), server);
     }
 
-    /// Tells of what is due. The channels are read first: what they say may end the wait.
+    /// Handles the deadlines that have passed. The channels are read first, as a message may disarm a deadline.
     fn pass_deadlines(&mut self, server: &mut dyn Server) {
         let now = Instant::now();
         while let Some((&deadline, _)) = self.deadlines.iter().find(|&(_, &at)| at <= now) {
@@ -340,29 +340,20 @@ impl Loop {
             self.spawn(attempt, tries, server);
         }
     }
-
-    /// Tells the observer, with the time since the attempt was asked for.
-    pub fn report(&mut self, attempt: u64, report: EventKind, server: &mut dyn Server) {
-        if matches!(report, EventKind::Requested) {
-            self.since.entry(attempt).or_insert_with(Instant::now);
-        }
-        let since = self.since.get(&attempt).copied().unwrap_or(self.started);
-        server.observe(&Event::new(attempt, since.elapsed(), report));
-    }
 }
 
-/// What the process does from here on, such as a runtime that waits for its last tasks, it does as one that drains.
+/// From here on the process counts as draining, whatever it does: a runtime may still wait for its last tasks.
 impl Drop for Loop {
     fn drop(&mut self) {
         if let Some(draining) = self.draining.take_if(|_| self.is_of_the_process && self.has_accepted) {
-            // It may be the owner still. That this fails has nobody to be told to.
+            // The process may be the owner still. A failure cannot be reported any longer.
             let _ = draining.begin();
             draining.keep();
         }
     }
 }
 
-/// Readable whenever [`Loop::step`] has something to do (epoll(7)).
+/// Readable when [`Loop::step`] has something to do (epoll(7)).
 #[cfg(all(target_os = "linux", not(goagain_portable)))]
 impl AsFd for Loop {
     fn as_fd(&self) -> BorrowedFd<'_> {

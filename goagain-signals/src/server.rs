@@ -1,81 +1,89 @@
-//! What the loop asks of the process that it runs in.
+//! The server that a loop restarts.
 
 use crate::{ConnectionInfo, Event, InFlight};
 use goagain_env::{Address, NamedDescriptor, SaveError, StateItem};
 use std::os::fd::{BorrowedFd, OwnedFd};
 
-/// The server that a loop restarts. The facade implements it; nothing here may block.
+/// The server that a loop restarts. The crate `goagain` implements it. No method may block.
 pub trait Server {
-    /// A term begins: acceptors may accept.
+    /// Begins a term: acceptors may accept.
     fn accept(&mut self);
-    /// The term ends: acceptors end, the listeners stay open, the drain begins.
+    /// Ends the term: acceptors end, the listeners stay open, and the drain begins.
     fn stop_accepting(&mut self);
-    /// The second phase of the drain: the idle are told to go.
+    /// Begins the second phase of the drain: idle connections are asked to close.
     fn close_idle(&mut self);
-    /// The third phase of the drain: the long-lived are told to go.
+    /// Begins the third phase of the drain: long-lived connections are asked to close.
     fn close_long_lived(&mut self);
-    /// Whether the idle were told to go, and nothing but what is long-lived and was not told is left.
+    /// Returns whether idle connections were asked to close, and only long-lived connections are left that were not.
     fn only_long_lived(&self) -> bool;
-    /// What is in flight, and those of it that have a name, the oldest first.
+    /// Returns what is in flight, and those of it that have a name, the oldest first.
     fn waits_for(&self) -> (InFlight, Vec<ConnectionInfo>);
-    /// The drain is over, whatever is in flight: that is cut off, and `held` told to the callback for it.
+    /// Returns what is in flight.
+    fn in_flight(&self) -> InFlight {
+        self.waits_for().0
+    }
+    /// Ends the drain: passes `connections` to the callback for it, and handles what is unfinished as the server was set to.
     ///
     /// # Errors
-    /// The callback's own, which is reported.
-    fn close_unfinished(&mut self, held: &[ConnectionInfo]) -> Result<(), String>;
-    /// Lets the listeners go; `unlink` says that nobody else has them.
+    /// The error of the callback. The loop reports it.
+    fn close_unfinished(&mut self, connections: &[ConnectionInfo]) -> Result<(), String>;
+    /// Closes the listeners. `unlink` says that no other process has them.
     fn close_listeners(&mut self, unlink: bool);
-    /// Whether the application is done and nothing is in flight.
+    /// Returns whether the application is done and nothing is in flight.
     fn is_drained(&self) -> bool;
-    /// What goes to a new image, listeners first.
+    /// Returns what a new process inherits, listeners first.
     fn descriptors(&self) -> Vec<(BorrowedFd<'_>, NamedDescriptor)>;
-    /// The successor, not committed yet, has bound this itself; what goes to an image that is exec'd in place has to have
-    /// it, in place of what has its name.
+    /// Keeps a descriptor that the successor has made before it is ready. An image that is exec'd in place inherits it, instead
+    /// of what had its name.
     fn successor_added(&mut self, name: String, address: Address, fd: OwnedFd) {
         let _ = (name, address, fd);
     }
-    /// The successor, not committed yet, has not kept what was handed to it under this name: when the term ends, this
-    /// process is the last to have it.
+    /// Notes that the successor has not kept what it inherited under this name: when the term ends, this process is the last
+    /// that has it.
     fn successor_dropped(&mut self, name: String) {
         let _ = name;
     }
-    /// The successor that said so has failed.
+    /// Forgets what the successor has made or has not kept: it has failed.
     fn forget_successor(&mut self) {}
-    /// The state that goes to a new image: asked once an attempt before it is started, and, of the owner under which a
-    /// predecessor execs in place, once more.
+    /// Returns the state for a new process. It is called once an attempt, before the process is started, and once more in the
+    /// owner while its predecessor execs in place.
     ///
     /// # Errors
-    /// The name of the parcel that cannot be made, and why: the restart fails.
+    /// The name of the state that cannot be saved, and why. The restart fails.
     fn state(&mut self) -> Result<Vec<StateItem>, (String, SaveError)> {
         Ok(Vec::new())
     }
-    /// COMMIT is on its way; the term ends next.
+    /// COMMIT was sent: the term ends next.
     fn committed(&mut self) {}
-    /// The successor serves, while this process drains.
+    /// The successor serves, and this process drains.
     fn successor_serves(&mut self) {}
-    /// A descriptor that is readable when `take_arrivals` has something to do.
+    /// Returns a descriptor that is readable when `take_arrivals` has something to do.
     fn incoming(&self) -> Option<BorrowedFd<'_>> {
         None
     }
-    /// Takes what the predecessor sent beside the protocol.
+    /// Takes what the predecessor has sent outside the protocol: connections that it migrates.
     fn take_arrivals(&mut self) {}
-    /// A descriptor that is readable when `is_drained` or `only_long_lived` may have changed.
+    /// Returns a descriptor that is readable when `is_drained` or `only_long_lived` may have changed.
     fn wake(&self) -> Option<BorrowedFd<'_>>;
     /// Runs the callback for a signal that reloads.
     ///
     /// # Errors
-    /// The callback's own, which is reported.
+    /// The error of the callback. The loop reports it.
     fn reload(&mut self) -> Result<(), String>;
     /// Runs the callback for a signal that reopens.
     ///
     /// # Errors
-    /// The callback's own, which is reported.
+    /// The error of the callback. The loop reports it.
     fn reopen(&mut self) -> Result<(), String>;
-    /// Runs the last callbacks of this image, before exec, which runs no destructors.
+    /// Runs the last callbacks of this image before an exec, which runs no destructors.
     ///
     /// # Errors
-    /// The callback's own, which is reported.
+    /// The error of the callback. The loop reports it.
     fn before_exit(&mut self) -> Result<(), String>;
-    /// Tells the observer.
-    fn observe(&mut self, observed: &Event);
+    /// Returns the warnings that have not been reported yet, and forgets them: the loop reports them.
+    fn take_warnings(&mut self) -> Vec<String> {
+        Vec::new()
+    }
+    /// Passes an event to the callbacks for events.
+    fn on_event(&mut self, event: &Event);
 }

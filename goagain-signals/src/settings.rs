@@ -1,45 +1,45 @@
-//! How long things may take, and which image is started.
+//! The settings of a loop: timeouts, and the image to start.
 
 use crate::{Decisions, Signals};
 use goagain_env::{Image, Relation, WorkingDirectory};
 use std::{ffi::OsString, time::Duration};
 
-/// What a loop is started with.
+/// The settings of a loop.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Settings {
-    /// The program that a restart starts, resolved anew each time.
+    /// The program that a restart starts. Its path is resolved again each time.
     pub image: Image,
-    /// Its arguments, without its name.
+    /// Its arguments, without argument 0.
     pub args: Vec<OsString>,
     /// The directory that it starts in.
     pub working_directory: WorkingDirectory,
-    /// Which signal means what.
+    /// Which signal does what.
     pub signals: Signals,
-    /// From spawn to READY.
+    /// The time from spawn to READY.
     pub ready_timeout: Duration,
-    /// For the whole drain.
+    /// The time for the whole drain.
     pub drain_timeout: Duration,
-    /// For the first phase of the drain.
+    /// The time for the first phase of the drain.
     pub idle_grace: Duration,
-    /// For the third phase of the drain, within the whole.
+    /// The time for the third phase of the drain, within `drain_timeout`.
     pub long_lived_timeout: Duration,
-    /// How long it takes until all are told to go, in the second phase and in the third.
+    /// The time over which connections are asked to close, in the second phase and in the third.
     pub drain_jitter: Duration,
     /// How many predecessors may drain at the same time.
     pub max_draining: Option<usize>,
-    /// The least time for which a predecessor stays the net.
+    /// The probation period: the least time for which a predecessor stays the fallback.
     pub probation: Duration,
-    /// From commit to SERVING.
+    /// The time from COMMIT to SERVING.
     pub serving_timeout: Duration,
-    /// From ABORT to SIGKILL.
+    /// The time from ABORT to SIGKILL.
     pub abort_timeout: Duration,
-    /// From RELEASED to the READY of the image that was exec'd in place.
+    /// The time from RELEASED to the READY of the image that was exec'd in place.
     pub reexec_timeout: Duration,
 }
 
 impl Settings {
-    /// The defaults, for this image.
+    /// Returns the defaults, for this image.
     pub fn new(image: Image, args: Vec<OsString>) -> Settings {
         Settings {
             image,
@@ -59,19 +59,19 @@ impl Settings {
         }
     }
 
-    /// What the long-lived have once they begin to be told.
-    pub(crate) fn parting(&self) -> Duration {
+    /// Returns how long the third phase of the drain takes at most: the last connection is asked to close after `drain_jitter`.
+    pub(crate) fn closing_long_lived(&self) -> Duration {
         (self.long_lived_timeout + self.drain_jitter).min(self.drain_timeout)
     }
 
-    /// By when the predecessor of a successor of this relation will have released: what the successor is told. `None` if the
-    /// strategy keeps the net until it is dismissed.
+    /// Returns within what time this process releases a successor of this relation, for the handoff. `None` if the strategy keeps
+    /// the fallback until it is dismissed.
     pub(crate) fn release_timeout(&self, decisions: &Decisions, successor: Relation) -> Option<Duration> {
         let served = self.probation.max(self.serving_timeout);
-        let net = match decisions.ends_with_probation(successor) {
+        let fallback = match decisions.ends_with_probation(successor) {
             true => served,
             false => served.max(self.drain_timeout),
         };
-        decisions.is_bounded(successor).then_some(net + self.abort_timeout)
+        decisions.is_bounded(successor).then_some(fallback + self.abort_timeout)
     }
 }

@@ -1,9 +1,9 @@
-//! The six control signals and what each means.
+//! The six control signals, and what the loop does for each.
 
 use std::fmt;
 
 /// A control signal, as `kill(1)` sends it.
-// Exhaustive: `Signals` is a table of these six, which the seed has too.
+// Exhaustive: `Signals` is a table of these six, as in the Go package goagain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Signal {
     /// `SIGHUP`
@@ -21,11 +21,11 @@ pub enum Signal {
 }
 
 impl Signal {
-    /// Every signal that can be given a meaning.
+    /// All signals that can be given an action.
     pub const ALL: [Signal; 6] =
         [Signal::Hup, Signal::Int, Signal::Quit, Signal::Term, Signal::Usr1, Signal::Usr2];
 
-    /// The signal's number on this platform (signal(7)).
+    /// Returns the signal's number on this platform (signal(7)).
     pub fn number(self) -> i32 {
         match self {
             Signal::Hup => libc::SIGHUP,
@@ -55,28 +55,28 @@ impl fmt::Display for Signal {
     }
 }
 
-/// What the loop does when a signal comes.
+/// What the loop does when it receives a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SignalAction {
-    /// Run the `on_hup` callback, by custom "reload the configuration", and go on.
+    /// Run the `on_hup` callback, which usually reloads the configuration.
     Reload,
-    /// Run the `on_usr1` callback, by custom "reopen the logs", and go on.
+    /// Run the `on_usr1` callback, which usually reopens the logs.
     Reopen,
-    /// Start a restart, or note it where one is running.
+    /// Restart, or remember it until the running restart is over.
     Restart,
     /// Stop now, without a drain.
     StopNow,
-    /// Stop gracefully: accept nothing, drain, leave. A second one stops now.
+    /// Stop gracefully: stop accepting, drain, exit. A second one stops now.
     StopGracefully,
 }
 
-/// Which signal means what. [`Default`] is the seed's table: HUP reloads, USR1 reopens, USR2 restarts, INT and
+/// Which signal does what. [`Default`] is the table of the Go package goagain: HUP reloads, USR1 reopens, USR2 restarts, INT and
 /// TERM stop now, QUIT stops gracefully.
 ///
 /// ```
 /// use goagain_signals::{SignalAction, Signal, Signals};
-/// // Under a supervisor that stops with TERM and means "gracefully":
+/// // For a supervisor that sends TERM and expects a graceful stop:
 /// let signals = Signals::default().set(Signal::Term, SignalAction::StopGracefully).off(Signal::Usr1);
 /// assert_eq!(signals.meaning(Signal::Term), Some(SignalAction::StopGracefully));
 /// assert_eq!(signals.meaning(Signal::Usr1), None);
@@ -99,24 +99,24 @@ impl Default for Signals {
 }
 
 impl Signals {
-    /// No signal means anything: every one keeps the disposition that the process has for it.
+    /// Returns a table without actions: every signal keeps the disposition that it has in the process.
     pub fn none() -> Signals {
         Signals([None; 6])
     }
 
-    /// Gives `signal` this meaning.
-    pub fn set(mut self, signal: Signal, meaning: SignalAction) -> Signals {
-        self.0[signal as usize] = Some(meaning);
+    /// Sets the action of `signal`.
+    pub fn set(mut self, signal: Signal, action: SignalAction) -> Signals {
+        self.0[signal as usize] = Some(action);
         self
     }
 
-    /// Leaves `signal` alone: no handler is installed for it.
+    /// Removes the action of `signal`: no handler is installed for it.
     pub fn off(mut self, signal: Signal) -> Signals {
         self.0[signal as usize] = None;
         self
     }
 
-    /// What `signal` means, or `None` if it is left alone.
+    /// Returns the action of `signal`, or `None` if it has none.
     pub fn meaning(&self, signal: Signal) -> Option<SignalAction> {
         self.0[signal as usize]
     }
@@ -127,7 +127,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_default_is_the_seeds_table() {
+    fn the_default_is_the_table_of_the_go_package() {
         let signals = Signals::default();
         let table = Signal::ALL.map(|signal| signals.meaning(signal).unwrap());
         use SignalAction::*;
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_names_its_signal() {
+    fn a_signal_is_found_by_its_number() {
         for signal in Signal::ALL {
             assert_eq!(Signal::from_number(signal.number()), Some(signal));
         }

@@ -1,22 +1,22 @@
-//! Why the state of the predecessor is not to be had.
+//! Errors of restoring the state.
 
 use goagain_env::{StateContents, StateError};
 use std::time::Duration;
 use std::{error, fmt};
 
-/// Why the state that was handed over is not to be had. This image should not serve: what it lacks is still with the owner.
+/// Why the state of the predecessor cannot be restored. This process should not serve: the owner still has the state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RestoreError {
-    /// The owner could not make it, for this reason.
+    /// The owner could not save it, for this reason.
     NotMade(String),
-    /// It did not come whole.
+    /// It did not arrive completely.
     Torn(StateError),
-    /// It did not come in the time that this image has until it is ready.
+    /// It did not arrive in the time that this process has until it is ready.
     Silent(Duration),
-    /// This image was told to leave before it came.
+    /// The predecessor aborted this process before the state had arrived.
     Aborted,
-    /// What has this name is of another kind.
+    /// The state of this name is of another kind.
     AnotherKind {
         /// The name.
         name: String,
@@ -28,18 +28,20 @@ pub enum RestoreError {
 impl fmt::Display for RestoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            RestoreError::NotMade(reason) => write!(f, "the state: the owner could not make it: {reason}"),
-            RestoreError::Torn(error) => write!(f, "the state: it did not come whole: {error}"),
+            RestoreError::NotMade(reason) => write!(f, "the state: the owner could not save it: {reason}"),
+            RestoreError::Torn(error) => write!(f, "the state: it did not arrive completely: {error}"),
             RestoreError::Silent(time) => {
                 write!(f, "the state: the owner did not hand it over within {time:?}")
             }
-            RestoreError::Aborted => f.write_str("the state: this image was told to leave before it came"),
+            RestoreError::Aborted => {
+                f.write_str("the state: the predecessor aborted this process before it arrived")
+            }
             RestoreError::AnotherKind { name, found } => {
                 let (is, other) = match found {
-                    StateContents::Bytes => ("bytes", "`take`"),
+                    StateContents::Bytes => ("bytes", "`restore_state`"),
                     _ => ("a descriptor", "`restore_fd`"),
                 };
-                write!(f, "`{name}` was offered as {is}: ask for it by {other}")
+                write!(f, "`{name}` was saved as {is}: restore it by {other}")
             }
         }
     }

@@ -1,4 +1,4 @@
-//! What the application is told: serve, drain, leave.
+//! What the application has to do, and why it has to stop.
 
 use crate::Signal;
 use std::fmt;
@@ -7,9 +7,9 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Stop {
-    /// A signal (`None`: a call) said: now, without a drain.
+    /// Stop now, without a drain. A signal requested it, or a call (`None`).
     Now(Option<Signal>),
-    /// Stop gracefully: drain, then leave.
+    /// Stop gracefully: drain, then exit.
     Gracefully,
     /// The successor is the owner now.
     HandedOver,
@@ -26,16 +26,16 @@ impl fmt::Display for Stop {
     }
 }
 
-/// What the application has to do. It is told these three things only.
+/// What the application has to do.
 // Exhaustive: an application with a loop of its own has to do something for each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Turn {
-    /// Not the owner yet: the successor has still to say that it is ready, or to be answered.
+    /// Prepare to serve: this process is not the owner. It is not ready yet, or READY is not answered yet.
     Prepare,
     /// Accept and serve.
     Serve,
-    /// Accept nothing, finish what is in flight.
+    /// Stop accepting, and finish what is in flight.
     Drain(Stop),
-    /// Go: nothing more is asked of this process.
+    /// Exit: this process has nothing more to do.
     Exit,
 }

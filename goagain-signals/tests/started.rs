@@ -6,15 +6,15 @@ mod support;
 use goagain_signals::{EventKind, Input, Loop, Signal, StartError, Stop, Turn};
 use nix::sys::signal::{Signal as Raw, kill};
 use nix::unistd::Pid;
-use support::{Leaves, Remembers, settings, soon};
+use support::{Exits, Remembers, settings, soon};
 
 #[test]
-fn signals_do_what_they_mean_and_a_process_starts_once() {
-    let (mut inner, inherited) = Loop::start(settings(), Box::new(Leaves)).unwrap();
+fn signals_do_their_actions_and_a_process_starts_once() {
+    let (mut inner, inherited) = Loop::start(settings(), Box::new(Exits)).unwrap();
     assert_eq!(inherited.names().count(), 0);
-    let second = Loop::start(settings(), Box::new(Leaves)).unwrap_err();
+    let second = Loop::start(settings(), Box::new(Exits)).unwrap_err();
     assert!(matches!(second, StartError::AlreadyStarted));
-    Loop::isolated(settings(), Box::new(Leaves)).unwrap();
+    Loop::isolated(settings(), Box::new(Exits)).unwrap();
 
     let mut server = Remembers::default();
     inner.read_signals();
@@ -29,7 +29,7 @@ fn signals_do_what_they_mean_and_a_process_starts_once() {
             }
             (server.asked.last().copied().unwrap(), server.reports[reported..].to_vec())
         };
-        let callback = EventKind::Callback { callback: "on_hup", error: "no configuration".into() };
+        let callback = EventKind::CallbackFailed { callback: "on_hup", error: "no configuration".into() };
         assert_eq!(
             seen(Raw::SIGHUP, &mut inner),
             ("reload", vec![EventKind::SignalReceived { signal: Signal::Hup }, callback])
@@ -39,15 +39,18 @@ fn signals_do_what_they_mean_and_a_process_starts_once() {
             ("reopen", vec![EventKind::SignalReceived { signal: Signal::Usr1 }])
         );
         let (_, restart) = seen(Raw::SIGUSR2, &mut inner);
-        assert!(matches!(&restart[..], [EventKind::Requested, EventKind::Failed { .. }]), "{restart:?}");
+        assert!(
+            matches!(&restart[..], [EventKind::Requested { waits: false }, EventKind::Failed { .. }]),
+            "{restart:?}"
+        );
         assert_eq!(inner.turn(), Turn::Serve);
         let (asked, _) = seen(Raw::SIGTERM, &mut inner);
-        assert_eq!(asked, "cut off");
+        assert_eq!(asked, "close unfinished");
         assert_eq!(inner.turn(), Turn::Exit);
         assert_eq!(inner.stopped_by(), Some(Stop::Now(Some(Signal::Term))));
         inner
     });
     drop(inner);
-    let third = Loop::start(settings(), Box::new(Leaves)).unwrap_err();
+    let third = Loop::start(settings(), Box::new(Exits)).unwrap_err();
     assert!(matches!(third, StartError::AlreadyStarted));
 }

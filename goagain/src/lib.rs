@@ -147,7 +147,7 @@ pub use goagain_double::Double;
 #[cfg(goagain_faults)]
 pub use goagain_env::fault;
 pub use goagain_env::{Address, Strategy};
-pub use goagain_signals::{Event, EventKind, Handle, Stop, Turn};
+pub use goagain_signals::{Event, EventKind, Handle, Role, Stop, Turn};
 #[cfg(feature = "single")]
 pub use goagain_single::Single;
 pub use life::builder::Builder;

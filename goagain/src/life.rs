@@ -5,6 +5,7 @@ pub(crate) mod callbacks;
 pub(crate) mod error;
 pub(crate) mod exit;
 pub(crate) mod goagain;
+pub(crate) mod log;
 mod ready;
 pub(crate) mod run;
 pub(crate) mod term;

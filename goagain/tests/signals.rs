@@ -51,29 +51,29 @@ fn callbacks_and_stops_by_signal() {
     });
     let send = |signal| kill(Pid::this(), signal).unwrap();
     let signalled = |signal| {
-        expect(&reports, |report| matches!(report, EventKind::SignalReceived { .. })).report
+        expect(&reports, |report| matches!(report, EventKind::SignalReceived { .. })).kind
             == EventKind::SignalReceived { signal }
     };
-    let callback = |error: &str| EventKind::Callback { callback: "on_hup", error: error.into() };
+    let callback = |error: &str| EventKind::CallbackFailed { callback: "on_hup", error: error.into() };
 
     send(Raw::SIGHUP);
     assert!(signalled(Signal::Hup));
-    let panicked = expect(&reports, |report| matches!(report, EventKind::Callback { .. }));
-    assert_eq!(panicked.report, callback("panicked: no configuration"));
+    let panicked = expect(&reports, |report| matches!(report, EventKind::CallbackFailed { .. }));
+    assert_eq!(panicked.kind, callback("panicked: no configuration"));
     send(Raw::SIGHUP);
     assert!(signalled(Signal::Hup));
-    let failed = expect(&reports, |report| matches!(report, EventKind::Callback { .. }));
-    assert_eq!(failed.report, callback("still none"));
+    let failed = expect(&reports, |report| matches!(report, EventKind::CallbackFailed { .. }));
+    assert_eq!(failed.kind, callback("still none"));
     send(Raw::SIGUSR1);
     assert!(signalled(Signal::Usr1));
     send(Raw::SIGUSR2);
-    assert_eq!(expect(&reports, |report| *report == EventKind::Requested).attempt, 1);
+    assert_eq!(expect(&reports, |kind| matches!(kind, EventKind::Requested { .. })).attempt, 1);
     expect(&reports, |report| matches!(report, EventKind::Failed { .. }));
     assert_answered(ask(&http));
 
     send(Raw::SIGTERM);
     let draining = expect(&reports, |report| matches!(report, EventKind::Draining { .. }));
-    assert_eq!(draining.report, EventKind::Draining { stop: Stop::Gracefully });
+    assert!(matches!(draining.kind, EventKind::Draining { stop: Stop::Gracefully, .. }));
     let (stop, finish, again) = soon(move || waiting.join().unwrap());
     assert_eq!((stop, finish), (Some(Stop::Gracefully), Finish::Exit));
     assert_eq!(accepting.join().unwrap(), 1);

@@ -1,4 +1,4 @@
-//! Each test runs again in a process of its own, since handlers and what they write to are a process's.
+//! Each test runs again in a process of its own, since handlers and their pipe belong to a whole process.
 
 use super::*;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -9,7 +9,7 @@ use std::process::{Command, ExitStatus, Stdio};
 
 const ALONE: &str = "GOAGAIN_TEST_ALONE";
 
-/// Runs this test in a process of its own and tells how that ended; `None`: this is that process.
+/// Runs this test in a process of its own, and returns how that ended; `None`: this is that process.
 fn elsewhere(test: &str) -> Option<ExitStatus> {
     if std::env::var_os(ALONE).is_some() {
         return None;
@@ -25,7 +25,7 @@ fn installed() -> Handlers {
 
 fn wait(handlers: &Handlers) {
     let mut fds = [PollFd::new(handlers.as_fd(), PollFlags::POLLIN)];
-    assert_eq!(poll(&mut fds, PollTimeout::from(30_000_u16)), Ok(1), "a signal comes");
+    assert_eq!(poll(&mut fds, PollTimeout::from(30_000_u16)), Ok(1), "a signal arrives");
 }
 
 #[test]
@@ -52,8 +52,8 @@ fn a_signal_arrives_with_its_sender() {
 }
 
 #[test]
-fn a_child_is_named_as_the_sender() {
-    if let Some(status) = elsewhere("a_child_is_named_as_the_sender") {
+fn the_sender_may_be_a_child() {
+    if let Some(status) = elsewhere("the_sender_may_be_a_child") {
         return assert!(status.success());
     }
     let mut handlers = installed();
@@ -95,7 +95,7 @@ fn a_full_pipe_loses_no_kind_of_signal() {
         arrived.contains(&Arrived { signal: Signal::Usr1, sender: None }),
         "only its sender is forgotten"
     );
-    // What was lost is told once, and the pipe works on.
+    // What the pipe had no room for is read once, and the pipe works again.
     assert_eq!(handlers.read(), []);
     raise(Raw::SIGUSR1).unwrap();
     assert_eq!(handlers.read().len(), 1);
@@ -138,8 +138,8 @@ fn dropped_handlers_give_the_default_action_back() {
 }
 
 #[test]
-fn a_signal_that_means_nothing_keeps_its_disposition() {
-    if let Some(status) = elsewhere("a_signal_that_means_nothing_keeps_its_disposition") {
+fn a_signal_without_an_action_keeps_its_disposition() {
+    if let Some(status) = elsewhere("a_signal_without_an_action_keeps_its_disposition") {
         return assert_eq!(status.signal(), Some(libc::SIGUSR1));
     }
     let handlers = Handlers::install(&Signals::default().off(Signal::Usr1), None, None).unwrap();
@@ -178,8 +178,8 @@ fn what_the_image_before_exec_had_not_read_comes_first() {
 }
 
 #[test]
-fn a_stop_that_the_image_before_exec_was_given_is_served_at_the_installation() {
-    let test = "a_stop_that_the_image_before_exec_was_given_is_served_at_the_installation";
+fn a_stop_that_was_sent_to_the_image_before_exec_has_its_effect_at_the_installation() {
+    let test = "a_stop_that_was_sent_to_the_image_before_exec_has_its_effect_at_the_installation";
     if let Some(status) = elsewhere(test) {
         return assert_eq!(status.signal(), Some(libc::SIGTERM));
     }
@@ -191,7 +191,7 @@ fn a_stop_that_the_image_before_exec_was_given_is_served_at_the_installation() {
 }
 
 #[test]
-fn records_that_make_no_sense_are_passed_over() {
+fn records_that_cannot_be_read_are_skipped() {
     let of = |signal: i32, sender: i32| [signal.to_ne_bytes(), sender.to_ne_bytes()].concat();
     assert_eq!(parse(&of(libc::SIGSEGV, 1)), None);
     let unknown = Some(Arrived { signal: Signal::Hup, sender: None });
@@ -200,7 +200,7 @@ fn records_that_make_no_sense_are_passed_over() {
 }
 
 #[test]
-fn without_handlers_nothing_is_read_and_the_pipe_has_no_end() {
+fn without_handlers_nothing_is_read_and_the_pipe_does_not_end() {
     let mut handlers = Handlers::none().unwrap();
     handlers.queue();
     assert_eq!(handlers.read(), []);

@@ -1,8 +1,8 @@
-//! What a process does about its successor: it commits, is the net, rolls back, releases.
+//! What a process does about its successor: it commits, is the fallback, rolls back, releases.
 
 use super::owner::DRAIN;
 use super::{Machine, Peer, Phase};
-use crate::{Action, Deadline, EventKind, Stop};
+use crate::{Action, Deadline, Report, Stop};
 use goagain_env::{Message, Next, View};
 
 impl Machine {
@@ -12,9 +12,9 @@ impl Machine {
             (Phase::Starting, Message::Failed(reason)) => self.attempt_failed(reason, false, actions),
             (Phase::Draining, Message::Serving) => {
                 if let Some(peer) = &mut self.successor {
-                    peer.mark = true;
+                    peer.serving = true;
                     actions.push(Action::Disarm(Deadline::Serving));
-                    actions.push(Action::Report(peer.attempt, EventKind::Serving));
+                    actions.push(Action::Report(peer.attempt, Report::SuccessorServing));
                 }
                 self.decide(actions);
             }
@@ -22,16 +22,16 @@ impl Machine {
                 self.dismissed = true;
                 self.decide(actions);
             }
-            (Phase::Draining | Phase::Killing, Message::Leaving) => self.successor_leaves(actions),
+            (Phase::Draining | Phase::Killing, Message::Leaving) => self.successor_stops(actions),
             (_, message) => self.unexpected(self.attempt, format!("unexpected message {message:?}"), actions),
         }
     }
 
-    /// Final: the successor owns. The acceptors end; a restart asked for meanwhile is passed on.
+    /// Makes the successor the owner, which is final. Acceptors end, and COMMIT passes a pending restart on.
     pub(super) fn commit(&mut self, actions: &mut Vec<Action>) {
         let Some(attempt) = self.successor() else { return };
-        actions.push(Action::Send(attempt, Message::Commit { again: self.again }));
-        self.passed = std::mem::take(&mut self.again);
+        actions.push(Action::Send(attempt, Message::Commit { again: self.restart_pending }));
+        self.restart_passed_on = std::mem::take(&mut self.restart_pending);
         self.begin_draining(attempt, actions);
         actions.push(Action::Arm(Deadline::Probation));
         actions.push(Action::Arm(Deadline::Serving));
@@ -44,54 +44,58 @@ impl Machine {
         actions.extend([
             Action::Disarm(Deadline::Ready),
             Action::StopAccepting,
-            Action::Report(attempt, EventKind::Ready),
-            Action::Report(attempt, EventKind::Committed),
-            Action::Report(attempt, EventKind::Draining { stop: Stop::HandedOver }),
+            Action::Report(attempt, Report::SuccessorReady),
+            Action::Report(attempt, Report::HandedOver),
+            Action::Report(attempt, Report::Draining { stop: Stop::HandedOver }),
         ]);
         actions.extend(DRAIN.map(Action::Arm));
     }
 
-    /// A seed's process serves as soon as it signals, and knows of no net: there is no probation.
+    /// A process of the Go package serves as soon as it sends its signal. It has no protocol for a fallback, so there is no
+    /// probation period.
     pub(super) fn go_ready(&mut self, attempt: u64, actions: &mut Vec<Action>) {
         let back = self.phase == Phase::Owner && self.predecessor() == Some((attempt, true));
         if back {
-            self.successor = self.predecessor.take();
-            actions.push(Action::Disarm(Deadline::Back));
+            self.successor = self.predecessor.take().map(|peer| Peer { execs: false, ..peer });
+            actions.push(Action::Disarm(Deadline::Reexec));
         } else if self.phase != Phase::Starting || self.successor() != Some(attempt) {
             return;
         }
         if let Some(peer) = &mut self.successor {
-            (peer.go, peer.mark) = (true, true);
+            (peer.go, peer.serving) = (true, true);
             self.begin_draining(attempt, actions);
             self.probation = true;
             self.decide(actions);
         }
     }
 
-    /// Asks the strategy, once the successor serves and probation is over.
+    /// Asks the strategy, once the successor serves and the probation period is over.
     pub(super) fn decide(&mut self, actions: &mut Vec<Action>) {
         let (Some(peer), Some(exec)) = (&self.successor, self.may_release()) else {
-            if self.stays_for_good() {
-                self.refuse_what_was_asked("this process is kept as the net: ask the owner", actions);
+            if self.stays_until_a_death() {
+                self.refuse_pending_restart(
+                    "this process stays as the fallback: ask the process that serves",
+                    actions,
+                );
             }
             return;
         };
         if peer.go {
             self.release(exec, actions);
         } else {
-            actions.push(Action::Release { attempt: peer.attempt, exec, again: self.again });
+            actions.push(Action::Release { attempt: peer.attempt, exec, again: self.restart_pending });
         }
     }
 
-    /// Whether the net can end now, and whether an exec follows.
+    /// Returns whether an exec follows the release, or `None` if this process cannot release now.
     fn may_release(&self) -> Option<bool> {
-        let peer = self.successor.as_ref().filter(|peer| peer.mark && !peer.ended)?;
+        let peer = self.successor.as_ref().filter(|peer| peer.serving && !peer.ended)?;
         if self.phase != Phase::Draining || !self.probation {
             return None;
         }
         match self.decisions.next(self.view(peer)) {
             Next::Exit => Some(false),
-            // No aborted child outlives the exec unseen: this attempt began when the last one was reaped.
+            // No aborted child is left behind by the exec: this attempt began only when the child of the last one was reaped.
             Next::Exec if self.drained => Some(true),
             Next::Exec | Next::Stay => None,
         }
@@ -106,22 +110,22 @@ impl Machine {
         }
     }
 
-    /// Whether nothing is left to come that could make the strategy change its mind, but the successor's death.
-    fn stays_for_good(&self) -> bool {
+    /// Returns whether this process stays the fallback until its successor dies: nothing else can change the strategy's answer.
+    fn stays_until_a_death(&self) -> bool {
         let all = self.phase == Phase::Draining && self.drained && self.probation && self.dismissed;
-        let served = self.successor.as_ref().filter(|peer| peer.mark && !peer.ended);
+        let served = self.successor.as_ref().filter(|peer| peer.serving && !peer.ended);
         all && served.is_some_and(|peer| self.decisions.next(self.view(peer)) == Next::Stay)
     }
 
     pub(super) fn release_sent(&mut self, attempt: u64, actions: &mut Vec<Action>) {
         if let (true, Some(exec)) = (self.successor() == Some(attempt), self.may_release()) {
-            self.again = false;
+            self.restart_pending = false;
             self.release(exec, actions);
         }
     }
 
-    /// A failure to release is a death in probation, but the channel is read on to its end: a LEAVING may be in it.
-    /// It may also be that a stop let go of a successor that was dead.
+    /// If RELEASED cannot be sent, the successor has died in the probation period. But the channel is read to its end first: it
+    /// may hold a LEAVING. In another phase, a stop has released a successor that was dead already.
     pub(super) fn release_failed(&mut self, attempt: u64, actions: &mut Vec<Action>) {
         if self.phase == Phase::Draining {
             if let Some(peer) = self.successor.as_mut().filter(|peer| peer.attempt == attempt) {
@@ -130,23 +134,23 @@ impl Machine {
             }
             return;
         }
-        self.again |= std::mem::take(&mut self.passed);
-        self.refuse_what_was_asked("the successor is gone, and this process is stopping", actions);
+        self.restart_pending |= std::mem::take(&mut self.restart_passed_on);
+        self.refuse_pending_restart("the new process has died, and this process is stopping", actions);
     }
 
     fn release(&mut self, exec: bool, actions: &mut Vec<Action>) {
-        actions.push(Action::Report(self.attempt, EventKind::Released));
+        actions.push(Action::Report(self.attempt, Report::Released { exec }));
         if exec {
             actions.push(Action::Exec);
             return;
         }
-        self.let_the_successor_go(false, actions);
+        self.end_fallback(false, actions);
     }
 
-    /// This process is no net any longer, drains on, and leaves. Where the service stops (`unlink`), it may be the last to
-    /// have the listeners.
-    fn let_the_successor_go(&mut self, unlink: bool, actions: &mut Vec<Action>) {
-        self.refuse_what_was_asked("the successor cannot be told of it", actions);
+    /// This process is no longer the fallback: it finishes its drain, and exits. Where the whole service stops (`unlink`), it may
+    /// be the last process that has the listeners.
+    fn end_fallback(&mut self, unlink: bool, actions: &mut Vec<Action>) {
+        self.refuse_pending_restart("it can no longer be passed on to the process that serves", actions);
         self.phase = Phase::Released;
         actions.extend([
             Action::Disarm(Deadline::Probation),
@@ -169,7 +173,8 @@ impl Machine {
         }
     }
 
-    /// The end alone proves no death, and the death comes soon: it is waited for, and then helped.
+    /// The end of the channel does not prove that the process is dead. The death is waited for, for `abort_timeout`; then the
+    /// process is killed.
     pub(super) fn successor_ended(&mut self, actions: &mut Vec<Action>) {
         if matches!(self.phase, Phase::Starting | Phase::Draining) {
             if let Some(peer) = self.successor.as_mut().filter(|peer| !peer.go) {
@@ -185,28 +190,27 @@ impl Machine {
         actions.push(Action::Disarm(Deadline::Abort));
         match self.phase {
             Phase::Starting => {
-                let reason = format!("it {how} before it was ready");
-                self.failed(peer.attempt, EventKind::Failed { reason }, actions);
+                let reason = format!("the new process {how} before it was ready");
+                self.failed(peer.attempt, Report::Failed { reason }, actions);
             }
             Phase::Draining | Phase::Killing => {
-                // What COMMIT passed on was not done.
-                self.again |= std::mem::take(&mut self.passed);
-                let reason = format!("the successor {how}");
-                actions.push(Action::Report(peer.attempt, EventKind::RolledBack { reason }));
-                self.own(actions);
+                // The restart that COMMIT passed on was not done.
+                self.restart_pending |= std::mem::take(&mut self.restart_passed_on);
+                actions.push(Action::Report(peer.attempt, Report::RolledBack { reason: how }));
+                self.become_owner(actions);
             }
             _ => {}
         }
     }
 
-    /// The successor was told to stop: that is no crash.
-    fn successor_leaves(&mut self, actions: &mut Vec<Action>) {
+    /// The successor was asked to stop: this is not a crash.
+    fn successor_stops(&mut self, actions: &mut Vec<Action>) {
         let Some(peer) = &self.successor else { return };
         if self.decisions.may_exec(peer.relation) {
-            // This pid is the service's, and the service stops.
+            // Supervisors know the service by this pid, and the service stops.
             self.stop_draining(Stop::Gracefully, actions);
         } else {
-            self.let_the_successor_go(true, actions);
+            self.end_fallback(true, actions);
         }
     }
 
@@ -214,17 +218,17 @@ impl Machine {
         let Some(peer) = &self.successor else { return };
         let (attempt, go, relation) = (peer.attempt, peer.go, peer.relation);
         if self.decisions.may_exec(relation) {
-            // The stop is for the service: the owner stops too.
+            // The stop is meant for the service: the owner stops too.
             actions.push(match go {
                 true => Action::SignalGo(attempt),
                 false => Action::Send(attempt, Message::Leaving),
             });
             self.stop_draining(stop, actions);
         } else {
-            let again = std::mem::take(&mut self.again);
-            self.passed |= again;
+            let again = std::mem::take(&mut self.restart_pending);
+            self.restart_passed_on |= again;
             actions.push(Action::Release { attempt, exec: false, again });
-            self.let_the_successor_go(false, actions);
+            self.end_fallback(false, actions);
             if matches!(stop, Stop::Now(_)) {
                 self.phase = Phase::Dead;
             }
@@ -234,7 +238,7 @@ impl Machine {
 
     fn stop_draining(&mut self, stop: Stop, actions: &mut Vec<Action>) {
         self.stop = Some(stop);
-        self.let_the_successor_go(true, actions);
+        self.end_fallback(true, actions);
         self.phase = match stop {
             Stop::Now(_) => Phase::Dead,
             _ if self.drained => Phase::Dead,

@@ -1,4 +1,4 @@
-//! Whatever comes, in whatever order: what one process must never do.
+//! What one process must never do, whatever inputs it reads and in whatever order.
 
 use super::*;
 use crate::Signal;
@@ -38,14 +38,14 @@ fn any_deadline() -> impl Strategy<Value = Deadline> {
         Just(Deadline::LongLived),
         Just(Deadline::ClosingLongLived),
         Just(Deadline::Abort),
-        Just(Deadline::Back),
+        Just(Deadline::Reexec),
         Just(Deadline::Release),
-        (0..4u64).prop_map(Deadline::Leave),
+        (0..4u64).prop_map(Deadline::Exit),
     ]
 }
 
-/// Attempts are few, so that many events meet their peer.
-fn any_event() -> impl Strategy<Value = Input> {
+/// There are few attempts, so that many inputs have a peer.
+fn any_input() -> impl Strategy<Value = Input> {
     let attempt = 0..4u64;
     prop_oneof![
         4 => Just(Input::Ready),
@@ -91,7 +91,7 @@ struct Done {
 }
 
 impl Done {
-    /// One action, judged; and the answer that the loop gives to it at once.
+    /// Checks one action, and returns the input by which the loop answers it at once.
     fn act(&mut self, action: &Action, outcome: bool) -> Result<Option<Input>, TestCaseError> {
         match action {
             Action::Accept => {
@@ -101,7 +101,7 @@ impl Done {
             }
             Action::StopAccepting => self.accepts = false,
             Action::CloseListeners { .. } => {
-                prop_assert!(!self.accepts, "closes under its own acceptors");
+                prop_assert!(!self.accepts, "closes the listeners while it accepts");
                 prop_assert!(!self.closed, "closes twice");
                 self.closed = true;
             }
@@ -110,8 +110,11 @@ impl Done {
                 self.committed.push(*attempt);
             }
             Action::Spawn(attempt) => {
-                prop_assert!(self.accepts, "only the owner starts an attempt");
-                prop_assert!(*attempt > self.spawned, "numbers attempts anew");
+                prop_assert!(self.accepts, "a process that does not serve starts an attempt");
+                prop_assert!(
+                    *attempt > self.spawned,
+                    "the number of an attempt is not greater than the last one"
+                );
                 self.spawned = *attempt;
                 return Ok(Some(match (outcome, attempt % 2) {
                     (true, _) => Input::Spawned(*attempt),
@@ -139,23 +142,23 @@ proptest! {
     fn one_process_keeps_its_own_rules(
         decisions in any_decisions(),
         origin in any_origin(),
-        events in proptest::collection::vec((any_event(), any::<bool>()), 0..60),
+        inputs in proptest::collection::vec((any_input(), any::<bool>()), 0..60),
     ) {
         let mut machine = Machine::new(decisions, origin, &[3]);
         let mut done = Done::default();
-        for (event, outcome) in events {
-            let mut queue = vec![event];
-            while let Some(event) = queue.pop() {
+        for (input, outcome) in inputs {
+            let mut queue = vec![input];
+            while let Some(input) = queue.pop() {
                 let mut actions = Vec::new();
-                machine.handle(event, &mut actions);
+                machine.handle(input, &mut actions);
                 for action in &actions {
                     prop_assert!(!done.dead || !matches!(action, Action::Accept | Action::Spawn(_) | Action::Exec));
                     queue.extend(done.act(action, outcome)?);
                 }
             }
             let serves = machine.turn() == Turn::Serve;
-            prop_assert_eq!(serves, done.accepts, "the turn is what the acceptors do");
-            prop_assert!(!done.dead || machine.phase() == Phase::Dead, "rises from the dead");
+            prop_assert_eq!(serves, done.accepts, "the turn does not say what the acceptors do");
+            prop_assert!(!done.dead || machine.phase() == Phase::Dead, "a dead process is alive again");
             done.dead = machine.phase() == Phase::Dead;
         }
     }

@@ -1,7 +1,7 @@
-//! What a process does about its predecessor: as the successor that is not committed, and as the owner over a net.
+//! What a process does about its predecessor: before it is given the service, and as the owner that has a fallback.
 
 use super::{Machine, Peer, Phase};
-use crate::{Action, Deadline, EventKind, Stop};
+use crate::{Action, Deadline, Report, Stop};
 use goagain_env::{Message, Relation};
 
 impl Machine {
@@ -10,14 +10,14 @@ impl Machine {
             return;
         }
         match self.predecessor.take() {
-            None => self.own(actions),
+            None => self.become_owner(actions),
             Some(peer) if peer.go => {
-                // Its signal is all that a seed understands; it has no net to give, and it asks for no answer.
+                // A process of the Go package knows only its signal. It cannot be a fallback, and it sends no answer.
                 actions.push(Action::SignalGo(peer.attempt));
                 if peer.relation == Relation::Child {
-                    self.leaving.push(peer);
+                    self.exiting.push(peer);
                 }
-                self.own(actions);
+                self.become_owner(actions);
             }
             Some(peer) => {
                 actions.push(Action::Send(peer.attempt, Message::Ready));
@@ -28,26 +28,29 @@ impl Machine {
         }
     }
 
-    pub(super) fn cannot_serve(&mut self, reason: String, actions: &mut Vec<Action>) {
+    pub(super) fn fail(&mut self, reason: String, actions: &mut Vec<Action>) {
         if matches!(self.phase, Phase::Init | Phase::Wait) {
             if let Some(peer) = self.predecessor.as_ref().filter(|peer| !peer.go) {
                 actions.push(Action::Send(peer.attempt, Message::Failed(reason)));
             }
-            self.leave_uncommitted(actions);
+            self.exit_uncommitted(actions);
         }
     }
 
-    /// This image was never given the service.
-    pub(super) fn leave_uncommitted(&mut self, actions: &mut Vec<Action>) {
+    /// Exits: this process was never given the service.
+    pub(super) fn exit_uncommitted(&mut self, actions: &mut Vec<Action>) {
         self.phase = Phase::Dead;
-        self.refuse_what_was_asked("this process was not given the service: ask the owner", actions);
+        self.refuse_pending_restart(
+            "this process was not given the service: ask the one that serves",
+            actions,
+        );
     }
 
     pub(super) fn stop_uncommitted(&mut self, stop: Stop, actions: &mut Vec<Action>) {
         if let Some(peer) = &self.predecessor {
             let attempt = peer.attempt;
             actions.push(match (peer.relation, peer.go) {
-                // This pid is the service's: the owner stops too.
+                // Supervisors know the service by this pid: the owner stops too.
                 (Relation::Child, true) => Action::SignalGo(attempt),
                 (Relation::Child, false) => Action::Send(attempt, Message::Leaving),
                 (Relation::Parent, true) => Action::Disarm(Deadline::Ready),
@@ -55,105 +58,108 @@ impl Machine {
             });
         }
         self.stop = Some(stop);
-        self.leave_uncommitted(actions);
+        self.exit_uncommitted(actions);
     }
 
     pub(super) fn predecessor_says(&mut self, message: Message, actions: &mut Vec<Action>) {
         let Some(peer) = &self.predecessor else { return };
-        let (attempt, baton) = (peer.attempt, peer.mark);
+        let (attempt, execs) = (peer.attempt, peer.execs);
         match (self.phase, message) {
             (Phase::Wait, Message::Commit { again }) => {
-                self.again |= again;
+                self.restart_pending |= again;
                 self.owes_serving = true;
                 self.dismissed = false;
                 if self.bounded {
                     actions.push(Action::Arm(Deadline::Release));
                 }
-                actions.push(Action::Report(attempt, EventKind::Committed));
-                self.own(actions);
+                actions.push(Action::Report(attempt, Report::Serving));
+                self.become_owner(actions);
             }
             (Phase::Init | Phase::Wait, Message::Abort(_) | Message::Leaving) => {
-                self.leave_uncommitted(actions);
+                self.exit_uncommitted(actions);
             }
-            (Phase::Owner, Message::Released { exec, again }) if !baton => {
-                self.again |= again;
+            (Phase::Owner, Message::Released { exec, again }) if !execs => {
+                self.restart_pending |= again;
                 actions.push(Action::Disarm(Deadline::Release));
-                actions.push(Action::Report(attempt, EventKind::Released));
+                actions.push(Action::Report(attempt, Report::PredecessorReleased { exec }));
                 if exec {
-                    // It is still the predecessor, but from here on it is this side that may give the other up.
-                    self.predecessor.as_mut().into_iter().for_each(|peer| peer.mark = true);
-                    actions.push(Action::Arm(Deadline::Back));
+                    // It stays the predecessor. But from here on it is this process that may give it up, and not the reverse.
+                    self.predecessor.as_mut().into_iter().for_each(|peer| peer.execs = true);
+                    actions.push(Action::Arm(Deadline::Reexec));
                 } else {
-                    self.announce_done(actions);
-                    self.start_if_asked(actions);
+                    self.predecessor_is_done(actions);
+                    self.start_if_pending(actions);
                 }
             }
             (Phase::Owner, Message::Leaving) => self.stop_as_owner(Stop::Gracefully, actions),
-            (Phase::Owner, Message::Ready) if baton => {
+            (Phase::Owner, Message::Ready) if execs => {
                 // As a successor it has not said SERVING yet.
-                self.successor = self.predecessor.take().map(|peer| Peer { mark: false, ..peer });
-                actions.push(Action::Disarm(Deadline::Back));
+                self.successor =
+                    self.predecessor.take().map(|peer| Peer { execs: false, serving: false, ..peer });
+                actions.push(Action::Disarm(Deadline::Reexec));
                 self.commit(actions);
             }
-            // It leaves: its end follows, and then this process is the only one.
-            (Phase::Owner, Message::Failed(reason)) if baton => {
-                actions.push(Action::Report(attempt, EventKind::Failed { reason }));
+            // It exits: the end of its channel follows, and then this process is the only one.
+            (Phase::Owner, Message::Failed(reason)) if execs => {
+                actions.push(Action::Report(attempt, Report::ReexecFailed { reason }));
             }
             (_, message) => self.unexpected(attempt, format!("unexpected message {message:?}"), actions),
         }
     }
 
-    /// The predecessor's end or, with how it came, its death, without ABORT or LEAVING.
+    /// The predecessor ended without ABORT or LEAVING. `death` says how it died; `None`: only its channel has ended.
     pub(super) fn predecessor_gone(&mut self, death: Option<String>, actions: &mut Vec<Action>) {
         let Some(peer) = &self.predecessor else { return };
-        let (attempt, baton) = (peer.attempt, peer.mark);
-        let how = death.as_deref().unwrap_or("closed its channel");
+        let (attempt, execs) = (peer.attempt, peer.execs);
+        let reason = death.clone().unwrap_or_else(|| "closed its channel".into());
         actions.push(Action::Report(
             attempt,
-            if baton {
-                EventKind::Failed { reason: format!("the process that was to come back {how}") }
-            } else {
-                EventKind::TookOver { reason: format!("the predecessor {how}") }
+            match execs {
+                true => Report::ReexecFailed { reason: format!("it {reason}") },
+                false => {
+                    let was_serving = matches!(self.phase, Phase::Init | Phase::Wait);
+                    Report::PredecessorDied { reason, was_serving }
+                }
             },
         ));
         actions.push(Action::Disarm(Deadline::Release));
-        actions.push(Action::Disarm(Deadline::Back));
-        self.announce_done(actions);
+        actions.push(Action::Disarm(Deadline::Reexec));
+        self.predecessor_is_done(actions);
         match self.phase {
             Phase::Init => actions.push(Action::Arm(Deadline::Ready)),
-            Phase::Wait => self.own(actions),
+            Phase::Wait => self.become_owner(actions),
             _ => {}
         }
         if death.is_some() {
-            self.leaving.retain(|peer| peer.attempt != attempt);
-            actions.push(Action::Disarm(Deadline::Leave(attempt)));
-            self.settled(actions);
+            self.exiting.retain(|peer| peer.attempt != attempt);
+            actions.push(Action::Disarm(Deadline::Exit(attempt)));
+            self.report_if_complete(actions);
         }
-        self.start_if_asked(actions);
+        self.start_if_pending(actions);
     }
 
-    /// The predecessor is no net any longer: it is only waited for.
-    fn announce_done(&mut self, actions: &mut Vec<Action>) {
+    /// The predecessor is no longer the fallback: from here on this process only waits for its exit.
+    fn predecessor_is_done(&mut self, actions: &mut Vec<Action>) {
         if let Some(peer) = self.predecessor.take() {
             actions.push(Action::Close(peer.attempt));
             if peer.relation == Relation::Child && self.phase == Phase::Owner {
-                actions.push(Action::Arm(Deadline::Leave(peer.attempt)));
+                actions.push(Action::Arm(Deadline::Exit(peer.attempt)));
             }
-            self.leaving.push(peer);
+            self.exiting.push(peer);
         }
     }
 
-    /// It released in order to exec, and is given up before it has come back.
-    pub(super) fn not_back(&mut self, reason: String, actions: &mut Vec<Action>) {
-        if !self.predecessor.as_ref().is_some_and(|peer| peer.mark) {
+    /// Gives up a predecessor that released in order to exec, and has not come back.
+    pub(super) fn give_up_reexec(&mut self, reason: String, actions: &mut Vec<Action>) {
+        if !self.predecessor.as_ref().is_some_and(|peer| peer.execs) {
             return;
         }
         if let Some(peer) = self.predecessor.take() {
             actions.extend([
                 Action::Send(peer.attempt, Message::Abort(reason.clone())),
-                Action::Disarm(Deadline::Back),
+                Action::Disarm(Deadline::Reexec),
                 Action::Arm(Deadline::Abort),
-                Action::Report(peer.attempt, EventKind::Failed { reason }),
+                Action::Report(peer.attempt, Report::ReexecFailed { reason }),
             ]);
             self.aborted = Some(peer);
         }
@@ -166,14 +172,14 @@ impl Machine {
         }
     }
 
-    /// Exec came back. The successor is the owner and knows that it may give this process up: so it is asked for the
-    /// service as the new image would have asked.
+    /// The exec failed. The successor is the owner, and may give this process up: so this process asks for the service as the
+    /// new image would have asked.
     pub(super) fn exec_failed(&mut self, reason: String, actions: &mut Vec<Action>) {
         let Some(peer) = self.successor.take() else { return };
         let attempt = peer.attempt;
-        actions.push(Action::Report(attempt, EventKind::Failed { reason }));
-        self.predecessor = Some(Peer { mark: false, ..peer });
-        self.unsettled = Some(attempt);
+        actions.push(Action::Report(attempt, Report::ExecFailed { reason }));
+        self.predecessor = Some(Peer { execs: false, serving: false, ..peer });
+        self.incomplete = Some(attempt);
         self.bounded = true;
         self.phase = Phase::Init;
         self.ready(actions);

@@ -23,8 +23,8 @@ impl Poller {
         Ok(Poller { epoll, timer, deadline: None })
     }
 
-    /// Watches these descriptors and this deadline. A descriptor that is watched already is left so, and one that was
-    /// closed is gone from the epoll instance by itself: nothing but this process holds the ones that are watched.
+    /// Watches these descriptors and this deadline. A descriptor that is watched already stays watched. One that was closed is
+    /// removed from the epoll instance by the kernel, since no other process holds the descriptors that are watched.
     pub(crate) fn watch(&mut self, fds: &[BorrowedFd<'_>], deadline: Option<Instant>) -> io::Result<()> {
         for fd in fds {
             match self.epoll.add(fd, EpollEvent::new(EpollFlags::EPOLLIN, 0)) {
@@ -35,7 +35,7 @@ impl Poller {
         if self.deadline != deadline {
             match deadline {
                 Some(instant) => {
-                    // A time of zero would disarm.
+                    // A time of zero would disarm the timer.
                     let left = instant.saturating_duration_since(Instant::now()).max(Duration::from_nanos(1));
                     let once = Expiration::OneShot(TimeSpec::from_duration(left));
                     self.timer.set(once, TimerSetTimeFlags::empty())?;

@@ -1,4 +1,4 @@
-//! poll(2): the descriptors are given to each wait. There is no one descriptor that stands for them all.
+//! poll(2): each wait is given the descriptors. There is no single descriptor that is readable when one of them is.
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::io;

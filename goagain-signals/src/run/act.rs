@@ -1,7 +1,7 @@
-//! Doing what the machine answers.
+//! Doing what the state machine answers.
 
 use super::Loop;
-use super::state::{self, Legacy};
+use super::state::{self, InheritedState};
 use crate::peer::Peer;
 use crate::{Action, Deadline, EventKind, Input, Server};
 use goagain_env::{
@@ -14,31 +14,32 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// A deploy that is writing the image lets go of it soon: the waits double from 10 ms, 2.5 s in all.
-const BUSY_TRIES: u32 = 8;
+/// A deployment that writes the image file closes it soon. The waits double from 10 ms, to 2.5 s in all.
+const MAX_BUSY_TRIES: u32 = 8;
 
 impl Loop {
-    pub(super) fn feed(&mut self, event: Input, server: &mut dyn Server) {
-        let mut events = VecDeque::from([event]);
-        while let Some(event) = events.pop_front() {
+    pub(super) fn feed(&mut self, input: Input, server: &mut dyn Server) {
+        let mut inputs = VecDeque::from([input]);
+        while let Some(input) = inputs.pop_front() {
             #[cfg(goagain_faults)]
-            let _ = goagain_env::fault::hit(&format!("told {}", step(&event)));
+            let _ = goagain_env::fault::hit(&format!("input {}", step(&input)));
             let mut actions = Vec::new();
-            self.machine.handle(event, &mut actions);
+            self.machine.handle(input, &mut actions);
             for action in actions {
                 #[cfg(goagain_faults)]
                 let step = step(&action);
                 #[cfg(goagain_faults)]
                 let _ = goagain_env::fault::hit(&format!("before {step}"));
-                events.extend(self.act(action, server));
+                inputs.extend(self.act(action, server));
                 #[cfg(goagain_faults)]
                 let _ = goagain_env::fault::hit(&format!("after {step}"));
             }
         }
         self.forget_sockets(server);
+        self.report_warnings(server);
     }
 
-    /// Does one thing. Some are answered with an event.
+    /// Does one action. The answer to it, if it has one, is the next input.
     fn act(&mut self, action: Action, server: &mut dyn Server) -> Option<Input> {
         match action {
             Action::Spawn(attempt) => self.spawn_answer(attempt, 0, server),
@@ -47,7 +48,7 @@ impl Loop {
                 None
             }
             Action::Send(attempt, message) => {
-                // Whatever keeps a message from going out ends the channel, and its end is read.
+                // Whatever keeps a message from being sent ends the channel, and the loop reads that end.
                 let sent = self.send(attempt, &message);
                 if sent.is_ok() && matches!(message, Message::Commit { .. }) {
                     server.committed();
@@ -62,7 +63,7 @@ impl Loop {
             }
             Action::SignalGo(attempt) => {
                 if let Some(peer) = self.peers.iter().find(|peer| peer.attempt == attempt) {
-                    // It may have died just now: its death is told by itself.
+                    // The process may have died just now: its death is handled by itself.
                     let _ = peer.process.as_ref().map(|process| process.signal(peer.signal.number()));
                 }
                 None
@@ -88,15 +89,15 @@ impl Loop {
             }
             Action::Accept => {
                 self.has_accepted = true;
-                self.drains(false);
+                self.publish_draining(false);
                 server.accept();
                 None
             }
             Action::StopAccepting => {
-                // What was not taken by now is old.
-                self.legacy = Legacy::Here(Vec::new());
+                // The state that was not restored by now is out of date.
+                self.inherited_state = InheritedState::Received(Vec::new());
                 server.stop_accepting();
-                self.drains(true);
+                self.publish_draining(true);
                 None
             }
             Action::CloseIdle => {
@@ -134,33 +135,33 @@ impl Loop {
             }
             Action::Exec => {
                 let reason = self.exec(server);
-                // The owner hands back its state to whoever comes back.
+                // The owner sends its state to the process that asks for the service back.
                 if !self.machine.successor_is_go() {
-                    self.legacy = Legacy::Awaited(State::default());
+                    self.inherited_state = InheritedState::Awaited(State::default());
                 }
                 Some(Input::ExecFailed(reason))
             }
             Action::Report(attempt, report) => {
-                self.report(attempt, report, server);
+                self.report_of_machine(attempt, report, server);
                 None
             }
         }
     }
 
-    /// Says to all generations whether this process drains.
-    fn drains(&mut self, drains: bool) {
+    /// Shows all generations whether this process drains.
+    fn publish_draining(&mut self, drains: bool) {
         let said = match &self.draining {
             None => Ok(()),
             Some(draining) if drains => draining.begin(),
             Some(draining) => draining.end(),
         };
         if let Err(error) = said {
-            self.warnings.push(format!("cannot say to other generations whether this one drains: {error}"));
+            self.warnings.push(format!("cannot show other generations whether this one drains: {error}"));
         }
     }
 
-    /// Why a restart would make too many processes drain, if it would.
-    fn too_many_drain(&mut self) -> Option<String> {
+    /// Returns why a restart would make too many processes drain, if it would.
+    fn too_many_draining(&mut self) -> Option<String> {
         let (most, draining) = (self.settings.max_draining?, self.draining.as_ref()?);
         let others = match draining.others() {
             Ok(others) => others,
@@ -173,30 +174,30 @@ impl Loop {
         let pids: Vec<_> = others.iter().map(ToString::to_string).collect();
         (count > most).then(|| {
             format!(
-                "expected at most {most} processes to drain, and with this one there would be {count}: \
-                 ask again when {} has left",
+                "at most {most} processes may drain, and with this one there would be {count}: \
+                 try again when {} has exited",
                 pids.join(" or ")
             )
         })
     }
 
-    /// Why a restart would end the service, if it would: this process would exit, and nobody would be init.
+    /// Returns why a restart would end the service, if it would: this process would exit, and it is the init process.
     pub(super) fn ends_with_init(&self) -> Option<String> {
         let ends = Pid::current().is_init() && self.machine.decisions().may_exit(Relation::Child);
         ends.then(|| {
             format!(
-                "under the strategy `{}` this process exits, and it is pid 1: the kernel would kill the new one with it, and \
-                 the container would end: use a strategy that keeps the pid (`Double`), or start the server by an init \
-                 (`tini`, `docker run --init`)",
+                "with the strategy `{}` this process would exit, and it is pid 1: the kernel would kill the new process too, \
+                 and the container would end: use a strategy that keeps the pid (`Double`), or start the server with an \
+                 init (`tini`, `docker run --init`)",
                 self.strategy.name()
             )
         })
     }
 
-    fn length(&self, deadline: Deadline) -> Duration {
+    pub(super) fn length(&self, deadline: Deadline) -> Duration {
         let settings = &self.settings;
         match deadline {
-            // An orphan has what its predecessor would have given it.
+            // The predecessor has died: this process has the time that it would have had from it.
             Deadline::Ready if self.machine.successor().is_none() => self.ready_timeout,
             Deadline::Ready => settings.ready_timeout,
             Deadline::Answer => self.ready_timeout,
@@ -204,17 +205,17 @@ impl Loop {
             Deadline::Serving => settings.serving_timeout,
             Deadline::Drain => settings.drain_timeout,
             Deadline::IdleGrace => settings.idle_grace.min(settings.drain_timeout),
-            // Not before the idle are told.
+            // Not before idle connections are asked to close.
             Deadline::LongLived => {
-                (settings.drain_timeout - settings.parting()).max(self.length(Deadline::IdleGrace))
+                (settings.drain_timeout - settings.closing_long_lived()).max(self.length(Deadline::IdleGrace))
             }
-            Deadline::ClosingLongLived => settings.parting(),
+            Deadline::ClosingLongLived => settings.closing_long_lived(),
             Deadline::Abort => settings.abort_timeout,
-            Deadline::Back => settings.reexec_timeout,
+            Deadline::Reexec => settings.reexec_timeout,
             Deadline::Release => {
                 self.release_timeout.unwrap_or(settings.drain_timeout + settings.abort_timeout)
             }
-            Deadline::Leave(_) => settings.drain_timeout + settings.abort_timeout,
+            Deadline::Exit(_) => settings.drain_timeout + settings.abort_timeout,
         }
     }
 
@@ -225,26 +226,31 @@ impl Loop {
         }
     }
 
-    /// Tries once more to start an image that was busy.
+    /// Tries again to start an image whose file was being written.
     pub(super) fn spawn(&mut self, attempt: u64, tries: u32, server: &mut dyn Server) {
-        if let Some(event) = self.spawn_answer(attempt, tries, server) {
-            self.feed(event, server);
+        if let Some(input) = self.spawn_answer(attempt, tries, server) {
+            self.feed(input, server);
         }
     }
 
     fn spawn_answer(&mut self, attempt: u64, tries: u32, server: &mut dyn Server) -> Option<Input> {
         self.requests.set_attempt(attempt);
-        if let Some(reason) = self.ends_with_init().or_else(|| self.too_many_drain()).filter(|_| tries == 0) {
+        // A restart that was passed on by another process was not requested in this one.
+        self.since.entry(attempt).or_insert_with(Instant::now);
+        if let Some(reason) =
+            self.ends_with_init().or_else(|| self.too_many_draining()).filter(|_| tries == 0)
+        {
             return Some(Input::SpawnRefused(attempt, reason));
         }
         match self.launch(attempt, server) {
             Ok((process, channel)) => {
                 let pid = process.pid();
                 self.peers.push(Peer::new(attempt, Some(process), Some(channel)));
-                self.report(attempt, EventKind::Spawned { pid }, server);
+                let generation = self.generation + 1;
+                self.report(attempt, EventKind::Spawned { pid, generation }, server);
                 Some(Input::Spawned(attempt))
             }
-            Err(error) if error.is_busy() && tries < BUSY_TRIES => {
+            Err(error) if error.is_busy() && tries < MAX_BUSY_TRIES => {
                 self.busy = Some((attempt, tries + 1, Instant::now() + Duration::from_millis(10 << tries)));
                 None
             }
@@ -253,59 +259,59 @@ impl Loop {
     }
 
     fn launch(&mut self, attempt: u64, server: &mut dyn Server) -> Result<(Process, Channel), LaunchError> {
-        let parcels = self.parcels(attempt, server)?;
-        let launched = self.launch_with(&parcels, attempt, server);
+        let items = self.state_items(attempt, server)?;
+        let launched = self.launch_with(&items, attempt, server);
         if launched.as_ref().is_err_and(LaunchError::is_busy) {
-            self.packed = Some((attempt, parcels));
+            self.saved_state = Some((attempt, items));
         }
         launched
     }
 
     fn launch_with(
         &mut self,
-        parcels: &[StateItem],
+        items: &[StateItem],
         attempt: u64,
         server: &dyn Server,
     ) -> Result<(Process, Channel), LaunchError> {
         let (ours, theirs) = Channel::pair()
             .map_err(|error| LaunchError::refused(format!("cannot make a channel: {error}")))?;
-        if !parcels.is_empty() {
-            state::send(&ours, parcels).map_err(LaunchError::refused)?;
+        if !items.is_empty() {
+            state::send(&ours, items).map_err(LaunchError::refused)?;
         }
         let directory = self.directory();
-        let link = Link { state: !parcels.is_empty(), ..self.link(&theirs, attempt, 1) };
+        let link = Link { state: !items.is_empty(), ..self.link(&theirs, attempt, 1) };
         let beside = [Some(theirs.as_fd()), self.draining.as_ref().map(AsFd::as_fd)];
         let launch = self.handoff(None, link, directory.as_deref(), beside.into_iter().flatten(), server);
         let strategy = &mut self.strategy;
         let launched = catch_unwind(AssertUnwindSafe(|| strategy.launch(launch)))
             .unwrap_or_else(|_| Err(LaunchError::refused("the strategy's launch panicked")));
         launched.map(|launched: Launched| {
-            self.attempted = launched.image_file().cloned().map(|file| (attempt, file));
+            self.started_from = launched.image_file().cloned().map(|file| (attempt, file));
             (launched.into_process(), ours)
         })
     }
 
-    /// The directory that the new image starts in; `None`: that of this process, whatever has become of it.
+    /// Returns the directory that the new process starts in. `None`: the one of this process, even if it was deleted.
     fn directory(&mut self) -> Option<PathBuf> {
         let directory = &self.settings.working_directory;
         match directory.available() {
             Ok(path) => Some(path.to_owned()),
-            // That it cannot start there is an error.
+            // If the new process cannot start there, the launch fails.
             Err(_) if directory.is_chosen() => directory.path().map(Path::to_owned),
             Err(error) => {
                 let path =
                     directory.path().map_or("of this process".into(), |path| path.display().to_string());
                 self.warnings.push(format!(
-                    "the working directory {path} cannot be entered: {error}: the new image starts where this process \
-                     is, which may be deleted; choose a directory by `working_directory`"
+                    "the working directory {path} cannot be entered: {error}: the new process starts in the directory of \
+                     this one, which may be deleted; set one by `working_directory`"
                 ));
                 None
             }
         }
     }
 
-    /// What the image that comes `after` this one, as the next or as the next but one, is told of its predecessor: of this
-    /// process, or of the child that has this process's new image as its parent.
+    /// Returns what the handoff says of the predecessor. `after` is 1 for a child of this process, whose predecessor is this
+    /// process; and 2 for the image that this process execs, whose predecessor is the child.
     fn link(&self, channel: &Channel, attempt: u64, after: u64) -> Link {
         let relation = if after == 1 { Relation::Child } else { Relation::Parent };
         Link {
@@ -350,7 +356,7 @@ impl Loop {
         launch
     }
 
-    /// Replaces this image. Comes back only if that fails, with the reason.
+    /// Replaces this image. Returns only if that fails, with the reason.
     fn exec(&mut self, server: &mut dyn Server) -> String {
         let called = server.before_exit();
         self.callback(("before_exit", called), server);
@@ -369,12 +375,12 @@ impl Loop {
         let attempt = self.peers[index].attempt;
         let pid = self.peers[index].process.as_ref().map(Process::pid);
         let go = self.machine.successor_is_go();
-        // A seed's process holds no end of a channel; this one tells the new image that it is the same process.
+        // A process of the Go package has no channel. The one that is made here shows the new image that it is the same process.
         let made = if go { Some(Channel::pair()?.0) } else { None };
         let Some(channel) = made.as_ref().or(self.peers[index].channel.as_ref()) else {
             return Err(std::io::ErrorKind::BrokenPipe.into());
         };
-        let leaving: Vec<u64> = self.machine.children_leaving().collect();
+        let exiting: Vec<u64> = self.machine.exiting_children().collect();
         let link = Link {
             signals: Some(self.handlers.as_fd().as_raw_fd()),
             go,
@@ -382,7 +388,7 @@ impl Loop {
             leaving: self
                 .peers
                 .iter()
-                .filter(|peer| leaving.contains(&peer.attempt))
+                .filter(|peer| exiting.contains(&peer.attempt))
                 .filter_map(|peer| peer.process.as_ref().map(Process::pid))
                 .collect(),
             ..self.link(channel, attempt, 2)
@@ -396,7 +402,7 @@ impl Loop {
     }
 }
 
-/// The name of a step, for faults: "Send Commit", "Deadline Probation".
+/// Returns the name of a step, for faults: "Send Commit", "Deadline Probation".
 #[cfg(goagain_faults)]
 fn step(of: &impl std::fmt::Debug) -> String {
     let text = format!("{of:?}");

@@ -1,7 +1,8 @@
-//! What the two sides tell each other of their descriptors, beside the machine: it decides nothing.
+//! The successor's changes of the descriptors, which it sends to its predecessor. The state machine does not need them.
 //!
-//! A handoff goes one way. So a successor says what it has bound itself, with the descriptor, for a predecessor that execs
-//! and would come back without it; and what it has not kept, for the predecessor is the last to have that.
+//! A handoff goes one way only. So a successor sends the descriptors that it has made itself, since a predecessor that execs
+//! would come back without them; and the names of those that it has not kept, since the predecessor is the last process that
+//! has them.
 
 use super::Loop;
 use crate::machine::Phase;
@@ -14,25 +15,25 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Instant;
 
 impl Loop {
-    /// Tells the predecessor what this image has that it was not handed, and the names of what it was handed and has not
-    /// kept. To be called before [`Input::Ready`]; a seed's process is not told.
+    /// Sends the predecessor the descriptors that this process has and did not inherit, and the names of those that it inherited
+    /// and did not keep. Call it before [`Input::Ready`]. Nothing is sent to a process of the Go package.
     ///
     /// # Errors
-    /// - Those of `sendmsg`, but that the predecessor is gone: that is read from the channel.
-    /// - [`io::ErrorKind::TimedOut`]: the predecessor has not read for as long as this image may take.
-    pub fn tell_sockets(
+    /// - The errors of `sendmsg`, except EPIPE: the end of the channel is read by the loop.
+    /// - [`io::ErrorKind::TimedOut`]: the predecessor has not read for as long as this process has until it is ready.
+    pub fn send_sockets(
         &self,
         added: &[(BorrowedFd<'_>, NamedDescriptor)],
         dropped: &[String],
     ) -> io::Result<()> {
         for (fd, NamedDescriptor { name, address, .. }) in added {
-            self.tell_of_one(&Message::Added { name: name.clone(), address: address.clone() }, Some(*fd))?;
+            self.send_one(&Message::Added { name: name.clone(), address: address.clone() }, Some(*fd))?;
         }
-        dropped.iter().try_for_each(|name| self.tell_of_one(&Message::Dropped(name.clone()), None))
+        dropped.iter().try_for_each(|name| self.send_one(&Message::Dropped(name.clone()), None))
     }
 
-    /// Thousands do not fit the channel at once: then it waits until the predecessor has read.
-    fn tell_of_one(&self, message: &Message, descriptor: Option<BorrowedFd<'_>>) -> io::Result<()> {
+    /// The channel does not hold thousands at once: then this waits until the predecessor has read some.
+    fn send_one(&self, message: &Message, descriptor: Option<BorrowedFd<'_>>) -> io::Result<()> {
         let predecessor = self.machine.predecessor().map(|(attempt, _)| attempt);
         let peer = self.peers.iter().find(|peer| Some(peer.attempt) == predecessor);
         let Some(channel) = peer.and_then(|peer| peer.channel.as_ref()) else { return Ok(()) };
@@ -51,7 +52,7 @@ impl Loop {
             let mut fds = [PollFd::new(channel.as_fd(), PollFlags::POLLOUT)];
             match poll(&mut fds, PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)) {
                 Ok(0) if left.is_zero() => {
-                    let message = "the predecessor does not read what it is told";
+                    let message = "the predecessor does not read its channel";
                     return Err(io::Error::new(io::ErrorKind::TimedOut, message));
                 }
                 Ok(_) | Err(Errno::EINTR) => {}
@@ -60,8 +61,8 @@ impl Loop {
         }
     }
 
-    /// Tells the server what a successor said of its descriptors. The event says that it made no sense.
-    pub(super) fn hear_of_sockets(
+    /// Passes a successor's change of the descriptors to the server. Returns an input if the message does not belong here.
+    pub(super) fn receive_sockets(
         &mut self,
         attempt: u64,
         message: Message,
@@ -72,9 +73,9 @@ impl Loop {
         if !starts && self.machine.predecessor() != Some((attempt, true)) {
             return Some(Input::Unknown(attempt, format!("unexpected message {message:?}")));
         }
-        self.told_by = Some(attempt);
+        self.sockets_from = Some(attempt);
         match (message, descriptor) {
-            // Only a process that execs comes back as another image.
+            // Only a predecessor that execs needs the descriptors of its successor.
             (Message::Added { name, address }, Some(fd)) => {
                 let peer = self.peers.iter().find(|peer| peer.attempt == attempt);
                 let relation =
@@ -86,7 +87,7 @@ impl Loop {
             }
             (Message::Added { name, .. }, None) => {
                 let text = format!(
-                    "expected a descriptor with the new `{name}`, found none: this process may have no room for it"
+                    "expected a descriptor with the new `{name}`, found none: this process may have too many open (EMFILE)"
                 );
                 Some(Input::Unknown(attempt, text))
             }
@@ -98,14 +99,14 @@ impl Loop {
         }
     }
 
-    /// An attempt that is over has told nothing.
+    /// Forgets the changes of an attempt that is over.
     pub(super) fn forget_sockets(&mut self, server: &mut dyn Server) {
         let is_known = |attempt| {
             self.machine.successor() == Some(attempt)
                 || self.machine.predecessor().is_some_and(|(predecessor, _)| predecessor == attempt)
         };
-        if self.told_by.is_some_and(|attempt| !is_known(attempt)) {
-            self.told_by = None;
+        if self.sockets_from.is_some_and(|attempt| !is_known(attempt)) {
+            self.sockets_from = None;
             server.forget_successor();
         }
     }

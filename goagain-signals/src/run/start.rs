@@ -1,7 +1,7 @@
-//! Starting: the handoff read, the handlers installed.
+//! Starting a loop: reading the handoff, and installing the signal handlers.
 
 use super::Loop;
-use super::state::Legacy;
+use super::state::InheritedState;
 use crate::handle::Requests;
 use crate::handlers::Handlers;
 use crate::machine::Origin;
@@ -20,11 +20,11 @@ use std::time::Instant;
 static STARTED: AtomicBool = AtomicBool::new(false);
 
 impl Loop {
-    /// Reads the handoff from the environment, installs the handlers, and unblocks their signals. Once in the life of a
+    /// Reads the handoff from the environment, installs the signal handlers, and unblocks their signals. Call it once in a
     /// process, before it has other threads.
     ///
     /// # Errors
-    /// [`StartError`]; the predecessor, if there is one, goes on.
+    /// [`StartError`]. The predecessor, if there is one, keeps serving.
     pub fn start(settings: Settings, strategy: Box<dyn Strategy>) -> Result<(Loop, Inherited), StartError> {
         if STARTED.swap(true, Ordering::SeqCst) {
             return Err(StartError::AlreadyStarted);
@@ -47,7 +47,7 @@ impl Loop {
                 .map_err(StartError::system("install the signal handlers"))?;
             let mut started = Loop::new(settings, strategy, handlers)?;
             started.warnings.extend(warnings);
-            // Told before it matters, too.
+            // The operator should know before the first restart.
             let why = started.ends_with_init().map(|why| format!("a restart will be refused: {why}"));
             started.warnings.extend(why);
             return Ok((started, Inherited::default()));
@@ -68,7 +68,7 @@ impl Loop {
         Ok((started, descriptors))
     }
 
-    /// A loop that reads no environment and installs no handler: for unit tests of a server, as many as you like.
+    /// Makes a loop that reads no environment and installs no handlers: for unit tests of a server, any number in a process.
     ///
     /// # Errors
     /// [`StartError`]
@@ -82,7 +82,9 @@ impl Loop {
     fn new(settings: Settings, strategy: Box<dyn Strategy>, handlers: Handlers) -> Result<Loop, StartError> {
         let (draining, warnings) = match Draining::new() {
             Ok(draining) => (Some(draining), Vec::new()),
-            Err(error) => (None, vec![format!("cannot make the file that says who drains: {error}")]),
+            Err(error) => {
+                (None, vec![format!("cannot create the file that shows which processes drain: {error}")])
+            }
         };
         let decisions = catch_unwind(AssertUnwindSafe(|| Decisions::of(&strategy)))
             .map_err(|_| StartError::Strategy(strategy.name().to_owned()))?;
@@ -97,7 +99,7 @@ impl Loop {
             peers: Vec::new(),
             deadlines: BTreeMap::new(),
             busy: None,
-            attempted: None,
+            started_from: None,
             since: HashMap::new(),
             started: Instant::now(),
             generation: 1,
@@ -107,9 +109,9 @@ impl Loop {
             has_accepted: false,
             aborted_because: None,
             warnings,
-            told_by: None,
-            legacy: Legacy::Here(Vec::new()),
-            packed: None,
+            sockets_from: None,
+            inherited_state: InheritedState::Received(Vec::new()),
+            saved_state: None,
         })
     }
 
@@ -120,10 +122,10 @@ impl Loop {
         self.release_timeout = release_timeout;
         self.ready_timeout = inheritance.ready_timeout.unwrap_or(self.settings.ready_timeout);
         if inheritance.state {
-            self.legacy = Legacy::Awaited(State::default());
+            self.inherited_state = InheritedState::Awaited(State::default());
         }
         self.warnings.extend(inheritance.warnings.iter().map(ToString::to_string));
-        // The locks of all generations are in one file.
+        // All generations share one file, in which each has its lock.
         self.draining = draining.or(self.draining.take());
         let bounded = release_timeout.is_some();
         let (origin, peer) = match predecessor {
@@ -136,7 +138,7 @@ impl Loop {
             ),
         };
         self.peers.push(peer);
-        // They belong to attempts that are long over: any number that no attempt has will do.
+        // Their attempts are over. Any number works that no attempt will have.
         let numbers: Vec<u64> = (0..leaving.len() as u64).map(|index| u64::MAX - index).collect();
         for (&attempt, process) in numbers.iter().zip(leaving) {
             self.peers.push(Peer::new(attempt, Some(process), None));

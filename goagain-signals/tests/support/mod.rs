@@ -1,4 +1,4 @@
-//! A server that remembers what it was asked.
+//! A server that remembers the calls of the loop.
 #![allow(dead_code, reason = "each test program uses a part")]
 
 use goagain_env::{Image, NamedDescriptor, Next, Strategy, View};
@@ -8,15 +8,15 @@ use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Duration;
 
-/// Far longer than anything here takes: it fails a test that would hang, and measures nothing.
+/// Far longer than anything here takes: a test that hangs fails, and nothing is measured.
 pub(crate) const SOON: Duration = Duration::from_secs(30);
 
 #[derive(Debug)]
-pub(crate) struct Leaves;
+pub(crate) struct Exits;
 
-impl Strategy for Leaves {
+impl Strategy for Exits {
     fn name(&self) -> &str {
-        "leaves"
+        "exits"
     }
 
     fn next(&self, view: View) -> Next {
@@ -24,7 +24,7 @@ impl Strategy for Leaves {
     }
 }
 
-/// With an image that cannot be started: a test that started itself anew would never end.
+/// With an image that cannot be started: a test that started itself would never end.
 pub(crate) fn settings() -> Settings {
     Settings::new(Image::at("/nonexistent").expect("it has a path"), Vec::new())
 }
@@ -33,6 +33,8 @@ pub(crate) fn settings() -> Settings {
 pub(crate) struct Remembers {
     pub(crate) asked: Vec<&'static str>,
     pub(crate) reports: Vec<EventKind>,
+    pub(crate) events: Vec<Event>,
+    pub(crate) warnings: Vec<String>,
     pub(crate) drained: bool,
     pub(crate) only_long_lived: bool,
     pub(crate) in_flight: InFlight,
@@ -52,7 +54,7 @@ impl Server for Remembers {
     }
 
     fn close_long_lived(&mut self) {
-        self.asked.push("part");
+        self.asked.push("close long-lived");
         self.only_long_lived = false;
     }
 
@@ -67,7 +69,7 @@ impl Server for Remembers {
     }
 
     fn close_unfinished(&mut self, _: &[ConnectionInfo]) -> Result<(), String> {
-        self.asked.push("cut off");
+        self.asked.push("close unfinished");
         Ok(())
     }
 
@@ -98,18 +100,23 @@ impl Server for Remembers {
     }
 
     fn before_exit(&mut self) -> Result<(), String> {
-        self.asked.push("before exec");
+        self.asked.push("before exit");
         Ok(())
     }
 
-    fn observe(&mut self, observed: &Event) {
-        self.reports.push(observed.report.clone());
+    fn take_warnings(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.warnings)
+    }
+
+    fn on_event(&mut self, event: &Event) {
+        self.reports.push(event.kind.clone());
+        self.events.push(event.clone());
     }
 }
 
-/// Does the work, or fails the test where it does not come back.
+/// Does the work, or fails the test if it does not return.
 pub(crate) fn soon<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     let (sender, done) = channel();
     thread::spawn(move || drop(sender.send(work())));
-    done.recv_timeout(SOON).expect("it comes back, and does not panic")
+    done.recv_timeout(SOON).expect("it returns, and does not panic")
 }

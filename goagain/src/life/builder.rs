@@ -241,16 +241,24 @@ impl Builder {
     ///
     /// It runs in the signal loop, so it should not block. See [`log_to_stderr`](Builder::log_to_stderr) for the common case.
     pub fn on_event(mut self, observer: impl FnMut(&Event) + Send + 'static) -> Builder {
-        self.callbacks.observers.push(Box::new(observer));
+        self.callbacks.on_event.push(Box::new(observer));
         self
     }
 
-    /// Writes each event to stderr.
+    /// Writes each event as one line to standard error, by one `write(2)`, so that the lines of the two processes of a restart
+    /// do not mix: a pipe takes up to `PIPE_BUF` bytes at once (4096 on Linux, see pipe(7)). If the write fails, the line is lost
+    /// and the server goes on; if nobody reads a full pipe, the write blocks.
+    ///
+    /// ```text
+    /// goagain[4720] generation 2: serving; previous process 4711 stays as the fallback for up to 10 s
+    /// goagain[4711] generation 1: this process stops accepting and finishes 3 connections
+    /// goagain[4711] generation 1: restart 2 (process 4720) failed after 5.6 ms: no database; this process keeps serving
+    /// ```
+    ///
+    /// A line has no timestamp: journald, syslog and container runtimes add their own. Where nothing does, write the line with
+    /// a timestamp in [`on_event`](Builder::on_event), or use the feature `tracing`.
     pub fn log_to_stderr(self) -> Builder {
-        self.on_event(|event| {
-            use std::io::Write;
-            let _ = std::io::stderr().write_all(format!("{event}\n").as_bytes());
-        })
+        self.on_event(crate::life::log::to_stderr)
     }
 
     /// Sets which signal does what. Defaults to [`Signals::default`].

@@ -1,17 +1,16 @@
-//! The user's callbacks, each kept from doing harm.
+//! The callbacks of the application. A panic in one is caught.
 
-use goagain_signals::ConnectionInfo;
-use goagain_signals::Event;
+use goagain_signals::{ConnectionInfo, Event};
 use std::any::Any;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// What a callback may return: nothing, or a `Result` whose error is reported.
+/// What a callback returns: nothing, or a `Result` whose error is reported.
 pub trait CallbackResult {
-    /// The error as text.
+    /// Returns the error as text.
     ///
     /// # Errors
-    /// The callback's.
+    /// The error of the callback.
     fn into_result(self) -> Result<(), String>;
 }
 
@@ -29,7 +28,7 @@ impl<E: fmt::Display> CallbackResult for Result<(), E> {
 
 pub(crate) type Callback = Box<dyn FnMut() -> Result<(), String> + Send>;
 pub(crate) type OnUnfinished = Box<dyn FnMut(&[ConnectionInfo]) -> Result<(), String> + Send>;
-pub(crate) type Observer = Box<dyn FnMut(&Event) + Send>;
+pub(crate) type OnEvent = Box<dyn FnMut(&Event) + Send>;
 
 #[derive(Default)]
 pub(crate) struct Callbacks {
@@ -37,22 +36,22 @@ pub(crate) struct Callbacks {
     pub(crate) on_usr1: Option<Callback>,
     pub(crate) before_exit: Option<Callback>,
     pub(crate) on_unfinished: Option<OnUnfinished>,
-    pub(crate) observers: Vec<Observer>,
+    pub(crate) on_event: Vec<OnEvent>,
 }
 
 impl fmt::Debug for Callbacks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Callbacks").field("observers", &self.observers.len()).finish_non_exhaustive()
+        f.debug_struct("Callbacks").field("on_event", &self.on_event.len()).finish_non_exhaustive()
     }
 }
 
 impl Callbacks {
-    pub(crate) fn observe(&mut self, observed: &Event) {
+    pub(crate) fn on_event(&mut self, event: &Event) {
         #[cfg(feature = "tracing")]
-        crate::life::trace::event(observed);
-        for observer in &mut self.observers {
-            // An observer that panics has nobody to be reported to but std's panic hook, which has run.
-            let _ = catch_unwind(AssertUnwindSafe(|| observer(observed)));
+        crate::life::trace::event(event);
+        for callback in &mut self.on_event {
+            // A panic is not reported: it would be reported to the callback that panicked. The panic hook of std has run.
+            let _ = catch_unwind(AssertUnwindSafe(|| callback(event)));
         }
     }
 }
@@ -64,20 +63,24 @@ pub(crate) fn boxed<R: CallbackResult>(mut callback: impl FnMut() -> R + Send + 
 pub(crate) fn call(callback: &mut Option<Callback>) -> Result<(), String> {
     match callback {
         None => Ok(()),
-        Some(callback) => catch_unwind(AssertUnwindSafe(callback)).unwrap_or_else(|panic| Err(said(&*panic))),
-    }
-}
-
-pub(crate) fn call_with(callback: &mut Option<OnUnfinished>, held: &[ConnectionInfo]) -> Result<(), String> {
-    match callback {
-        None => Ok(()),
         Some(callback) => {
-            catch_unwind(AssertUnwindSafe(|| callback(held))).unwrap_or_else(|panic| Err(said(&*panic)))
+            catch_unwind(AssertUnwindSafe(callback)).unwrap_or_else(|panic| Err(panic_text(&*panic)))
         }
     }
 }
 
-fn said(panic: &(dyn Any + Send)) -> String {
+pub(crate) fn call_with(
+    callback: &mut Option<OnUnfinished>,
+    connections: &[ConnectionInfo],
+) -> Result<(), String> {
+    match callback {
+        None => Ok(()),
+        Some(callback) => catch_unwind(AssertUnwindSafe(|| callback(connections)))
+            .unwrap_or_else(|panic| Err(panic_text(&*panic))),
+    }
+}
+
+fn panic_text(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().copied().or(panic.downcast_ref::<String>().map(String::as_str));
     format!("panicked: {}", text.unwrap_or("without a message"))
 }
@@ -87,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn errors_and_panics_of_a_callback_are_told() {
+    fn errors_and_panics_of_a_callback_are_returned() {
         assert_eq!(call(&mut None), Ok(()));
         assert_eq!(call(&mut Some(boxed(|| ()))), Ok(()));
         assert_eq!(call(&mut Some(boxed(|| Err("no file")))), Err("no file".to_owned()));

@@ -172,6 +172,7 @@ impl Drop for Goagain {
         self.serving.stop_accepting();
         self.serving.close_listeners(false);
         self.serving.report_left_over();
+        self.inner.report_warnings(&mut self.serving);
         // Does not wait for acceptors: a program with an event loop may hold one in this very thread.
         self.serving.unlink(Duration::ZERO);
     }

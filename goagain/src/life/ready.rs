@@ -38,12 +38,12 @@ impl Goagain {
         let attempt = self.inner.attempt();
         let unclaimed = self.serving.drop_unclaimed();
         let (added, dropped) = self.serving.changes();
-        let told = self.inner.tell_sockets(&self.serving.own(), &dropped);
+        let told = self.inner.send_sockets(&self.serving.own(), &dropped);
         for name in unclaimed {
-            self.inner.report(attempt, EventKind::Dropped { name }, &mut self.serving);
+            self.inner.report(attempt, EventKind::Unclaimed { name }, &mut self.serving);
         }
         for name in if self.is_successor() { added } else { Vec::new() } {
-            self.inner.report(attempt, EventKind::Added { name }, &mut self.serving);
+            self.inner.report(attempt, EventKind::NotInherited { name }, &mut self.serving);
         }
         match told {
             Ok(()) => self.inner.tell(Input::Ready, &mut self.serving),
@@ -63,7 +63,7 @@ impl Goagain {
         match state.and_then(|()| self.inner.state(&mut self.serving).map(std::mem::take)) {
             Ok(parcels) => {
                 for parcel in parcels {
-                    let report = EventKind::Dropped { name: parcel.name().to_owned() };
+                    let report = EventKind::Unclaimed { name: parcel.name().to_owned() };
                     self.inner.report(attempt, report, &mut self.serving);
                 }
                 true

@@ -118,7 +118,7 @@ impl Goagain {
             return;
         }
         if let Err(error) = self.serving.before_exit() {
-            let kind = EventKind::Callback { callback: "before_exit", error };
+            let kind = EventKind::CallbackFailed { callback: "before_exit", error };
             self.inner.report(self.inner.attempt(), kind, &mut self.serving);
         }
     }

@@ -10,7 +10,7 @@ use crate::socket::path;
 use crate::socket::term::CurrentTerm;
 use crate::state::SavedState;
 use goagain_env::{Address, Inherited, NamedDescriptor, SaveError, StateItem};
-use goagain_signals::{ConnectionInfo, Event, EventKind, InFlight, Server};
+use goagain_signals::{ConnectionInfo, Event, InFlight, Server};
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -28,6 +28,8 @@ pub(crate) struct Serving {
     term_count: TermCount,
     pub(crate) connections: Connections,
     pub(crate) callbacks: Callbacks,
+    /// What the loop has still to report.
+    warnings: Vec<String>,
     pub(crate) offers: SavedState,
     pub(crate) moves: Option<Migrations>,
     /// Whether the application is done with the term, and waits in `finish`.
@@ -44,6 +46,7 @@ impl Serving {
             term_count: TermCount::default(),
             connections,
             callbacks,
+            warnings: Vec::new(),
             offers: SavedState::default(),
             moves: None,
             finishing: false,
@@ -135,7 +138,7 @@ impl Serving {
     }
 
     fn warn(&mut self, text: String) {
-        self.callbacks.observe(&Event::new(0, Duration::ZERO, EventKind::Warning { text }));
+        self.warnings.push(text);
     }
 }
 
@@ -174,6 +177,10 @@ impl Server for Serving {
 
     fn only_long_lived(&self) -> bool {
         self.connections.only_long_lived()
+    }
+
+    fn in_flight(&self) -> InFlight {
+        self.connections.in_flight()
     }
 
     fn waits_for(&self) -> (InFlight, Vec<ConnectionInfo>) {
@@ -263,7 +270,11 @@ impl Server for Serving {
         call(&mut self.callbacks.before_exit)
     }
 
-    fn observe(&mut self, event: &Event) {
-        self.callbacks.observe(event);
+    fn take_warnings(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.warnings)
+    }
+
+    fn on_event(&mut self, event: &Event) {
+        self.callbacks.on_event(event);
     }
 }

@@ -59,7 +59,7 @@ fn without_an_image_an_isolated_server_does_not_start_the_test_again() {
     assert_eq!(again.step(), Turn::Serve);
     let failed = expect(&reports, |report| matches!(report, EventKind::Failed { .. }));
     let reason = "an isolated server does not start its own program: choose an image with `Builder::image`";
-    assert_eq!(failed.report, EventKind::Failed { reason: reason.into() });
+    assert_eq!(failed.kind, EventKind::Failed { pid: None, reason: reason.into() });
 }
 
 #[test]
@@ -100,7 +100,7 @@ fn an_observer_that_panics_harms_neither_the_server_nor_the_next_one() {
     let (mut again, _http) = owner_of(builder.image("/nonexistent").on_event(|_| quietly_panic()));
     again.handle().restart();
     assert_eq!(again.step(), Turn::Serve);
-    expect(&reports, |report| *report == EventKind::Requested);
+    expect(&reports, |kind| matches!(kind, EventKind::Requested { .. }));
     expect(&reports, |report| matches!(report, EventKind::Failed { .. }));
 }
 
@@ -113,7 +113,7 @@ fn the_image_is_started_with_its_arguments() {
     let waiting = thread::spawn(move || again.wait());
     expect(&reports, |report| matches!(report, EventKind::Spawned { .. }));
     let failed = expect(&reports, |report| matches!(report, EventKind::Failed { .. }));
-    let EventKind::Failed { reason } = failed.report else { unreachable!() };
+    let EventKind::Failed { reason, .. } = failed.kind else { unreachable!() };
     assert!(reason.contains('7'), "{reason}");
     handle.stop_now();
     soon(move || waiting.join().unwrap().unwrap());
@@ -134,12 +134,12 @@ fn an_image_that_is_not_ready_in_time_is_killed_and_the_next_attempt_runs() {
     for attempt in [1, 2] {
         handle.restart();
         let spawned = expect(&reports, |report| matches!(report, EventKind::Spawned { .. }));
-        let EventKind::Spawned { pid } = spawned.report else { unreachable!() };
+        let EventKind::Spawned { pid, .. } = spawned.kind else { unreachable!() };
         let failed = expect(&reports, |report| matches!(report, EventKind::Failed { .. }));
         assert_eq!((spawned.attempt, failed.attempt), (attempt, attempt));
         assert_eq!(
-            failed.report,
-            EventKind::Failed { reason: "it was not ready within its deadline".into() }
+            failed.kind,
+            EventKind::Failed { pid: Some(pid), reason: "the new process was not ready in time".into() }
         );
         pids.push(pid);
     }
@@ -196,7 +196,7 @@ fn a_launch_that_fails_does_not_change_the_owner() {
         again.handle().restart();
         assert_eq!(again.step(), Turn::Serve);
         let failed = expect(&reports, |report| matches!(report, EventKind::Failed { .. }));
-        assert_eq!(failed.report, EventKind::Failed { reason: reason.into() });
+        assert_eq!(failed.kind, EventKind::Failed { pid: None, reason: reason.into() });
         assert_eq!(failed.attempt, 1);
     }
 }

@@ -119,11 +119,11 @@ fn the_deadline_of_a_drain_reports_the_unfinished_connections_and_resets_them() 
     assert_eq!(connections[0].kind, ConnectionKind::InRequest);
     let text = connections[0].to_string();
     assert!(text.starts_with(&connections[0].name) && text.contains("in a request"), "{text}");
-    let failed = expect(&reports, |report| matches!(report, EventKind::Callback { .. }));
-    assert!(failed.to_string().ends_with("callback on_unfinished: it is seen"), "{failed}");
+    let failed = expect(&reports, |report| matches!(report, EventKind::CallbackFailed { .. }));
+    assert!(failed.to_string().ends_with("callback `on_unfinished` failed: it is seen"), "{failed}");
     let in_flight = InFlight { idle: 1, in_request: 1, long_lived: 0 };
     let unfinished = expect(&reports, |report| matches!(report, EventKind::Unfinished { .. }));
-    assert_eq!(unfinished.report, EventKind::Unfinished { in_flight, connections });
+    assert_eq!(unfinished.kind, EventKind::Unfinished { in_flight, connections });
     let read = client.read(&mut [0]);
     match read {
         Err(error) if cfg!(target_os = "linux") => assert_eq!(error.kind(), ErrorKind::ConnectionReset),
@@ -139,7 +139,7 @@ fn a_drain_without_unfinished_connections_closes_none_and_calls_no_callback() {
     again.handle().stop_gracefully();
     drained(again);
     assert!(!reports.iter().any(|observed| {
-        matches!(observed.report, EventKind::Unfinished { .. } | EventKind::Callback { .. })
+        matches!(observed.kind, EventKind::Unfinished { .. } | EventKind::CallbackFailed { .. })
     }));
 }
 

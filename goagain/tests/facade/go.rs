@@ -25,8 +25,8 @@ fn a_life_in_the_words_of_the_go_package() {
         assert!(acceptor.next().is_none());
         assert_eq!(exec(&mut again).unwrap(), Finish::Exit);
     });
-    let reports: Vec<EventKind> = reports.iter().map(|observed| observed.report).collect();
-    assert!(reports.contains(&EventKind::Requested));
+    let reports: Vec<EventKind> = reports.iter().map(|observed| observed.kind).collect();
+    assert!(reports.contains(&EventKind::Requested { waits: false }));
 }
 
 #[test]

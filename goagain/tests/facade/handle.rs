@@ -72,17 +72,17 @@ fn a_missing_image_fails_each_attempt_with_a_hint_and_the_server_keeps_serving()
     });
     for attempt in [1, 2] {
         assert_eq!(handle.clone().restart(), attempt);
-        let requested = expect(&reports, |report| *report == EventKind::Requested);
+        let requested = expect(&reports, |kind| matches!(kind, EventKind::Requested { .. }));
         let failed = expect(&reports, |report| matches!(report, EventKind::Failed { .. }));
         assert_eq!((requested.attempt, failed.attempt), (attempt, attempt));
         let reason = "cannot spawn /nonexistent: No such file or directory (os error 2): \
                       deploy the file, and the interpreter or loader that it names";
-        assert_eq!(failed.report, EventKind::Failed { reason: reason.into() });
+        assert_eq!(failed.kind, EventKind::Failed { pid: None, reason: reason.into() });
         assert_answered(ask(&http));
     }
     handle.stop_gracefully();
     let draining = expect(&reports, |report| matches!(report, EventKind::Draining { .. }));
-    assert_eq!(draining.report, EventKind::Draining { stop: Stop::Gracefully });
+    assert!(matches!(draining.kind, EventKind::Draining { stop: Stop::Gracefully, .. }));
     assert_eq!(soon(move || waiting.join().unwrap()), Finish::Exit);
     assert_eq!(accepting.join().unwrap(), 2);
 }
@@ -97,8 +97,11 @@ fn a_server_that_stops_refuses_a_restart() {
     assert_eq!(again.step(), Turn::Drain(Stop::Gracefully));
     let refused = expect(&reports, |report| matches!(report, EventKind::Refused { .. }));
     assert_eq!(refused.attempt, 1);
-    assert_eq!(refused.report, EventKind::Refused { reason: "this process is stopping".into() });
-    assert_eq!(refused.to_string().split_once(": ").unwrap().1, "restart refused: this process is stopping");
+    assert_eq!(refused.kind, EventKind::Refused { reason: "this process is stopping".into() });
+    assert_eq!(
+        refused.to_string().split_once(": ").unwrap().1,
+        "restart 1 refused: this process is stopping"
+    );
 }
 
 #[test]

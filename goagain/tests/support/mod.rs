@@ -59,7 +59,7 @@ pub(crate) fn observed() -> (Builder, Receiver<Event>) {
 pub(crate) fn expect(reports: &Receiver<Event>, wanted: impl Fn(&EventKind) -> bool) -> Event {
     loop {
         let observed = reports.recv_timeout(SOON).expect("the report comes");
-        if wanted(&observed.report) {
+        if wanted(&observed.kind) {
             return observed;
         }
     }

@@ -133,7 +133,7 @@ fn hangs_and_is_aborted(context: &Context) -> anyhow::Result<()> {
     service.mark();
     service.signal(owner, Signal::SIGUSR1)?;
     let idle = service.await_name("not_aborted")?;
-    ensure!(idle.reason() == "no attempt is under way", "reason: found `{}`", idle.reason());
+    ensure!(idle.reason() == "no restart is running", "reason: found `{}`", idle.reason());
     service.deploy(&service.image())?;
     let restart = service.restart()?;
     service.await_event(|event| event.name == "owner" && event.pid != owner, DEADLINE)?;

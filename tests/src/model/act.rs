@@ -4,7 +4,7 @@ use super::perform::close;
 use super::process::Process;
 use super::world::{Broken, World};
 use goagain_env::Message;
-use goagain_signals::{Action, Deadline, EventKind, Input, Phase};
+use goagain_signals::{Action, Deadline, Input, Phase, Report};
 
 /// Does one action. Some actions result in another input.
 pub fn act(world: &mut World, me: usize, action: Action, is_entitled: bool) -> Option<Input> {
@@ -63,9 +63,9 @@ pub fn act(world: &mut World, me: usize, action: Action, is_entitled: bool) -> O
             }
             world.processes[me].in_exec = true;
         }
-        Action::Report(_, EventKind::Requested) => world.processes[me].asked = true,
-        Action::Report(_, EventKind::Refused { .. }) => world.processes[me].asked = false,
-        Action::Report(_, EventKind::RolledBack { .. }) => {
+        Action::Report(_, Report::Requested) => world.processes[me].asked = true,
+        Action::Report(_, Report::Refused { .. }) => world.processes[me].asked = false,
+        Action::Report(_, Report::RolledBack { .. }) => {
             let process = &mut world.processes[me];
             process.asked |= std::mem::take(&mut process.passed);
         }

@@ -21,7 +21,7 @@ pub fn check(world: &mut World, bound: &[Step]) {
 /// Returns whether this step is the end of a drain, or leads to nothing else.
 fn is_a_drain(world: &World, step: &Step) -> bool {
     // The last resort against a predecessor that hangs does not count as a way to end a drain.
-    let is_leave = |deadline: &Deadline| matches!(deadline, Deadline::Leave(_) | Deadline::Release);
+    let is_leave = |deadline: &Deadline| matches!(deadline, Deadline::Exit(_) | Deadline::Release);
     match step {
         Step::Drained(_) => true,
         Step::Deadline(_, deadline) => is_leave(deadline),

@@ -6,7 +6,7 @@
 use super::process::Process;
 use super::world::World;
 use goagain_env::Message;
-use goagain_signals::{Action, Deadline, EventKind, Input, Phase, Stop};
+use goagain_signals::{Action, Deadline, Input, Phase, Report, Stop};
 
 /// A rule of the protocol that is not followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -151,7 +151,7 @@ impl Mutant {
             Mutant::AbortAfterCommit => {
                 let successor = process.machine.successor();
                 for action in &mut actions {
-                    if let (Action::Report(_, EventKind::NotAborted { .. }), Some(attempt)) =
+                    if let (Action::Report(_, Report::NotAborted { .. }), Some(attempt)) =
                         (&*action, successor)
                     {
                         *action = Action::Send(attempt, Message::Abort(String::new()));
@@ -172,7 +172,7 @@ impl Mutant {
             Mutant::HangTolerated => {
                 actions.retain(|action| phase != Phase::Killing || !matches!(action, Action::Kill(_)));
             }
-            Mutant::NeitherGivesUp => actions.retain(|action| *action != Action::Arm(Deadline::Back)),
+            Mutant::NeitherGivesUp => actions.retain(|action| *action != Action::Arm(Deadline::Reexec)),
             _ => {}
         }
         actions

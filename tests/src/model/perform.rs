@@ -170,7 +170,7 @@ fn execed(protocol: &Protocol, world: &mut World, me: usize, strategy: usize) {
     let bounded = old.machine.decisions().is_bounded(Relation::Parent);
     let origin = Origin { attempt, relation: Relation::Child, go: false, bounded };
     let passes_on = protocol.mutant != Some(Mutant::ExecForgetsChildren);
-    let leaving = old.machine.children_leaving().filter(|_| passes_on);
+    let leaving = old.machine.exiting_children().filter(|_| passes_on);
     let leaving: Vec<usize> = leaving.filter_map(|attempt| old.process_of(attempt)).collect();
     let numbers: Vec<u64> = (0..leaving.len() as u64).map(|index| u64::MAX - index).collect();
     let machine = Machine::new(protocol.strategies[strategy], Some(origin), &numbers);

@@ -37,7 +37,7 @@ pub(super) fn torn(context: &Context) -> anyhow::Result<()> {
         (
             "that it could not be saved",
             |ours| Ok(ours.send(&Message::NoState("too large".into()))?),
-            "the owner could not make it: too large",
+            "the owner could not save it: too large",
         ),
     ];
     for (what, say, reason) in cases {
