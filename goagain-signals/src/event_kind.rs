@@ -1,7 +1,7 @@
 //! Everything that can happen.
 
 use crate::{ConnectionInfo, InFlight, Signal, Stop};
-use goagain_env::{Pid, SaveError};
+use goagain_env::{Address, Pid, SaveError};
 use std::time::Duration;
 
 /// What happened.
@@ -53,6 +53,11 @@ pub enum EventKind {
         /// The least time for which this process can take over again: its probation period. `None` for a process of the Go
         /// package, after which it cannot.
         fallback: Option<Duration>,
+    },
+    /// A term begins: this process accepts from now on.
+    Accepting {
+        /// The addresses of its listeners and datagram sockets.
+        addresses: Vec<Address>,
     },
     /// The new process accepts connections.
     SuccessorServing {
@@ -192,6 +197,7 @@ impl EventKind {
             EventKind::Requested { .. }
             | EventKind::Refused { .. }
             | EventKind::NotAborted { .. }
+            | EventKind::Accepting { .. }
             | EventKind::Draining { .. }
             | EventKind::StillDraining { .. }
             | EventKind::Unfinished { .. }

@@ -1,7 +1,7 @@
 //! The sentence of each event: what an operator reads, on whichever side of a restart.
 
 use crate::{Event, EventKind, InFlight, Role, Stop, connection_info};
-use goagain_env::Pid;
+use goagain_env::{Address, Pid};
 use std::fmt::{self, Write};
 use std::time::Duration;
 
@@ -62,6 +62,7 @@ pub(crate) fn write(out: &mut impl Write, event: &Event) -> fmt::Result {
                 None => Ok(()),
             }
         }
+        EventKind::Accepting { addresses } => accepting(out, addresses),
         EventKind::SuccessorServing { pid } => write!(out, "{} is serving", New(*pid)),
         EventKind::RolledBack { pid, reason } => {
             write!(out, "{} {reason}; this process takes over again and is serving", New(*pid))
@@ -140,6 +141,20 @@ pub(crate) fn write(out: &mut impl Write, event: &Event) -> fmt::Result {
 /// Writes the sentence that is also the reason of the failed restart, and of NOSTATE to a process that waits for the state.
 pub(crate) fn not_saved(out: &mut impl Write, name: &str, error: &goagain_env::SaveError) -> fmt::Result {
     write!(out, "cannot save the state `{name}`: {error}")
+}
+
+/// The number of addresses that a sentence has at most. The event has them all.
+const MOST_ADDRESSES: usize = 10;
+
+fn accepting(out: &mut impl Write, addresses: &[Address]) -> fmt::Result {
+    out.write_str("accepting on ")?;
+    for (index, address) in addresses.iter().take(MOST_ADDRESSES).enumerate() {
+        write!(out, "{}{address}", if index == 0 { "" } else { ", " })?;
+    }
+    match addresses.len().saturating_sub(MOST_ADDRESSES) {
+        0 => Ok(()),
+        more => write!(out, ", and {more} more"),
+    }
 }
 
 fn keeps_serving(out: &mut impl Write, role: Role) -> fmt::Result {

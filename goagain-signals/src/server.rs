@@ -8,6 +8,10 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 pub trait Server {
     /// Begins a term: acceptors may accept.
     fn accept(&mut self);
+    /// Returns the addresses on which it accepts, for the event of a term that begins.
+    fn addresses(&self) -> Vec<Address> {
+        Vec::new()
+    }
     /// Ends the term: acceptors end, the listeners stay open, and the drain begins.
     fn stop_accepting(&mut self);
     /// Begins the second phase of the drain: idle connections are asked to close.

@@ -12,31 +12,24 @@
 mod polling;
 mod serve;
 
-use goagain::{Goagain, Single};
+use goagain::{Error, Goagain, Single};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    match run() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            serve::say(format_args!("mio: {error:#}"));
-            ExitCode::from(2)
-        }
-    }
+    let address = serve::address_from_args("A server on one thread, with an event loop of its own over mio.");
+    goagain::exit(life(&address))
 }
 
-fn run() -> anyhow::Result<()> {
-    let address = serve::address_from_args("A server on one thread, with a loop of its own over mio.");
-    let mut again = Goagain::builder(Single).on_event(|observed| serve::say(observed)).start()?;
-    let http = match again.listen("http", &address) {
+fn life(address: &str) -> Result<(), Error> {
+    let mut again = Goagain::builder(Single).log_to_stderr().start()?;
+    let http = match again.listen("http", address) {
         Ok(http) => http,
         Err(error) => {
+            // The predecessor reads why, and keeps serving.
             again.fail(error.to_string());
             return Err(error.into());
         }
     };
     let identity = serve::identity(again.generation());
-    polling::run(again, &http, identity, || {
-        serve::say(format_args!("pid {} serves {}", std::process::id(), http.local_addr()));
-    })
+    polling::run(again, &http, identity, || {}).map_err(|error| Error::Serve(error.into()))
 }

@@ -20,6 +20,8 @@ const EXAMPLES: &[&str] = &[
     "actix",
     #[cfg(all(feature = "axum", feature = "single"))]
     "axum",
+    #[cfg(feature = "single")]
+    "by_hand",
     "custom",
     #[cfg(feature = "double")]
     "double",
@@ -31,7 +33,7 @@ const EXAMPLES: &[&str] = &[
     "single",
     #[cfg(all(feature = "single", feature = "tokio"))]
     "tokio",
-    #[cfg(all(feature = "axum", feature = "single"))]
+    #[cfg(all(feature = "single", feature = "tonic"))]
     "tonic",
 ];
 
@@ -80,8 +82,10 @@ impl Running {
         loop {
             let mut line = String::new();
             assert_ne!(self.stderr.read_line(&mut line).unwrap(), 0, "the server has ended");
-            if let Some((pid, address)) =
-                line.trim().strip_prefix("pid ").and_then(|rest| rest.split_once(" serves "))
+            // As in `goagain[4711] generation 1: accepting on tcp:127.0.0.1:48879`.
+            let line = line.trim().strip_prefix("goagain[").and_then(|line| line.split_once(']'));
+            if let Some((pid, (_, address))) =
+                line.and_then(|(pid, rest)| Some((pid, rest.split_once(": accepting on ")?)))
             {
                 return (pid.parse().unwrap(), address.to_owned());
             }
@@ -294,7 +298,7 @@ fn they_say_how_to_be_started() {
 }
 
 #[test]
-fn what_they_cannot_do_is_said_with_status_2() {
+fn usage_errors_exit_with_2_and_failures_with_1() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = taken.local_addr().unwrap().to_string();
     for example in EXAMPLES.iter().chain(OTHERS) {
@@ -306,7 +310,8 @@ fn what_they_cannot_do_is_said_with_status_2() {
         ] {
             let output = Command::new(program(example)).args(&args).output().unwrap();
             let stderr = String::from_utf8(output.stderr).unwrap();
-            assert_eq!(output.status.code(), Some(2), "{example} {args:?}: {stderr}");
+            let code = if is_usage { 2 } else { 1 };
+            assert_eq!(output.status.code(), Some(code), "{example} {args:?}: {stderr}");
             assert!(is_usage || stderr.lines().count() == 1, "{example} {args:?}: {stderr}");
             assert!(stderr.contains(expected), "{example} {args:?}: {stderr}");
         }

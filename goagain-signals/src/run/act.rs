@@ -91,6 +91,10 @@ impl Loop {
                 self.has_accepted = true;
                 self.publish_draining(false);
                 server.accept();
+                let addresses = server.addresses();
+                if !addresses.is_empty() {
+                    self.report(self.machine.attempt(), EventKind::Accepting { addresses }, server);
+                }
                 None
             }
             Action::StopAccepting => {

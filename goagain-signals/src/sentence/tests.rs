@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::{ConnectionInfo, ConnectionKind, Signal};
+use goagain_env::Address;
 use goagain_env::SaveError;
 
 const OLD: i32 = 4711;
@@ -15,6 +16,10 @@ fn pid(raw: i32) -> Option<Pid> {
 fn event(own: i32, role: Role, kind: EventKind) -> Event {
     let (generation, attempt) = if own == OLD { (1, 2) } else { (2, 2) };
     Event::new(pid(own).unwrap(), generation, role, attempt, Duration::from_micros(5_600), kind)
+}
+
+fn address(port: u16) -> Address {
+    Address::Tcp(([127, 0, 0, 1], port).into())
 }
 
 /// Every kind, as each side that has it reports it.
@@ -139,6 +144,15 @@ fn table() -> Vec<(Event, &'static str)> {
             "all previous processes have exited; restart 2 is complete",
         ),
         (
+            new(Role::Serving, Accepting { addresses: vec![address(80), Address::Unix("/run/http".into())] }),
+            "accepting on tcp:127.0.0.1:80, unix:/run/http",
+        ),
+        (
+            new(Role::Serving, Accepting { addresses: (1..=12).map(address).collect() }),
+            "accepting on tcp:127.0.0.1:1, tcp:127.0.0.1:2, tcp:127.0.0.1:3, tcp:127.0.0.1:4, tcp:127.0.0.1:5, \
+             tcp:127.0.0.1:6, tcp:127.0.0.1:7, tcp:127.0.0.1:8, tcp:127.0.0.1:9, tcp:127.0.0.1:10, and 2 more",
+        ),
+        (
             old(Role::Fallback, drains(Stop::HandedOver, 3)),
             "this process stops accepting and finishes 3 connections",
         ),
@@ -234,9 +248,10 @@ fn the_table_has_every_kind() {
         StateNotSaved { .. } => 22,
         Warning { .. } => 23,
         SignalReceived { .. } => 24,
+        Accepting { .. } => 25,
     };
     let found: std::collections::BTreeSet<_> = table().iter().map(|(event, _)| number(&event.kind)).collect();
-    assert_eq!(found, (0..25).collect());
+    assert_eq!(found, (0..26).collect());
 }
 
 #[test]

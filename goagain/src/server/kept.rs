@@ -83,6 +83,10 @@ impl Kept {
     }
 
     /// Whether the library only keeps it, and neither accepts nor reads on it.
+    pub(super) fn address(&self) -> &Address {
+        &self.address
+    }
+
     pub(super) fn is_other(&self) -> bool {
         matches!(self.what, What::Other(_))
     }

@@ -157,6 +157,10 @@ impl Server for Serving {
         self.warn_of("migrate connections after this term", served);
     }
 
+    fn addresses(&self) -> Vec<Address> {
+        self.table.addresses()
+    }
+
     fn stop_accepting(&mut self) {
         self.table.mark_dropped();
         // Migrated connections that have come are in the queue before the acceptors see that the term has ended.

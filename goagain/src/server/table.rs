@@ -73,6 +73,11 @@ impl Table {
         handed.chain(last).collect()
     }
 
+    /// Returns the addresses of the listeners and datagram sockets.
+    pub(super) fn addresses(&self) -> Vec<Address> {
+        self.kept.iter().filter(|kept| !kept.is_other()).map(|kept| kept.address().clone()).collect()
+    }
+
     /// Begins to listen on the sockets for which that was put off. Returns the names of those on which it failed.
     pub(super) fn listen_if_put_off(&mut self) -> Vec<(String, io::Error)> {
         let failed = |kept: &mut Kept| kept.listen_if_put_off().err().map(|error| (kept.name.clone(), error));
