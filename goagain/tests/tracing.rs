@@ -72,8 +72,8 @@ fn an_event_has_its_process_in_fields_and_a_failure_is_a_warning() {
     let events = remembers.0.clone();
     soon(move || {
         let waiting = std::thread::spawn(move || again.wait().unwrap());
-        // Requested, spawned, failed: then nothing is under way.
-        while events.lock().unwrap().len() < 3 {
+        // Accepting, requested, spawned, failed: then no attempt is under way.
+        while events.lock().unwrap().len() < 4 {
             std::thread::yield_now();
         }
         handle.stop_now();
@@ -81,6 +81,8 @@ fn an_event_has_its_process_in_fields_and_a_failure_is_a_warning() {
     });
 
     let events = remembers.0.lock().unwrap().clone();
+    let (accepting, events) = events.split_first().unwrap();
+    assert!(accepting.1["message"].starts_with("accepting on tcp:127.0.0.1:"), "{accepting:?}");
     let peer = events[1].1["peer"].clone();
     let child = peer.strip_prefix("i64 ").unwrap();
     let expected = [
