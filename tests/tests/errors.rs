@@ -113,6 +113,12 @@ fn every() -> Vec<(&'static str, Box<dyn Error>, Option<String>)> {
         let bind = ListenError::Bind { name: name(), address: Some(address()), source: cause() };
         add("ListenError", Box::new(bind), says());
         add("ReadyError", Box::new(ReadyError::Channel(cause())), says());
+        add("Error", Box::new(goagain::Error::Prepare(cause().into())), says());
+        add("Error", Box::new(goagain::Error::Serve(cause().into())), says());
+        add("Error", Box::new(goagain::Error::Wait(cause())), says());
+        let start = StartError::System { what: "make a pipe", source: cause() };
+        add("Error", Box::new(goagain::Error::Start(start)), says());
+        add("Error", Box::new(goagain::Error::Ready(ReadyError::Channel(cause()))), says());
         add("MigrateError", Box::new(MigrateError::System(cause())), says());
         add("StartError", Box::new(StartError::System { what: "make a pipe", source: cause() }), says());
         add("LaunchError", Box::new(LaunchError::Spawn { image: image(), source: cause() }), says());
@@ -206,7 +212,15 @@ fn first_word(text: &str) -> String {
 fn every_error_with_a_source_is_tested() {
     let mut tested: Vec<(&str, BTreeSet<String>)> = Vec::new();
     for (of, error, _) in every() {
-        let variant = first_word(&format!("{error:?}"));
+        let variant = match error.downcast_ref() {
+            // Its `Debug` is its text.
+            Some(goagain::Error::Start(_)) => "Start".to_owned(),
+            Some(goagain::Error::Prepare(_)) => "Prepare".to_owned(),
+            Some(goagain::Error::Ready(_)) => "Ready".to_owned(),
+            Some(goagain::Error::Serve(_)) => "Serve".to_owned(),
+            Some(goagain::Error::Wait(_)) => "Wait".to_owned(),
+            _ => first_word(&format!("{error:?}")),
+        };
         match tested.iter_mut().find(|(each, _)| *each == of) {
             Some((_, variants)) => drop(variants.insert(variant)),
             None => tested.push((of, BTreeSet::from([variant]))),

@@ -31,7 +31,7 @@ pub(crate) struct Options {
 }
 
 /// The feature sets of `goagain` that are linted separately.
-const FEATURES: [&[&str]; 10] = [
+const FEATURES: [&[&str]; 11] = [
     &["--no-default-features"],
     &["--no-default-features", "--features", "single"],
     &["--no-default-features", "--features", "double"],
@@ -40,6 +40,7 @@ const FEATURES: [&[&str]; 10] = [
     &["--features", "tokio"],
     &["--features", "hyper"],
     &["--features", "axum"],
+    &["--features", "tonic"],
     &["--features", "actix"],
     &["--all-features"],
 ];

@@ -6,8 +6,8 @@ use std::{error, fmt, io};
 
 /// Why [`run`](crate::run), or the `run` of a server, has ended with an error.
 ///
-/// `Display` and `Debug` both give the whole text with its causes in one line, so that a `main` that returns
-/// `Result<(), goagain::Error>` prints it readably. [`exit`](crate::exit) turns the result into an exit code too.
+/// `Debug` writes the error and its causes in one line, so a `main` that returns `Result<(), goagain::Error>` prints it readably.
+/// [`exit`](crate::exit) writes the same, and returns an exit code.
 #[non_exhaustive]
 pub enum Error {
     /// [`Builder::start`](crate::Builder::start) failed: the handoff is broken, or a system call failed.
@@ -34,30 +34,30 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Error::Start(error) => error.fmt(f),
-            Error::Prepare(error) => f.write_str(&text_of(&**error)),
+            Error::Prepare(error) => error.fmt(f),
             Error::Ready(error) if self.is_not_needed() => write!(f, "not needed: {error}"),
             Error::Ready(error) => error.fmt(f),
-            Error::Serve(error) => write!(f, "serving failed: {}", text_of(&**error)),
+            Error::Serve(error) => write!(f, "serving failed: {error}"),
             Error::Wait(error) => write!(f, "cannot wait for signals and messages: {error}"),
         }
     }
 }
 
-/// As `Display`: the standard library prints an error that `main` returns by `Debug`.
+/// With all causes: the standard library prints an error that `main` returns by `Debug`.
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
+        f.write_str(&text_of(self))
     }
 }
 
 impl error::Error for Error {
     fn source(&self) -> Option<&(dyn error::Error + 'static)> {
         match self {
-            // The text has all causes of these in it.
+            // Their own text is in that of this error already.
             Error::Start(error) => error.source(),
+            Error::Prepare(error) | Error::Serve(error) => error.source(),
             Error::Ready(error) => error.source(),
             Error::Wait(error) => error.source(),
-            Error::Prepare(_) | Error::Serve(_) => None,
         }
     }
 }
@@ -118,10 +118,15 @@ mod tests {
     #[test]
     fn the_text_has_each_cause_once_and_is_one_line() {
         let error = Error::Prepare(Outer(io::Error::other("connection refused")).into());
-        assert_eq!(error.to_string(), "cannot reach the database: connection refused");
-        assert_eq!(format!("{error:?}"), error.to_string());
+        assert_eq!(text_of(&error), "cannot reach the database: connection refused");
+        assert_eq!(format!("{error:?}"), text_of(&error));
         let error = Error::Serve(anyhow::Error::from(Outer(io::Error::other("no"))).context("serve").into());
-        assert_eq!(error.to_string(), "serving failed: serve: cannot reach the database: no");
-        assert!(error::Error::source(&error).is_none());
+        assert_eq!(text_of(&error), "serving failed: serve: cannot reach the database: no");
+        let error = Error::Ready(ReadyError::Aborted("the operator said so".into()));
+        assert!(error.is_not_needed());
+        assert_eq!(
+            text_of(&error),
+            format!("not needed: {}", ReadyError::Aborted("the operator said so".into()))
+        );
     }
 }
