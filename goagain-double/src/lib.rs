@@ -46,7 +46,7 @@ impl Strategy for Double {
 
     fn next(&self, view: View) -> Next {
         match view.successor {
-            _ if !view.probation => Next::Stay,
+            _ if !view.probation_over => Next::Stay,
             Relation::Child if view.drained => Next::Exec,
             Relation::Child => Next::Stay,
             Relation::Parent => Next::Exit,
@@ -64,8 +64,8 @@ mod tests {
         answers.into_iter().find(|&(_, next)| next != Next::Stay)
     }
 
-    fn view(successor: Relation, drained: bool, probation: bool) -> View {
-        View { successor, drained, probation, dismissed: false }
+    fn view(successor: Relation, drained: bool, probation_over: bool) -> View {
+        View { successor, drained, probation_over, dismissed: false }
     }
 
     #[test]

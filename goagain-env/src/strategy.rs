@@ -43,7 +43,7 @@ use crate::{Launch, LaunchError, Launched};
 ///     }
 ///
 ///     fn next(&self, view: View) -> Next {
-///         if view.probation || view.dismissed { Next::Exit } else { Next::Stay }
+///         if view.probation_over || view.dismissed { Next::Exit } else { Next::Stay }
 ///     }
 /// }
 /// ```
@@ -129,7 +129,7 @@ pub struct View {
     pub drained: bool,
     /// `true` once the probation period is over: the minimum time for which a predecessor stays the fallback has passed
     /// since commit.
-    pub probation: bool,
+    pub probation_over: bool,
     /// `true` once the successor, or an operator, has said that a fallback is no longer needed.
     pub dismissed: bool,
 }
@@ -140,7 +140,7 @@ impl View {
         (0..16).map(|bits: u8| View {
             successor: if bits & 8 == 0 { Relation::Child } else { Relation::Parent },
             drained: bits & 4 != 0,
-            probation: bits & 2 != 0,
+            probation_over: bits & 2 != 0,
             dismissed: bits & 1 != 0,
         })
     }

@@ -27,7 +27,7 @@ impl Decisions {
     pub fn index(view: View) -> usize {
         usize::from(view.successor == Relation::Parent) * 8
             + usize::from(view.drained) * 4
-            + usize::from(view.probation) * 2
+            + usize::from(view.probation_over) * 2
             + usize::from(view.dismissed)
     }
 
@@ -53,12 +53,12 @@ impl Decisions {
 
     /// Returns whether the fallback of a successor of this relation ends without being dismissed.
     pub fn is_bounded(&self, successor: Relation) -> bool {
-        self.next(View { successor, drained: true, probation: true, dismissed: false }) != Next::Stay
+        self.next(View { successor, drained: true, probation_over: true, dismissed: false }) != Next::Stay
     }
 
     /// Returns whether the fallback of a successor of this relation ends with the probation period, however long the drain takes.
     pub fn ends_with_probation(&self, successor: Relation) -> bool {
-        self.next(View { successor, drained: false, probation: true, dismissed: false }) == Next::Exit
+        self.next(View { successor, drained: false, probation_over: true, dismissed: false }) == Next::Exit
     }
 }
 
@@ -72,7 +72,7 @@ fn view(index: usize) -> View {
     View {
         successor: if index & 8 == 0 { Relation::Child } else { Relation::Parent },
         drained: index & 4 != 0,
-        probation: index & 2 != 0,
+        probation_over: index & 2 != 0,
         dismissed: index & 1 != 0,
     }
 }

@@ -19,7 +19,7 @@ use std::{fmt, time::Duration};
 /// let event = Event::new(pid, 2, Role::Serving, 1, Duration::from_millis(48), kind);
 /// assert_eq!(
 ///     event.to_string(),
-///     "goagain[4720] generation 2: serving; previous process 4711 stays as the fallback for up to 10 s"
+///     "goagain[4720] generation 2: serving; previous process 4711 is the fallback for now"
 /// );
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -91,7 +91,7 @@ pub struct Machine {
     /// Nothing is in flight, or the drain has ended.
     drained: bool,
     /// The probation period is over.
-    probation: bool,
+    probation_over: bool,
     /// The fallback is no longer needed.
     dismissed: bool,
     /// Whether the predecessor releases without DISMISS.
@@ -119,7 +119,7 @@ impl Machine {
             restart_passed_on: false,
             owes_serving: false,
             drained: false,
-            probation: false,
+            probation_over: false,
             dismissed: false,
             bounded: origin.is_none_or(|origin| origin.bounded),
             stop: None,
@@ -283,7 +283,7 @@ impl Machine {
                 self.fail("the predecessor did not answer".into(), actions);
             }
             (Deadline::Probation, Phase::Draining) => {
-                self.probation = true;
+                self.probation_over = true;
                 self.decide(actions);
             }
             // It was given the service, and has not served in all this time: it hangs.

@@ -82,11 +82,8 @@ pub(crate) fn write(out: &mut impl Write, event: &Event) -> fmt::Result {
             write!(out, "this process asks {} for the service", New(*pid))
         }
         EventKind::Serving { predecessor, fallback } => {
-            write!(out, "serving; {} stays as the fallback ", Previous(*predecessor))?;
-            match fallback {
-                Some(time) => write!(out, "for up to {}", Time(*time)),
-                None => out.write_str("until it is dismissed"),
-            }
+            write!(out, "serving; {} is the fallback ", Previous(*predecessor))?;
+            out.write_str(if fallback.is_some() { "for now" } else { "until it is dismissed" })
         }
         EventKind::PredecessorReleased { pid, exec } => {
             write!(out, "{} is no longer the fallback", Previous(*pid))?;

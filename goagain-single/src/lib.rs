@@ -37,7 +37,7 @@ impl Strategy for Single {
     }
 
     fn next(&self, view: View) -> Next {
-        if view.probation { Next::Exit } else { Next::Stay }
+        if view.probation_over { Next::Exit } else { Next::Stay }
     }
 }
 
@@ -52,8 +52,8 @@ mod tests {
         answers.into_iter().find(|&(_, next)| next != Next::Stay)
     }
 
-    fn view(drained: bool, probation: bool) -> View {
-        View { successor: Relation::Child, drained, probation, dismissed: false }
+    fn view(drained: bool, probation_over: bool) -> View {
+        View { successor: Relation::Child, drained, probation_over, dismissed: false }
     }
 
     #[test]
@@ -74,10 +74,14 @@ mod tests {
             let view = View {
                 successor: if bits & 8 == 0 { Relation::Child } else { Relation::Parent },
                 drained: bits & 4 != 0,
-                probation: bits & 2 != 0,
+                probation_over: bits & 2 != 0,
                 dismissed: bits & 1 != 0,
             };
-            assert_eq!(Single.next(view), if view.probation { Next::Exit } else { Next::Stay }, "{view:?}");
+            assert_eq!(
+                Single.next(view),
+                if view.probation_over { Next::Exit } else { Next::Stay },
+                "{view:?}"
+            );
         }
     }
 }

@@ -37,7 +37,7 @@ use std::rc::Rc;
 
 /// Accepts until the term ends, serves each connection by HTTP/1.1 in a task of this thread, and returns when the last one has closed.
 ///
-/// While this process drains, each answer says `Connection: close`, and idle connections are still served. In the second phase idle
+/// While this process drains, each response says `Connection: close`, and idle connections are still served. In the second phase idle
 /// connections are closed. An upgraded connection is [long-lived](crate::drain::ConnectionKind::LongLived). The accepting itself counts as
 /// one of the [`Connections`](crate::Connections) until it has ended.
 ///
@@ -68,7 +68,7 @@ where
         async move {
             let mut response: Response<B> = answer.await?.into();
             if let Some(work) = work.as_ref().filter(|work| work.is_draining()) {
-                // actix-http reads again before it looks at the answer, and so shows whether the client has sent more.
+                // actix-http reads again before it looks at the response, and so shows whether the client has sent more.
                 work.look_again();
                 yield_now().await;
             }

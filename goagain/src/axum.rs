@@ -15,7 +15,7 @@
 //!
 //! # With axum's own serve
 //! `axum::serve` takes the listener of [`Listener::to_axum`](crate::Listener::to_axum). That listener stops accepting by itself, and its
-//! connections are counted. Three things have to be added: the middleware [`drain`] makes the answers of a drain close their
+//! connections are counted. Three things have to be added: the middleware [`drain`] makes the responses of a drain close their
 //! connections, [`Connection`] lets the middleware know them, and `with_graceful_shutdown` with [`closing`] ends idle connections in the
 //! second phase.
 //!
@@ -125,8 +125,8 @@ pub async fn serve(mut acceptor: Acceptor, app: Router) -> io::Result<()> {
     Ok(())
 }
 
-/// A middleware for axum's own serve. While this process drains, each answer over HTTP/1.1 closes its connection, unless its client has
-/// sent another request. To see that, it has to know the [`Connection`]; without it, every answer closes.
+/// A middleware for axum's own serve. While this process drains, each response over HTTP/1.1 closes its connection, unless its client has
+/// sent another request. To see that, it has to know the [`Connection`]; without it, every response closes.
 ///
 /// Add it as the last layer, over all routes and the fallback: a request that the middleware does not see counts as in progress until
 /// the next one that it does see.

@@ -4,13 +4,13 @@
 //!
 //! | [phase](crate::drain::DrainPhase) | HTTP/1.1 | HTTP/2 | upgraded |
 //! |---|---|---|---|
-//! | `Draining` | An answer says `Connection: close` if the client has not sent another request. An idle connection is still served | GOAWAY goes with the next answer (RFC 9113, section 6.8). What was sent before it is answered | |
-//! | `ClosingIdle` | Idle connections are closed. Every answer closes its connection | GOAWAY. A connection without a request yet is closed | |
+//! | `Draining` | A response says `Connection: close` if the client has not sent another request. An idle connection is still served | GOAWAY goes with the next response (RFC 9113, section 6.8). What was sent before it is answered | |
+//! | `ClosingIdle` | Idle connections are closed. Every response closes its connection | GOAWAY. A connection without a request yet is closed | |
 //! | `ClosingLongLived` | | | The handler is asked to end, by [`Connections::shutdown_signal`](crate::Connections::shutdown_signal) |
 //!
-//! A connection that is closed here [lingers](crate::drain::Linger), so that its last answer arrives. One that was asked to close, has no
+//! A connection that is closed here [lingers](crate::drain::Linger), so that its last response arrives. One that was asked to close, has no
 //! request in progress, and is silent for another [`idle_grace`](crate::Builder::idle_grace), is dropped. A client that shuts down its
-//! writing side after its request gets its answer. [`guide::drain`](crate::guide::drain) has the details.
+//! writing side after its request gets its response. [`guide::drain`](crate::guide::drain) has the details.
 //!
 //! The drain waits for each connection until its last byte, or until the drain times out; for an upgraded one too. That one counts as
 //! [long-lived](crate::drain::ConnectionKind::LongLived), and so does a connection of HTTP/2 with a stream that is a tunnel (CONNECT, RFC
@@ -31,7 +31,7 @@
 //! ```
 //!
 //! With [`Builder::migrate_connections`](crate::Builder::migrate_connections) connections of HTTP/1.1 move to the new process, by [`serve`]
-//! and [`serve_or_migrate`]. An answer keeps its connection open then, and an idle connection goes to the successor. Not
+//! and [`serve_or_migrate`]. A response keeps its connection open then, and an idle connection goes to the successor. Not
 //! migrated are connections of HTTP/2, upgraded ones, and anything but a socket.
 //!
 //! With TLS, or something else between the socket and HTTP, accept connections yourself and pass each to [`serve_connection`].

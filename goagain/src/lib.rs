@@ -86,9 +86,9 @@
 //! | `actix` | the module `actix`: servers with actix-web |
 //!
 //! # What it promises
-//! - As long as a process lives that holds the listeners and was not asked to stop, connections are accepted. Where nobody accepts for a
-//!   moment, a timeout ends that, and connections wait in the kernel's queue.
-//! - A process accepts only after its predecessor has handed over to it or has died.
+//! - As long as a process lives that holds the listeners and was not asked to stop, connections are accepted. Between two owners they
+//!   may wait in the kernel's queue, for at most [`Builder::serving_timeout`].
+//! - A process accepts only after its predecessor has handed over to it or has died. In the moment of the handover both may accept.
 //! - When something fails before the new process serves, exactly one process accepts afterwards: the old one or the new one.
 //! - The library itself starts no thread, prints nothing, and never exits the process. [`run`] starts the threads that serve, and
 //!   [`Builder::log_to_stderr`] and [`exit`] print.
@@ -97,9 +97,9 @@
 //! - Unix only. Linux is what it is built for and tested on. On other Unixes the loop learns of a death by SIGCHLD and has no descriptor
 //!   to poll, so there is no `goagain::tokio::run`. That code is drilled on Linux (`--cfg goagain_portable`), and compiles for macOS,
 //!   FreeBSD and Android. Nobody has run it there.
-//! - macOS has no Unix sockets of type SEQPACKET, so `Bind::unix_seqpacket` is missing there. Between the call that makes a descriptor
-//!   and the call that makes it close-on-exec, another thread that starts a program passes the descriptor on. Abstract names
-//!   exist on Linux only.
+//! - macOS has no Unix sockets of type SEQPACKET, so `Bind::unix_seqpacket` is missing there. It cannot create a close-on-exec descriptor
+//!   in one call, so a program that another thread starts in that instant may inherit the descriptor. Abstract names exist on Linux
+//!   only.
 //! - Android's `posix_spawn` forks, so starting the new process takes time in proportion to the old one's memory.
 //! - The old process stays the fallback until the probation period is over and the new process serves. When the new process dies later,
 //!   the supervisor has to start the service.
@@ -109,7 +109,7 @@
 //! - A client that sends a request on an idle kept connection in the moment in which the server closes it loses the request, as with any
 //!   server. [`Builder::idle_grace`] sets how long a drain waits before it closes such connections.
 //! - Some HTTP/2 clients give up, at GOAWAY, a request that they have accepted and not yet written: see [`guide::drain`].
-//! - An answer is made to its end where its client has shut down its writing side or gone away, because a server cannot tell the two apart.
+//! - A handler is not canceled when its client disconnects, because a client that has only shut down its writing side looks the same.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 

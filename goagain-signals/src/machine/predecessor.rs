@@ -40,7 +40,7 @@ impl Machine {
     fn begin_draining(&mut self, attempt: u64, actions: &mut Vec<Action>) {
         self.phase = Phase::Draining;
         self.stop = Some(Stop::HandedOver);
-        (self.drained, self.probation, self.dismissed, self.stopping) = (false, false, false, false);
+        (self.drained, self.probation_over, self.dismissed, self.stopping) = (false, false, false, false);
         actions.extend([
             Action::Disarm(Deadline::Ready),
             Action::StopAccepting,
@@ -64,7 +64,7 @@ impl Machine {
         if let Some(peer) = &mut self.successor {
             (peer.go, peer.serving) = (true, true);
             self.begin_draining(attempt, actions);
-            self.probation = true;
+            self.probation_over = true;
             self.decide(actions);
         }
     }
@@ -90,7 +90,7 @@ impl Machine {
     /// Returns whether an exec follows the release, or `None` if this process cannot release now.
     fn may_release(&self) -> Option<bool> {
         let peer = self.successor.as_ref().filter(|peer| peer.serving && !peer.ended)?;
-        if self.phase != Phase::Draining || !self.probation {
+        if self.phase != Phase::Draining || !self.probation_over {
             return None;
         }
         match self.decisions.next(self.view(peer)) {
@@ -105,14 +105,14 @@ impl Machine {
         View {
             successor: successor.relation,
             drained: self.drained,
-            probation: self.probation,
+            probation_over: self.probation_over,
             dismissed: self.dismissed,
         }
     }
 
     /// Returns whether this process stays the fallback until its successor dies: nothing else can change the strategy's answer.
     fn stays_until_a_death(&self) -> bool {
-        let all = self.phase == Phase::Draining && self.drained && self.probation && self.dismissed;
+        let all = self.phase == Phase::Draining && self.drained && self.probation_over && self.dismissed;
         let served = self.successor.as_ref().filter(|peer| peer.serving && !peer.ended);
         all && served.is_some_and(|peer| self.decisions.next(self.view(peer)) == Next::Stay)
     }

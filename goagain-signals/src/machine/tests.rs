@@ -14,14 +14,14 @@ fn table(next: impl Fn(View) -> Next) -> Decisions {
 
 /// Exits when the probation period is over, as Single does.
 fn exits() -> Decisions {
-    table(|view| if view.probation { Next::Exit } else { Next::Stay })
+    table(|view| if view.probation_over { Next::Exit } else { Next::Stay })
 }
 
 /// Execs in place when it is drained, as Double does.
 fn execs() -> Decisions {
     table(|view| match view.successor {
-        Relation::Child if view.probation && view.drained => Next::Exec,
-        Relation::Parent if view.probation => Next::Exit,
+        Relation::Child if view.probation_over && view.drained => Next::Exec,
+        Relation::Parent if view.probation_over => Next::Exit,
         _ => Next::Stay,
     })
 }

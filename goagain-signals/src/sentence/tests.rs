@@ -82,11 +82,11 @@ fn table() -> Vec<(Event, &'static str)> {
         ),
         (
             new(Role::Serving, Serving { predecessor: pid(OLD), fallback: Some(Duration::from_secs(10)) }),
-            "serving; previous process 4711 stays as the fallback for up to 10 s",
+            "serving; previous process 4711 is the fallback for now",
         ),
         (
             new(Role::Serving, Serving { predecessor: None, fallback: None }),
-            "serving; the previous process stays as the fallback until it is dismissed",
+            "serving; the previous process is the fallback until it is dismissed",
         ),
         (old(Role::Fallback, SuccessorServing { pid: pid(NEW) }), "process 4720 is serving"),
         (

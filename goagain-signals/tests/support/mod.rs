@@ -20,7 +20,7 @@ impl Strategy for Exits {
     }
 
     fn next(&self, view: View) -> Next {
-        if view.probation { Next::Exit } else { Next::Stay }
+        if view.probation_over { Next::Exit } else { Next::Stay }
     }
 }
 

@@ -250,7 +250,7 @@ impl Builder {
     /// and the server goes on; if nobody reads a full pipe, the write blocks.
     ///
     /// ```text
-    /// goagain[4720] generation 2: serving; previous process 4711 stays as the fallback for up to 10 s
+    /// goagain[4720] generation 2: serving; previous process 4711 is the fallback for now
     /// goagain[4711] generation 1: this process stops accepting and finishes 3 connections
     /// goagain[4711] generation 1: restart 2 (process 4720) failed after 5.6 ms: no database; this process keeps serving
     /// ```

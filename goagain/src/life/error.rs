@@ -100,28 +100,19 @@ pub(crate) fn text_of(error: &(dyn error::Error + 'static)) -> String {
 mod tests {
     use super::*;
 
-    #[derive(Debug)]
-    struct Outer(io::Error);
-
-    impl fmt::Display for Outer {
-        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("cannot reach\n  the database")
-        }
-    }
-
-    impl error::Error for Outer {
-        fn source(&self) -> Option<&(dyn error::Error + 'static)> {
-            Some(&self.0)
-        }
+    fn unreachable() -> BoxError {
+        anyhow::Error::from(io::Error::other("connection refused"))
+            .context("cannot reach\n  the database")
+            .into()
     }
 
     #[test]
     fn the_text_has_each_cause_once_and_is_one_line() {
-        let error = Error::Prepare(Outer(io::Error::other("connection refused")).into());
+        let error = Error::Prepare(unreachable());
         assert_eq!(text_of(&error), "cannot reach the database: connection refused");
         assert_eq!(format!("{error:?}"), text_of(&error));
-        let error = Error::Serve(anyhow::Error::from(Outer(io::Error::other("no"))).context("serve").into());
-        assert_eq!(text_of(&error), "serving failed: serve: cannot reach the database: no");
+        let error = Error::Serve(unreachable());
+        assert_eq!(text_of(&error), "serving failed: cannot reach the database: connection refused");
         let error = Error::Ready(ReadyError::Aborted("the operator said so".into()));
         assert!(error.is_not_needed());
         assert_eq!(

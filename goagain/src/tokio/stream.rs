@@ -60,7 +60,7 @@ impl Stream {
         poll_fn(|cx| self.poll_arrived(cx)).await
     }
 
-    /// Closes this connection so that the client gets the last answer: shuts down the writing side, reads and drops what arrives, and
+    /// Closes this connection so that the client gets the last response: shuts down the writing side, reads and drops what arrives, and
     /// returns when the client has closed, or 2 seconds after its last sign of life. See [`Linger`](crate::drain::Linger).
     ///
     /// The drain waits for it, because the guard is dropped at the end. Without this the end of what was written can be lost, where the

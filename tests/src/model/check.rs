@@ -43,7 +43,7 @@ fn in_a_long_drain(world: &World) -> Option<Broken> {
 /// drain or DISMISS.
 fn releases(decisions: &Decisions) -> bool {
     let answer = |(drained, dismissed)| {
-        decisions.next(View { successor: Relation::Child, drained, probation: true, dismissed })
+        decisions.next(View { successor: Relation::Child, drained, probation_over: true, dismissed })
     };
     [(false, false), (false, true)].map(answer) == [Next::Exit; 2]
         && ![(true, false), (true, true)].map(answer).contains(&Next::Stay)

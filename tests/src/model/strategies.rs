@@ -41,7 +41,7 @@ pub fn of(next: impl Fn(View) -> Next) -> Decisions {
     let mut table = [Next::Stay; 16];
     for successor in [Relation::Child, Relation::Parent] {
         for (drained, dismissed) in [(false, false), (false, true), (true, false), (true, true)] {
-            let view = View { successor, drained, probation: true, dismissed };
+            let view = View { successor, drained, probation_over: true, dismissed };
             table[Decisions::index(view)] = next(view);
         }
     }
@@ -53,7 +53,7 @@ pub fn describe(strategy: Decisions) -> String {
     let answer = |(successor, drained, dismissed)| match strategy.next(View {
         successor,
         drained,
-        probation: true,
+        probation_over: true,
         dismissed,
     }) {
         Next::Stay => "stay",
