@@ -4,10 +4,7 @@ use super::serve::{All, Serve, beside};
 use crate::error::BoxError;
 use crate::life::run::{Starting, not_the_owner};
 use crate::life::{Builder, Error, Finish, Goagain};
-use crate::socket::Listener;
-use crate::threads::MAIN;
 use ::tokio::runtime::{Handle, RuntimeFlavor};
-use std::fmt::Display;
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
@@ -15,6 +12,8 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::task::Poll;
 use std::thread;
 use std::time::Duration;
+#[cfg(any(feature = "actix", feature = "hyper"))]
+use {crate::socket::Listener, crate::threads::MAIN, std::fmt::Display};
 
 /// Runs a server in the tokio runtime of the caller, from start to exit: [`goagain::run`](crate::run) as a future.
 ///
@@ -127,6 +126,7 @@ impl Meeting {
 }
 
 /// [`run`] for one listener at an address.
+#[cfg(any(feature = "actix", feature = "hyper"))]
 pub(crate) async fn run_one<S: Serve>(
     builder: impl Into<Builder>,
     address: impl Display,
