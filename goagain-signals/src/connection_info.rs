@@ -10,7 +10,7 @@ pub enum ConnectionKind {
     Idle,
     /// It serves a request, which a drain waits for.
     InRequest,
-    /// It is long-lived: an upgraded connection, a stream, a subscription. It is asked to close in the third phase of a drain,
+    /// It is long-lived: an upgraded connection, a tunnel, a subscription. It is asked to close in the third phase of a drain,
     /// when the other connections are finished.
     LongLived,
 }

@@ -26,7 +26,7 @@ use std::sync::atomic::Ordering;
 /// |---|---|---|
 /// | idle: it waits for a request | [`Guard::idle`]; a new guard is idle | asks the connection to close after [`Builder::idle_grace`](crate::Builder::idle_grace) |
 /// | in a request | [`Guard::busy`] | waits for the response |
-/// | long-lived: a WebSocket, a stream | [`Guard::long_lived`] | asks the connection to close last, when only long-lived connections are left |
+/// | long-lived: a WebSocket, a tunnel, a subscription of a protocol of your own | [`Guard::long_lived`] | asks the connection to close last, when only long-lived connections are left |
 ///
 /// A server with a thread for each connection needs three calls:
 ///
@@ -106,8 +106,8 @@ impl Guard {
         self.set_kind(ConnectionKind::InRequest);
     }
 
-    /// Sets that the connection is long-lived: it was upgraded, or it streams for as long as the client wants. From now on a
-    /// drain counts it as such, and asks it to close last.
+    /// Sets that the connection is long-lived: it was upgraded, or it serves a subscription of a protocol of your own. From now on a
+    /// drain counts it as such, and asks it to close last. A streamed HTTP response is a request instead.
     pub fn long_lived(&mut self) {
         self.set_kind(ConnectionKind::LongLived);
     }

@@ -42,6 +42,8 @@ fn level(kind: &EventKind) -> Level {
         | EventKind::ReexecFailed { .. }
         | EventKind::PredecessorDied { .. }
         | EventKind::StillDraining { .. }
+        // A name that was changed by mistake closes a port.
+        | EventKind::Unclaimed { .. }
         | EventKind::Unfinished { .. }
         | EventKind::CallbackFailed { .. }
         | EventKind::StateNotSaved { .. }
