@@ -66,8 +66,9 @@ fn run() -> anyhow::Result<()> {
         .idle_grace(config.idle_grace())
         .probation(config.probation())
         .reexec_timeout(config.reexec_timeout())
-        .on_event(move |observed| {
-            for_reports.emit(&reports::event(number.get().copied().unwrap_or(0), observed));
+        .on_event(move |event| {
+            number.get_or_init(|| event.generation);
+            for_reports.emit(&reports::event(event.generation, event));
         });
     if config.behavior.starts_with("run_") {
         let emitter = Arc::new(emitter);

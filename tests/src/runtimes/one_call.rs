@@ -11,6 +11,9 @@ const OF_A_CHILD: u64 = 0xa01;
 /// The same across an exec in place: INT, QUIT and TERM too.
 const OF_AN_EXEC: u64 = 0x4a07;
 
+/// How often a server at an address is restarted: the calls below it have drills of their own.
+const RESTARTS: usize = 3;
+
 pub(super) fn all() -> Vec<Drill> {
     vec![
         Drill::both(
@@ -22,6 +25,13 @@ pub(super) fn all() -> Vec<Drill> {
         Drill::both("run_threads", "`run` with two listeners, with reqwest", |context| {
             several(context, "run_threads").and_then(Service::end)
         }),
+        Drill::both("run_at_threads", "`threads::run` at an address", |context| {
+            at(context, "run_at_threads")
+        }),
+        Drill::both("run_at_axum", "`axum::run` at an address", |context| at(context, "run_at_axum")),
+        Drill::both("run_at_hyper", "`hyper::run` at an address", |context| at(context, "run_at_hyper")),
+        Drill::both("run_at_tonic", "`tonic::run` at an address", |context| at(context, "run_at_tonic")),
+        Drill::both("run_at_actix", "`actix::run` at an address", |context| at(context, "run_at_actix")),
         Drill::both(
             "run_prepare_fails",
             "the predecessor reads the error of `prepare` with its causes, and stderr has it once",
@@ -58,6 +68,24 @@ fn several(context: &Context, behavior: &str) -> anyhow::Result<Service> {
     let (http, admin) = (service.get("/")?, service.get_from("admin", "/")?);
     ensure!(http == admin, "admin: expected {http:?}, found {admin:?}");
     Ok(service)
+}
+
+/// Restarts a server that is one call with an address a few times, under its clients.
+fn at(context: &Context, behavior: &str) -> anyhow::Result<()> {
+    let mut service = start(context, behavior)?;
+    let address = service.address("http")?;
+    let clients = web::clients(address.strip_prefix("tcp:").context("expected a TCP address")?)?;
+    for number in 1..=RESTARTS {
+        service.restart_and_settle().with_context(|| format!("restart {number}"))?;
+        clients.await_answers(clients.answered())?;
+    }
+    clients.finish()?;
+    ensure!(
+        service.address("http")? == address,
+        "address: expected {address}, found {}",
+        service.address("http")?
+    );
+    service.end()
 }
 
 fn tokio_main(context: &Context) -> anyhow::Result<()> {

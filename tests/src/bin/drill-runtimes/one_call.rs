@@ -1,14 +1,19 @@
 //! Servers that are one call of `run`. `behavior` is a kind, and perhaps what goes wrong on purpose: `run_tokio prepare_fails`.
 
-use crate::{app, serve};
+use crate::{app, serve, workers};
+use axum::Router;
+use axum::routing::get;
 use goagain::error::BoxError;
-use goagain::{Builder, Error, Goagain, Listener, threads};
+use goagain::{Builder, Error, EventKind, Goagain, Guard, Listener, Stream, threads};
 use goagain_tests::config::ServerConfig;
 use goagain_tests::events::{Emitter, Event};
+use hyper_util::service::TowerToHyperService;
 use serde_json::{Value, json};
-use std::fs;
 use std::process::Command;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+use std::{fs, io};
+use tonic::service::Routes;
 
 /// What the server has when it is ready.
 struct Prepared {
@@ -42,6 +47,7 @@ pub(crate) fn run(
             Ok((servers.collect::<Vec<_>>(), owner))
         }),
         "run_tokio" => tokio_main(builder, emitter, prepare),
+        _ if kind.starts_with("run_at_") => run_at(kind, builder, config, emitter),
         other => Err(Error::Prepare(format!("behavior: expected a server, found `{other}`").into())),
     }
 }
@@ -104,6 +110,64 @@ fn prepare(
         }
     });
     Ok(Prepared { listeners, identity: serve::identity(number), owner })
+}
+
+/// Runs the server of this kind at an address. Where it accepts is known from the library's event alone.
+#[tokio::main]
+async fn at_address(kind: &str, builder: Builder, address: &str, identity: Arc<str>) -> Result<(), Error> {
+    let slow = Arc::clone(&identity);
+    let app = Router::new().route("/", get(async move || identity.to_string())).route(
+        "/slow",
+        get(async move || {
+            tokio::time::sleep(Duration::from_millis(30)).await;
+            slow.to_string()
+        }),
+    );
+    match kind {
+        "run_at_axum" => goagain::axum::run(builder, address, app).await,
+        "run_at_hyper" => goagain::hyper::run(builder, address, TowerToHyperService::new(app)).await,
+        "run_at_tonic" => goagain::tonic::run(builder, address, Routes::from(app)).await,
+        other => Err(Error::Prepare(format!("behavior: expected a server, found `{other}`").into())),
+    }
+}
+
+fn run_at(kind: &str, builder: Builder, config: &ServerConfig, emitter: &Arc<Emitter>) -> Result<(), Error> {
+    let (_, address) = config.listen.first().ok_or_else(|| Error::Prepare("listen: expected one".into()))?;
+    let for_events = Arc::clone(emitter);
+    let builder = builder.on_event(move |event| {
+        if let EventKind::Accepting { addresses } = &event.kind {
+            let addresses = json!({ "addresses": { "http": addresses[0].to_string() } });
+            for_events.emit(&Event::new(event.generation, "owner").detail(addresses));
+        }
+    });
+    // The generation is not known before the start, and does not matter to the clients.
+    let identity: Arc<str> = serve::identity(0).into();
+    match kind {
+        "run_at_threads" => {
+            threads::run(builder, address, move |stream, guard| connection(stream, guard, &identity))
+        }
+        "run_at_actix" => {
+            let app = move || workers::app(Arc::clone(&identity));
+            actix_web::rt::System::new().block_on(goagain::actix::run(builder, address, app))
+        }
+        _ => at_address(kind, builder, address, identity),
+    }
+}
+
+/// Serves one connection with a thread, as the module `goagain::threads` shows.
+fn connection(mut stream: Stream, mut guard: Guard, identity: &str) -> io::Result<()> {
+    let mut reader = serve::http::Reader::new();
+    while reader.has_buffered() || guard.wait_readable(&stream)? {
+        let Some(request) = serve::http::read_request(&mut reader, &mut stream)? else { break };
+        let response = serve::http::answer(&request, identity);
+        let close = !request.keep_alive || guard.should_close(&stream, reader.buffered());
+        serve::http::write_response(&mut stream, &response, close)?;
+        if close {
+            break;
+        }
+    }
+    stream.close(guard);
+    Ok(())
 }
 
 /// Returns the signals that are blocked in this thread, and in a program that it starts.
