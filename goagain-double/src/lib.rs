@@ -1,4 +1,4 @@
-//! The strategy `Double` of goagain: exec twice, the pid never changes.
+//! The strategy `Double` of goagain: starts the new image twice, the second time in the old process, which keeps its pid.
 //!
 //! Use it through the crate `goagain`, with its feature `double`. The words of the figure are defined under
 //! [Terms](goagain_env#terms).
@@ -10,22 +10,25 @@
 //!                                                        P' initializes ─ READY ┘└─ accepts ─ SERVING ─┘
 //! ```
 //!
-//! The process that the supervisor watches (P) spawns a child (C), which runs the new image and takes the service over.
-//! Then P execs the new image in place (P'), and takes the service back. So a restart is the same handoff twice, the
-//! second time with the roles exchanged. If one of the two processes dies during the restart, the other one serves.
-//! `Double` suits supervisors that watch the pid that they started: runit, s6, supervisord, a container's init.
+//! The process that the supervisor watches (P) spawns a child (C), which runs the new image and takes the service over. Then P
+//! execs the new image in place (P'), and takes the service back. So a restart is the same handoff twice, the second time with
+//! the roles exchanged. If one of the two processes dies during the restart, the other one serves.
+//!
+//! The pid stays the same, unless the new image fails after the exec: it dies, or it is not ready or does not serve in time.
+//! `Double` suits supervisors that watch the pid that they started: systemd, runit, s6, supervisord, a container's init.
 //!
 //! # Limitations
 //! - A restart needs two starts of the image and two drains.
-//! - If the process dies after its exec, its child continues to serve, but the pid that the supervisor watched is gone.
+//! - If the new image fails after the exec, the child continues to serve, but the pid that the supervisor watched is gone.
 #![forbid(unsafe_code)]
 
 use goagain_env::{GoSignal, Launch, LaunchError, Launched, Next, Relation, Strategy, View};
 
-/// Execs twice, so that the pid never changes.
+/// Starts the new image twice: first as a child process, and then by `execve(2)` in the old process. So the pid of the service
+/// stays the same, unless the new image fails after the exec.
 ///
-/// For an image that runs the Go package goagain, the strategy also sets GOAGAIN_SIGNAL: the child tells its parent by
-/// USR2 that it serves, and after its exec the parent tells the child by QUIT ([`GoSignal`]).
+/// If the new image runs the Go package goagain, the strategy also sets the variable GOAGAIN_SIGNAL: the child sends USR2 to
+/// its parent when it serves, and after its exec the parent sends QUIT to the child ([`GoSignal`]).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Double;
 

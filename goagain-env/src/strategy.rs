@@ -20,8 +20,8 @@ use crate::{Launch, LaunchError, Launched};
 /// 3. [`exec`](Strategy::exec): in a predecessor whose `next` returned [`Next::Exec`], once it has nothing left to
 ///    lose.
 ///
-/// Override `launch` to start the new process in a namespace of its own, or to check the image first. Then pass the
-/// [`Launch`] on to [`Launch::spawn`]:
+/// For example, override `launch` to start the new process in a namespace of its own, or to check the image first. Then pass
+/// the [`Launch`] on to [`Launch::spawn`]:
 ///
 /// ```
 /// use goagain_env::{Launch, LaunchError, Launched, Next, Strategy, View};
@@ -70,8 +70,8 @@ pub trait Strategy: fmt::Debug + Send {
     /// Defaults to [`Launch::spawn`], which `Double` uses too: its roles are exchanged later.
     ///
     /// # Errors
-    /// Any error, also one of the strategy's own ([`LaunchError::refused`]). An error or a panic ends the attempt and
-    /// leaves the owner as it was.
+    /// Any error, including one of the strategy's own ([`LaunchError::refused`]). An error or a panic ends the attempt, and the
+    /// owner keeps serving.
     fn launch(&mut self, launch: Launch<'_>) -> Result<Launched, LaunchError> {
         launch.spawn()
     }
@@ -82,21 +82,21 @@ pub trait Strategy: fmt::Debug + Send {
     /// hold: the process is drained, it has released the successor, and it has no child left to reap except the
     /// successor.
     ///
-    /// Returns only on failure. The process then still runs the old image, and asks its successor to hand the service
-    /// back: this process becomes the owner again under the pid that it always had, the successor exits, and the
-    /// restart is reported as failed with this error. Defaults to [`Launch::exec`].
+    /// Returns only on failure. The process then still runs the old image. It asks its successor to hand the service back, and
+    /// becomes the owner again, with its pid unchanged. The successor exits, and the restart is reported as failed with this
+    /// error. Defaults to [`Launch::exec`].
     fn exec(&mut self, launch: Launch<'_>) -> LaunchError {
         launch.exec()
     }
 
     /// Returns what a predecessor does in the situation that `view` describes.
     ///
-    /// The function must be pure and total. The loop calls it once for each of the 16 views when the process starts,
-    /// and the state machine uses the table of the answers. So a strategy cannot change its mind, a panic here is an
-    /// error of the start, and a model checker can explore every possible strategy.
+    /// The result must depend on `view` only. The loop calls this once for each of the 16 views when the process starts, and
+    /// keeps the results in a table for the state machine. So a strategy cannot change its mind, a panic here is an error of
+    /// the start, and a model checker can explore every possible strategy.
     ///
-    /// The loop acts on the answer only in a predecessor after commit, once the successor has sent SERVING and the
-    /// probation period is over. Until then, every predecessor is the fallback.
+    /// The loop uses the result only in a predecessor after commit, once the successor has sent SERVING and the probation
+    /// period is over. Until then, every predecessor is the fallback.
     ///
     /// - [`Next::Stay`]: the predecessor stays the fallback. It keeps the listening sockets open, and takes over if the
     ///   successor dies.

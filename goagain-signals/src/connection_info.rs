@@ -3,15 +3,15 @@
 use crate::InFlight;
 use std::{fmt, time::Duration};
 
-/// What a connection does, which decides what a drain does with it.
+/// What a connection does. A drain treats the three kinds differently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ConnectionKind {
-    /// It waits for a request. It is asked to close in the second phase of a drain.
+    /// It waits for a request. A drain asks it to close in its second phase.
     Idle,
-    /// It serves a request, which a drain waits for.
+    /// It serves a request. A drain waits for the response.
     InRequest,
-    /// It is long-lived: an upgraded connection, a tunnel, a subscription. It is asked to close in the third phase of a drain,
-    /// when the other connections are finished.
+    /// It is long-lived: an upgraded connection, a tunnel, a subscription. A drain asks it to close in its third phase, when
+    /// the other connections are finished, or when the drain is about to time out.
     LongLived,
 }
 
@@ -29,7 +29,7 @@ impl fmt::Display for ConnectionKind {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ConnectionInfo {
-    /// The name that its guard was given (`Guard::set_name`), or else the address of its client.
+    /// The name that was set for its guard (`Guard::set_name`). If none was set, the address of its client.
     pub name: String,
     /// What it does.
     pub kind: ConnectionKind,
@@ -44,7 +44,7 @@ impl fmt::Display for ConnectionInfo {
 }
 
 impl ConnectionInfo {
-    /// Makes one: for a server that keeps such a list, or to test a callback with.
+    /// Returns a connection info, for a server that keeps such a list, or to test a callback with.
     pub fn new(name: impl Into<String>, kind: ConnectionKind, age: Duration) -> ConnectionInfo {
         ConnectionInfo { name: name.into(), kind, age }
     }

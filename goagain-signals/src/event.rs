@@ -4,7 +4,7 @@ use crate::{EventKind, Phase, sentence};
 use goagain_env::Pid;
 use std::{fmt, time::Duration};
 
-/// Something that happened, and which process says so.
+/// Something that happened, with the process that reports it. Passed to the callback `on_event` of `goagain::Builder`.
 ///
 /// Two processes report during a restart, often to the same place. So each event names its process, and
 /// [`Display`](fmt::Display) writes one line that begins with it:
@@ -29,19 +29,19 @@ pub struct Event {
     pub pid: Pid,
     /// Its generation: 1 for the first process of a service, one more for each new process or exec.
     pub generation: u64,
-    /// The role that this process has once the event has happened.
+    /// The role of this process after the event.
     pub role: Role,
-    /// The number of the restart that this belongs to; 0 before the first.
+    /// The number of the attempt that this event belongs to: the first restart is 1. It is 0 before the first restart.
     pub attempt: u64,
-    /// The time since this process was asked for that restart, or began one that another process had been asked for. In a new
-    /// process, the time since its start.
+    /// The time since the restart with this number was requested in this process or, if another process received the request,
+    /// since this process began it. In a new process, the time since its start.
     pub elapsed: Duration,
     /// What happened.
     pub kind: EventKind,
 }
 
 impl Event {
-    /// Makes an event: to test a callback with, or to report one from a server of your own.
+    /// Returns an event, to test a callback with, or to report one from a server of your own.
     pub fn new(
         pid: Pid,
         generation: u64,
@@ -53,9 +53,9 @@ impl Event {
         Event { pid, generation, role, attempt, elapsed, kind }
     }
 
-    /// Returns what happened as one sentence, without the process that says so: for a log that has fields of its own.
+    /// Returns what happened as one sentence, without the process that reports it. It is for a log that has fields of its own.
     ///
-    /// It has no line break and no other control character, even if a reason or a name has: those are escaped, as in `\n`.
+    /// The sentence has no line break and no other control character. Those of a reason or a name are escaped, as in `\n`.
     pub fn message(&self) -> impl fmt::Display + '_ {
         Message(self)
     }
@@ -80,11 +80,11 @@ impl fmt::Display for Message<'_> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Role {
-    /// It does not accept yet: it is not ready, or it is ready and waits for the owner's answer.
+    /// It does not accept yet: it is not ready, or it is ready and waits for the owner to commit.
     Starting,
     /// It is the owner: the process that accepts connections.
     Serving,
-    /// It has handed over and keeps its listeners: if its successor dies, it serves again.
+    /// It has handed over and keeps its listeners. If its successor dies, it serves again.
     Fallback,
     /// It has closed its listeners, and finishes the connections that it has.
     Draining,

@@ -4,23 +4,24 @@ use crate::{ConnectionInfo, InFlight, Signal, Stop};
 use goagain_env::{Address, Pid, SaveError};
 use std::time::Duration;
 
-/// What happened.
+/// What happened. The kind of an [`Event`](crate::Event).
 ///
-/// A pid is `None` where the other process had ended before this one could look for it.
+/// A pid is `None` if the other process had ended before this one could look it up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum EventKind {
     /// A restart was requested, by a signal or a call.
     Requested {
-        /// Whether it begins later: another restart is not over yet, or this process does not serve yet.
+        /// Whether the restart begins later, because another restart is not over yet, or because this process does not serve
+        /// yet.
         waits: bool,
     },
-    /// A restart was requested, and will not be done.
+    /// A requested restart will not be done.
     Refused {
         /// Why not.
         reason: String,
     },
-    /// Somebody asked to abort a restart, and there is none that can still be aborted.
+    /// An abort was requested, but there is no restart that can still be aborted.
     NotAborted {
         /// Why not.
         reason: String,
@@ -48,10 +49,10 @@ pub enum EventKind {
     HandedOver {
         /// The new process.
         pid: Option<Pid>,
-        /// The generation of the new process, where this process started it.
+        /// The generation of the new process, if this process started it.
         generation: Option<u64>,
-        /// The least time for which this process can take over again: its probation period. `None` for a process of the Go
-        /// package, after which it cannot.
+        /// The least time for which this process can take over again: its probation period. `None` if the new process is one of
+        /// the Go package goagain, because this process cannot take over again then.
         fallback: Option<Duration>,
     },
     /// A term begins: this process accepts from now on.
@@ -68,7 +69,7 @@ pub enum EventKind {
     RolledBack {
         /// The new process.
         pid: Option<Pid>,
-        /// How it ended, as in `exited with status 1`.
+        /// How it ended, such as `exited with status 1`.
         reason: String,
     },
     /// This process is no longer the fallback: the new process serves, and the probation period is over.
@@ -89,7 +90,8 @@ pub enum EventKind {
     Serving {
         /// The process that served before, and is the fallback now.
         predecessor: Option<Pid>,
-        /// The most time for which it stays the fallback. `None` if it stays until it is dismissed.
+        /// The longest time for which it stays the fallback. `None` if it stays until it is dismissed
+        /// ([`Handle::dismiss`](crate::Handle::dismiss)).
         fallback: Option<Duration>,
     },
     /// The previous process is no longer the fallback of this one.
@@ -99,7 +101,8 @@ pub enum EventKind {
         /// Whether it now executes the new image in place, and takes the service back afterwards.
         exec: bool,
     },
-    /// The previous process executed the new image in place, and that did not become ready. This process keeps serving.
+    /// The previous process executed the new image in place, and the new image did not become ready. This process keeps
+    /// serving.
     ReexecFailed {
         /// The previous process.
         pid: Option<Pid>,
@@ -110,9 +113,9 @@ pub enum EventKind {
     PredecessorDied {
         /// The previous process.
         pid: Option<Pid>,
-        /// How it ended, as in `was killed by signal 9 (SIGKILL)`.
+        /// How it ended, such as `was killed by signal 9 (SIGKILL)`.
         reason: String,
-        /// Whether it was the owner still, so that this process takes the service over. Otherwise it was the fallback.
+        /// Whether it was still the owner, so that this process takes the service over. If not, it was the fallback.
         was_serving: bool,
     },
     /// The last of the previous processes has exited: the restart is complete.
@@ -127,28 +130,30 @@ pub enum EventKind {
         /// What is in flight, by kind.
         in_flight: InFlight,
     },
-    /// Long-lived connections are asked to close, and this is in flight still. Reported once a drain.
+    /// Long-lived connections are asked to close, and these connections are still in flight. Reported once for each drain.
     StillDraining {
-        /// How many, by kind.
+        /// The number of connections in flight, by kind.
         in_flight: InFlight,
-        /// Those of them that have a name, the oldest first.
+        /// The connections that have a name, the oldest first.
         connections: Vec<ConnectionInfo>,
     },
-    /// The drain has ended, or was skipped, and this is still in flight. What becomes of it was set by `unfinished`.
+    /// The drain has ended or was skipped, and these connections are still in flight. The setting `unfinished` decides what
+    /// happens to them.
     Unfinished {
-        /// How many, by kind.
+        /// The number of connections in flight, by kind.
         in_flight: InFlight,
-        /// Those of them that have a name, the oldest first.
+        /// The connections that have a name, the oldest first.
         connections: Vec<ConnectionInfo>,
     },
     /// A callback failed or panicked. The process goes on.
     CallbackFailed {
-        /// The callback, as in `on_hup`.
+        /// The name of the callback, such as `on_hup`.
         callback: &'static str,
         /// Its error.
         error: String,
     },
-    /// Something that the previous process handed over was closed, as this process did not ask for it before it was ready.
+    /// Something that the previous process handed over was closed, because this process had not asked for it when it became
+    /// ready.
     Unclaimed {
         /// The name of the descriptor or of the state.
         name: String,
@@ -158,27 +163,28 @@ pub enum EventKind {
         /// Its name.
         name: String,
     },
-    /// A piece of the state could not be saved, so the restart fails.
+    /// An item of the state could not be saved, so the restart fails.
     StateNotSaved {
         /// Its name.
         name: String,
         /// Why.
         error: SaveError,
     },
-    /// Something unexpected, such as a failed system call, with which the process goes on.
+    /// Something unexpected happened, such as a failed system call. The process continues.
     Warning {
-        /// What.
+        /// What happened, as text.
         text: String,
     },
-    /// A signal that has a callback was received, and the callback has run. What other signals do is reported as such.
+    /// A signal arrived whose callback is called: `on_hup` or `on_usr1`. What other signals do is reported by the events of
+    /// that action.
     SignalReceived {
-        /// Which.
+        /// The signal.
         signal: Signal,
     },
 }
 
 impl EventKind {
-    /// Returns the other process that this is about, if it is about one whose pid is known.
+    /// Returns the pid of the other process that the event is about, if there is one and its pid is known.
     pub fn peer(&self) -> Option<Pid> {
         match self {
             EventKind::Spawned { pid, .. } => Some(*pid),

@@ -6,9 +6,10 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Sends requests to the loop of this process, from any thread.
+/// Sends requests to the signal loop of this process, from any thread. Returned by `goagain::Goagain::handle`.
 ///
-/// A request wakes the loop through a descriptor and returns at once. The loop reports what it did as an event.
+/// A request wakes the loop through a descriptor and returns at once. The loop reports what it did as an
+/// [`Event`](crate::Event).
 #[derive(Clone, Debug)]
 pub struct Handle(Arc<Shared>);
 
@@ -33,44 +34,51 @@ pub(crate) enum Request {
 }
 
 impl Handle {
-    /// Requests a restart, and returns the number of its attempt. While a restart runs, one more is remembered and done after
-    /// it: all requests until then are one, and have the same number.
+    /// Requests a restart, as SIGUSR2 does by default. Returns the number of its attempt.
     ///
-    /// If the image file was replaced since the running attempt was started (`stat(2)` returns another device, inode, size,
-    /// mtime or ctime), that attempt is aborted as by [`abort_attempt`](Handle::abort_attempt), but with SIGKILL at once. The new
-    /// attempt begins as soon as the process of the old one is reaped: a fixed image does not wait for a broken one.
+    /// If a restart is running, the loop remembers one more, and does it after the running one. All requests until then are the
+    /// same restart and have the same number.
+    ///
+    /// If the image file was replaced after the running attempt was started, and its new process is not ready yet, that attempt
+    /// is aborted instead: a fixed image does not wait for a broken one. Its process is killed at once (SIGKILL), and the new
+    /// attempt begins as soon as that process is reaped. The file counts as replaced if `stat(2)` returns another device,
+    /// inode, size, mtime or ctime.
     pub fn restart(&self) -> u64 {
         self.ask(Request::Restart) + 1
     }
 
-    /// Aborts the running attempt, whose new process is not ready yet, and refuses a restart that was requested meanwhile. The
-    /// owner keeps serving, and reports [`Failed`](crate::EventKind::Failed) with `reason`.
+    /// Aborts the running attempt, if its new process has not taken over yet. Also refuses a restart that was requested
+    /// meanwhile. The owner keeps serving, and reports [`Failed`](crate::EventKind::Failed) with `reason`.
     ///
-    /// The new process receives `reason` as that of [its abort], has `abort_timeout` to exit, and is killed (SIGKILL) after that.
-    /// A commit is final: once the new process has taken over, this only reports [`NotAborted`](crate::EventKind::NotAborted). So
-    /// it does if no attempt is running.
+    /// The new process receives `reason` with [the message ABORT]. It is killed (SIGKILL) if it has not exited after
+    /// `abort_timeout`. A commit is final: after the new process has taken over, this call only reports
+    /// [`NotAborted`](crate::EventKind::NotAborted). It reports the same if no attempt is running.
     ///
-    /// A strategy that execs in place has a second half, in which the child serves and waits for the process that has exec'd.
-    /// Called in the child, this gives that process up, as the deadline `reexec_timeout` would: the child keeps serving, and the
-    /// first pid of the service ends.
+    /// Under a strategy that execs in place, the child serves in the second half of a restart, and waits for the old process to
+    /// become ready again. If this method is called in the child then, it aborts the old process, as the timeout
+    /// `reexec_timeout` would. The child keeps serving, and the first pid of the service ends.
     ///
-    /// [its abort]: goagain_env::Message::Abort
+    /// [the message ABORT]: goagain_env::Message::Abort
     pub fn abort_attempt(&self, reason: impl Into<String>) {
         self.ask(Request::Abort(reason.into()));
     }
 
-    /// Stops now, without a drain, as SIGINT and SIGTERM do by default.
+    /// Requests a stop at once, without a drain, as SIGINT and SIGTERM do by default.
     pub fn stop_now(&self) {
         self.ask(Request::Stop(Stop::Now(None)));
     }
 
-    /// Stops gracefully, as SIGQUIT does by default. The second call stops now.
+    /// Requests a graceful stop, as SIGQUIT does by default: the process stops accepting, drains and exits. The second call
+    /// stops at once.
     pub fn stop_gracefully(&self) {
         self.ask(Request::Stop(Stop::Gracefully));
     }
 
-    /// Ends the fallback, where the strategy would keep it after the probation period. In the owner this asks the predecessor to
-    /// release; in the predecessor it releases at once.
+    /// Says that the fallback is no longer needed. It is for a strategy that keeps the fallback after the probation period.
+    ///
+    /// The owner asks its predecessor to release it (DISMISS). The predecessor asks its strategy again, with
+    /// [`View::dismissed`](goagain_env::View::dismissed), when the probation period is over and the owner has said SERVING. In
+    /// the predecessor, this call does the same without the message. It does not shorten the probation period.
     pub fn dismiss(&self) {
         self.ask(Request::Dismiss);
     }

@@ -15,7 +15,7 @@ pub struct InFlight {
 }
 
 impl InFlight {
-    /// Returns the sum.
+    /// Returns the number of all of them.
     pub fn total(self) -> usize {
         self.idle + self.in_request + self.long_lived
     }

@@ -59,20 +59,20 @@ impl fmt::Display for Signal {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SignalAction {
-    /// Run the `on_hup` callback, which usually reloads the configuration.
+    /// Calls the callback `on_hup`, which usually reloads the configuration.
     Reload,
-    /// Run the `on_usr1` callback, which usually reopens the logs.
+    /// Calls the callback `on_usr1`, which usually reopens the logs.
     Reopen,
-    /// Restart, or remember it until the running restart is over.
+    /// Restarts. If a restart is running, remembers one more and does it after the running one.
     Restart,
-    /// Stop now, without a drain.
+    /// Stops at once, without a drain.
     StopNow,
-    /// Stop gracefully: stop accepting, drain, exit. A second one stops now.
+    /// Stops gracefully: stops accepting, drains, and exits. A second such signal stops at once.
     StopGracefully,
 }
 
-/// Which signal does what. [`Default`] is the table of the Go package goagain: HUP reloads, USR1 reopens, USR2 restarts, INT and
-/// TERM stop now, QUIT stops gracefully.
+/// Which signal does what. Defaults to the table of the Go package goagain: HUP reloads, USR1 reopens, USR2 restarts, INT and
+/// TERM stop at once, QUIT stops gracefully.
 ///
 /// ```
 /// use goagain_signals::{SignalAction, Signal, Signals};
@@ -99,7 +99,8 @@ impl Default for Signals {
 }
 
 impl Signals {
-    /// Returns a table without actions: every signal keeps the disposition that it has in the process.
+    /// Returns a table without actions. No handler is installed: every signal keeps the disposition that it has in the process
+    /// (signal(7)).
     pub fn none() -> Signals {
         Signals([None; 6])
     }
@@ -110,7 +111,7 @@ impl Signals {
         self
     }
 
-    /// Removes the action of `signal`: no handler is installed for it.
+    /// Removes the action of `signal`. No handler is installed for it, so it keeps its disposition (signal(7)).
     pub fn off(mut self, signal: Signal) -> Signals {
         self.0[signal as usize] = None;
         self

@@ -3,11 +3,11 @@
 use crate::Signal;
 use std::fmt;
 
-/// Why a process stops accepting.
+/// Why a process stops accepting. Returned by `goagain::Goagain::stopping`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Stop {
-    /// Stop now, without a drain. A signal requested it, or a call (`None`).
+    /// Stop at once, without a drain. Contains the signal that requested it, or `None` if a call did.
     Now(Option<Signal>),
     /// Stop gracefully: drain, then exit.
     Gracefully,
@@ -26,11 +26,11 @@ impl fmt::Display for Stop {
     }
 }
 
-/// What the application has to do.
+/// What the application has to do. Returned by `goagain::Goagain::step`.
 // Exhaustive: an application with a loop of its own has to do something for each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Turn {
-    /// Prepare to serve: this process is not the owner. It is not ready yet, or READY is not answered yet.
+    /// Prepare to serve: this process is not the owner. It is not ready yet, or its predecessor has not committed yet.
     Prepare,
     /// Accept and serve.
     Serve,

@@ -1,4 +1,4 @@
-//! The strategy `Single` of goagain: exec once, the child becomes the owner.
+//! The strategy `Single` of goagain: starts the new image once, as a child process that becomes the owner.
 //!
 //! Use it through the crate `goagain`, with its feature `single`. The words of the figure are defined under
 //! [Terms](goagain_env#terms).
@@ -19,10 +19,10 @@
 
 use goagain_env::{GoSignal, Launch, LaunchError, Launched, Next, Strategy, View};
 
-/// Execs once: the child becomes the owner.
+/// Starts the new image once, as a child process that becomes the owner. The pid of the service changes.
 ///
-/// For an image that runs the Go package goagain, the strategy also sets GOAGAIN_SIGNAL: the child tells its parent by
-/// QUIT that it serves ([`GoSignal`]).
+/// If the new image runs the Go package goagain, the strategy also sets the variable GOAGAIN_SIGNAL: the child sends QUIT to
+/// its parent when it serves ([`GoSignal`]).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Single;
 

@@ -11,9 +11,11 @@
 //! }
 //! ```
 //!
-//! As many threads as there are processors accept from the same listener, each with a `System` and an `App` of its own.
-//! [`Server::workers`] sets another number. actix-web's own `HttpServer` would not do: its thread accepts on for a while after the
-//! term has ended, and its graceful stop closes idle connections in the moment in which their clients may send.
+//! Several worker threads accept from the same listener. Each has a `System` and an `App` of its own. Their number defaults to
+//! the number of processors. [`Server::workers`] sets another number.
+//!
+//! actix-web's own `HttpServer` does not fit, for two reasons. Its thread continues to accept for a while after the term has
+//! ended. Its graceful stop closes idle connections at a moment at which their clients may send a request.
 
 mod body;
 mod server;
@@ -35,18 +37,20 @@ use std::fmt::Debug;
 use std::io;
 use std::rc::Rc;
 
-/// Accepts until the term ends, serves each connection by HTTP/1.1 in a task of this thread, and returns when the last one has closed.
+/// Accepts until the term ends, and serves each connection over HTTP/1.1 in a task of this thread. Returns when the last
+/// connection has closed.
 ///
-/// While this process drains, each response says `Connection: close`, and idle connections are still served. In the second phase idle
-/// connections are closed. An upgraded connection is [long-lived](crate::drain::ConnectionKind::LongLived). The accepting itself counts as
-/// one of the [`Connections`](crate::Connections) until it has ended.
+/// While this process drains, a response says `Connection: close`, unless the client has sent another request. Idle connections
+/// are still served, and are closed in the second phase of the drain. An upgraded connection is
+/// [long-lived](crate::drain::ConnectionKind::LongLived). The acceptor counts as one of the [`Connections`](crate::Connections)
+/// until it has ended.
 ///
 /// # Errors
-/// - The application cannot be made. actix-web logs why.
-/// - An error of `accept` that another call would return again.
+/// - The application cannot be created. actix-web logs why.
+/// - An error of `accept` after which accepting again would not help.
 ///
 /// # Panics
-/// Outside of a `System` or a `LocalSet`.
+/// If it is called outside of a `System` or a `LocalSet`.
 pub async fn serve<I, S, B>(acceptor: Acceptor, app: I) -> io::Result<()>
 where
     I: IntoServiceFactory<S, Request>,

@@ -11,13 +11,16 @@
 //! }
 //! ```
 //!
-//! Connections are served and drained as the module [`hyper`] says. The extractor `ConnectInfo<SocketAddr>` is there.
+//! Connections are served and drained as the module [`hyper`] describes. Handlers can use the extractor
+//! `ConnectInfo<SocketAddr>`, which is present for TCP connections.
 //!
 //! # With axum's own serve
-//! `axum::serve` takes the listener of [`Listener::to_axum`](crate::Listener::to_axum). That listener stops accepting by itself, and its
-//! connections are counted. Three things have to be added: the middleware [`drain`] makes the responses of a drain close their
-//! connections, [`Connection`] lets the middleware know them, and `with_graceful_shutdown` with [`closing`] ends idle connections in the
-//! second phase.
+//! `axum::serve` can be used too, with the listener of [`Listener::to_axum`](crate::Listener::to_axum). This listener stops
+//! accepting by itself, and its connections are counted. You have to add three things:
+//!
+//! - The middleware [`drain`] makes the responses of a drain close their connections.
+//! - [`Connection`] lets the middleware know the connection of each request.
+//! - [`closing`], passed to `with_graceful_shutdown`, closes idle connections in the second phase of a drain.
 //!
 //! ```no_run
 //! # use axum::{Router, middleware::from_fn_with_state};
@@ -30,15 +33,16 @@
 //! # }
 //! ```
 //!
-//! Put it into [`goagain::tokio::serve_fn`](crate::tokio::serve_fn). By hand, spawn it beside [`wait`](crate::tokio::Goagain::wait) and
-//! [`finish`](crate::tokio::Goagain::finish), and abort it after them: where all connections have closed by themselves, the second
-//! phase does not come, and `axum::serve` does not end.
+//! Put this code into a [`goagain::tokio::serve_fn`](crate::tokio::serve_fn). If you make the calls by hand, spawn it as a task
+//! beside [`wait`](crate::tokio::Goagain::wait) and [`finish`](crate::tokio::Goagain::finish), and abort the task after them.
+//! If all connections close in the first phase, the second phase does not begin, and `axum::serve` does not end.
 //!
 //! # WebSockets
-//! The drain waits for an upgraded connection until its timeout. Its handler has to end it: it awaits
-//! [`Connections::shutdown_signal`](crate::Connections::shutdown_signal) with `DrainPhase::ClosingLongLived`, or with an earlier phase. A
-//! [`Connections`] can be put into the router's state. A stream within HTTP, such as a long answer or server-sent events, is a
-//! request: end it at `DrainPhase::ClosingIdle`.
+//! A drain waits for an upgraded connection until the drain times out. So the handler has to end the connection. It awaits
+//! [`Connections::shutdown_signal`](crate::Connections::shutdown_signal) with `DrainPhase::ClosingLongLived`, or with an
+//! earlier phase. To have the [`Connections`] in the handler, put them into the router's state.
+//!
+//! A streamed HTTP response, such as server-sent events, is a request in progress. End it at `DrainPhase::ClosingIdle`.
 
 pub use crate::http::Tracked;
 
@@ -67,14 +71,15 @@ use std::net::SocketAddr;
 #[cfg(all(target_os = "linux", not(goagain_portable)))]
 use {crate::life::Builder, crate::tokio::run::run_one, std::fmt::Display};
 
-/// Runs a router at one address, from start to exit: [`goagain::tokio::run`](crate::tokio::run) with a [`server`].
+/// Runs a router at one address, from the start of the process to its exit: [`goagain::tokio::run`](crate::tokio::run) with a
+/// [`server`].
 ///
-/// `address` is anything that displays as `127.0.0.1:3000`, `[::1]:3000`, `unix:/run/http.sock` or `unix:@name`; a
-/// `SocketAddr` does. The listener has the name `main`. If the address is another one than before the restart, the new process
-/// binds it and the old one is closed.
+/// `address` is anything that displays as `127.0.0.1:3000`, `[::1]:3000`, `unix:/run/http.sock` or `unix:@name`, such as a
+/// `SocketAddr`. The listener has the name `main`. If the address has changed since the predecessor was started, the new
+/// process binds the new address, and the old socket is closed.
 ///
 /// # Errors
-/// [`Error`](crate::Error)
+/// [`Error`](crate::Error): pass it to [`exit`](crate::exit), or return it from `main`.
 #[cfg(all(target_os = "linux", not(goagain_portable)))]
 pub async fn run(
     builder: impl Into<Builder>,
@@ -102,10 +107,11 @@ impl Serve for Server {
     }
 }
 
-/// Accepts until the term ends, and serves each connection in a task of its own: [`hyper::serve`] for a router.
+/// Accepts until the term ends, and serves each connection in a task of its own: [`hyper::serve`] for a router. The tasks
+/// continue after this returns. A drain waits for them.
 ///
 /// # Errors
-/// An error of `accept` that another call would return again.
+/// An error of `accept` after which accepting again would not help.
 pub async fn serve(mut acceptor: Acceptor, app: Router) -> io::Result<()> {
     let app = TowerToHyperService::new(app);
     let migrator = acceptor.migrator();
@@ -125,11 +131,14 @@ pub async fn serve(mut acceptor: Acceptor, app: Router) -> io::Result<()> {
     Ok(())
 }
 
-/// A middleware for axum's own serve. While this process drains, each response over HTTP/1.1 closes its connection, unless its client has
-/// sent another request. To see that, it has to know the [`Connection`]; without it, every response closes.
+/// Makes each HTTP/1.1 response close its connection while this process drains, unless the client has sent another request. A
+/// middleware for `axum::serve`.
 ///
-/// Add it as the last layer, over all routes and the fallback: a request that the middleware does not see counts as in progress until
-/// the next one that it does see.
+/// To see whether the client has sent more, the middleware needs the [`Connection`] of the request. Without that, every
+/// response closes its connection.
+///
+/// Add it as the last layer, over all routes and the fallback. A request that the middleware does not see counts as in progress
+/// until the next request that it sees.
 pub async fn drain(State(connections): State<Connections>, request: Request, next: Next) -> Response {
     let http2 = request.version() >= Version::HTTP_2;
     let connects = request.method() == Method::CONNECT;
@@ -154,9 +163,8 @@ pub async fn drain(State(connections): State<Connections>, request: Request, nex
     }
 }
 
-/// Waits until `axum::serve` should close its idle connections: [`DrainPhase::ClosingIdle`], or
-/// [`idle_grace`](crate::Builder::idle_grace) later if a request is in progress then, because that may be one whose head has
-/// arrived only in part.
+/// Waits until `axum::serve` should close its idle connections: until [`DrainPhase::ClosingIdle`]. If a request is in progress
+/// then, waits [`idle_grace`](crate::Builder::idle_grace) longer, because only a part of its head may have arrived.
 ///
 /// # Panics
 /// If the runtime was built without `enable_time`.
@@ -167,7 +175,8 @@ pub async fn closing(connections: Connections) {
     }
 }
 
-/// A connection of [`Accepting`], by which [`drain`] knows it: `app.into_make_service_with_connect_info::<Connection>()`.
+/// A connection of [`Accepting`]. The middleware [`drain`] finds it in the request, if the router is made into a service by
+/// `app.into_make_service_with_connect_info::<Connection>()`.
 #[derive(Clone, Debug)]
 pub struct Connection {
     work: Activity,
@@ -192,8 +201,8 @@ impl Connected<IncomingStream<'_, Accepting>> for Connection {
     }
 }
 
-/// A listener for `axum::serve`, made by [`Listener::to_axum`](crate::Listener::to_axum). After the end of the term its `accept` is pending
-/// forever, because a listener of axum cannot say that it has ended.
+/// A listener for `axum::serve`. Returned by [`Listener::to_axum`](crate::Listener::to_axum). After the end of the term, its
+/// `accept` never returns, because a listener of axum cannot say that it has ended.
 #[derive(Debug)]
 pub struct Accepting {
     acceptor: Acceptor,
@@ -201,11 +210,11 @@ pub struct Accepting {
 }
 
 impl Listener {
-    /// Returns a listener for `axum::serve`, for this term. Each connection counts for as long as axum has it, and so does the listener
-    /// until it has ended.
+    /// Returns a listener for `axum::serve`, for the current term. A drain waits for each connection until axum has dropped it,
+    /// and for the listener until it has ended.
     ///
     /// # Errors
-    /// Those of [`Listener::to_tokio`].
+    /// The errors of [`Listener::to_tokio`].
     pub fn to_axum(&self) -> io::Result<Accepting> {
         Ok(Accepting { acceptor: self.to_tokio()?.counted(), address: self.local_addr().clone() })
     }

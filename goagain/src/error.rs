@@ -9,7 +9,7 @@ pub use goagain_signals::{RestoreError, StartError};
 use std::time::Duration;
 use std::{error, fmt, io};
 
-/// An error of the application: what `prepare`, serving, a service or a response body fails with.
+/// An error of the application: from `prepare`, from serving, from a service, or from a response body.
 pub type BoxError = Box<dyn error::Error + Send + Sync>;
 
 /// Why a listener, or another socket or descriptor, could not be made.
@@ -113,19 +113,20 @@ impl error::Error for ListenError {
     }
 }
 
-/// Why this process did not become the owner. It should exit; the predecessor keeps serving.
+/// Why this process did not become the owner. It should exit. The predecessor keeps serving.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ReadyError {
     /// The predecessor has aborted this process, or was stopped itself.
     Aborted(String),
-    /// This process was stopped, by a signal or a call.
+    /// A signal or a call stopped this process.
     Stopped(Stop),
-    /// The predecessor did not answer within this time, or it died and this process was not ready within this time.
+    /// The predecessor did not answer READY within this time, or it died and this process was not ready within this time. See
+    /// [`Builder::ready_timeout`](crate::Builder::ready_timeout).
     Silent(Duration),
     /// The state of the owner could not be received.
     State(RestoreError),
-    /// Waiting for the predecessor failed.
+    /// Waiting for the predecessor failed (`epoll_wait`, `poll`), or it could not be told about the listeners of this process.
     Channel(io::Error),
 }
 

@@ -1,20 +1,22 @@
 //! Servers with hyper 1: HTTP/1.1 and HTTP/2, drained in two phases.
 //!
-//! A server that closes its idle connections in one step loses the requests that arrive in that moment. This one closes them in two:
+//! A server that closes its idle connections in one step loses the requests that arrive at that moment. This one closes them in
+//! two steps. The columns "HTTP/1.1" and "HTTP/2" say what happens in each [phase](crate::drain::DrainPhase) of a drain:
 //!
-//! | [phase](crate::drain::DrainPhase) | HTTP/1.1 | HTTP/2 | upgraded |
+//! | phase | HTTP/1.1 | HTTP/2 | upgraded |
 //! |---|---|---|---|
-//! | `Draining` | A response says `Connection: close` if the client has not sent another request. An idle connection is still served | GOAWAY goes with the next response (RFC 9113, section 6.8). What was sent before it is answered | |
-//! | `ClosingIdle` | Idle connections are closed. Every response closes its connection | GOAWAY. A connection without a request yet is closed | |
+//! | `Draining` | A response says `Connection: close`, unless the client has sent another request. An idle connection is still served | GOAWAY goes with the next response (RFC 9113, section 6.8). Requests that were sent before it get their response | |
+//! | `ClosingIdle` | Idle connections are closed. Every response closes its connection | GOAWAY is sent at once. A connection without a request yet is closed | |
 //! | `ClosingLongLived` | | | The handler is asked to end, by [`Connections::shutdown_signal`](crate::Connections::shutdown_signal) |
 //!
-//! A connection that is closed here [lingers](crate::drain::Linger), so that its last response arrives. One that was asked to close, has no
-//! request in progress, and is silent for another [`idle_grace`](crate::Builder::idle_grace), is dropped. A client that shuts down its
-//! writing side after its request gets its response. [`guide::drain`](crate::guide::drain) has the details.
+//! A connection that is closed here [lingers](crate::drain::Linger), so that its last response arrives. A client that shuts
+//! down its writing side after its request gets its response. A connection that was asked to close is dropped if it has no
+//! request in progress and is silent for another [`idle_grace`](crate::Builder::idle_grace).
+//! [`guide::drain`](crate::guide::drain) has the details.
 //!
-//! The drain waits for each connection until its last byte, or until the drain times out; for an upgraded one too. That one counts as
-//! [long-lived](crate::drain::ConnectionKind::LongLived), and so does a connection of HTTP/2 with a stream that is a tunnel (CONNECT, RFC
-//! 8441).
+//! A drain waits for each connection until its last byte is sent, or until the drain times out. This includes upgraded
+//! connections, which count as [long-lived](crate::drain::ConnectionKind::LongLived). An HTTP/2 connection with a stream that
+//! is a tunnel (CONNECT, RFC 8441) counts as long-lived too.
 //!
 //! ```no_run
 //! use goagain::Single;
@@ -30,11 +32,12 @@
 //! }
 //! ```
 //!
-//! With [`Builder::migrate_connections`](crate::Builder::migrate_connections) connections of HTTP/1.1 move to the new process, by [`serve`]
-//! and [`serve_or_migrate`]. A response keeps its connection open then, and an idle connection goes to the successor. Not
-//! migrated are connections of HTTP/2, upgraded ones, and anything but a socket.
+//! With [`Builder::migrate_connections`](crate::Builder::migrate_connections), [`serve`] and [`serve_or_migrate`] migrate
+//! HTTP/1.1 connections to the new process. Then a response keeps its connection open, and an idle connection goes to the
+//! successor. HTTP/2 connections, upgraded connections, and anything but a socket do not migrate.
 //!
-//! With TLS, or something else between the socket and HTTP, accept connections yourself and pass each to [`serve_connection`].
+//! With TLS, or another layer between the socket and HTTP, accept connections yourself and pass each of them to
+//! [`serve_connection`].
 
 mod body;
 mod connection;
@@ -60,14 +63,15 @@ use std::{fmt, io};
 #[cfg(all(target_os = "linux", not(goagain_portable)))]
 use {crate::life::Builder, crate::tokio::run::run_one, std::fmt::Display};
 
-/// Runs a service at one address, from start to exit: [`goagain::tokio::run`](crate::tokio::run) with a [`server`].
+/// Runs a service at one address, from the start of the process to its exit: [`goagain::tokio::run`](crate::tokio::run) with a
+/// [`server`].
 ///
-/// `address` is anything that displays as `127.0.0.1:3000`, `[::1]:3000`, `unix:/run/http.sock` or `unix:@name`; a
-/// `SocketAddr` does. The listener has the name `main`. If the address is another one than before the restart, the new process
-/// binds it and the old one is closed.
+/// `address` is anything that displays as `127.0.0.1:3000`, `[::1]:3000`, `unix:/run/http.sock` or `unix:@name`, such as a
+/// `SocketAddr`. The listener has the name `main`. If the address has changed since the predecessor was started, the new
+/// process binds the new address, and the old socket is closed.
 ///
 /// # Errors
-/// [`Error`](crate::Error)
+/// [`Error`](crate::Error): pass it to [`exit`](crate::exit), or return it from `main`.
 #[cfg(all(target_os = "linux", not(goagain_portable)))]
 pub async fn run<S: HttpService>(
     builder: impl Into<Builder>,
@@ -101,11 +105,11 @@ impl<S: HttpService> Serve for Server<S> {
     }
 }
 
-/// Accepts until the term ends, and serves each connection in a task of its own, by HTTP/1.1 or HTTP/2 as the client
-/// chooses. The tasks continue after this returns. The drain waits for them.
+/// Accepts until the term ends, and serves each connection in a task of its own, over HTTP/1.1 or HTTP/2, whichever the client
+/// speaks. The tasks continue after this returns. A drain waits for them.
 ///
 /// # Errors
-/// An error of `accept` that another call would return again.
+/// An error of `accept` after which accepting again would not help.
 pub async fn serve<S: HttpService>(mut acceptor: Acceptor, service: S) -> io::Result<()> {
     let migrator = acceptor.migrator();
     while let Some(accepted) = acceptor.accept().await {

@@ -52,11 +52,11 @@
 //!   It is for a service without a supervisor, or with one that your service tells the new pid.
 #![cfg_attr(
     feature = "double",
-    doc = "- [`Double`] starts it twice, the second time by `execve` in the old process. The pid never changes."
+    doc = "- [`Double`] starts it twice, the second time by `execve` in the old process. The pid stays the same, unless the new image fails after the `execve`."
 )]
 #![cfg_attr(
     not(feature = "double"),
-    doc = "- `Double` starts it twice, the second time by `execve` in the old process. The pid never changes."
+    doc = "- `Double` starts it twice, the second time by `execve` in the old process. The pid stays the same, unless the new image fails after the `execve`."
 )]
 //!   It is for supervisors that watch the pid that they started: systemd, runit, s6, supervisord, the init of a container.
 //! - Your own implements [`Strategy`]. [`guide::strategy`] explains how.

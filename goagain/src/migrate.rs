@@ -3,9 +3,9 @@
 //! With [`Builder::migrate_connections`](crate::Builder::migrate_connections), the process that drains sends connections that wait for a
 //! request to the new process.
 //!
-//! Connections travel over a socketpair of their own, and not over the channel of the handoff protocol. So any thread can send them,
-//! also after the probation period (RELEASED), and they can never delay a message of the protocol. The predecessor makes the
-//! socketpair, and hands over one end with the state.
+//! Connections travel over a socketpair of their own, and not over the channel of the handoff protocol. So any thread can send
+//! them, even after the old process has [released](crate::guide::restart#words) the new one, and they never delay a message of
+//! the protocol. The predecessor makes the socketpair, and hands over one end with the state.
 
 mod error;
 mod incoming;

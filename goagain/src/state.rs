@@ -1,4 +1,4 @@
-//! State that crosses a restart: saved by one process, restored by the next.
+//! State that crosses a restart: one process saves it, and the next one restores it.
 
 use crate::life::Goagain;
 use crate::life::callbacks::CallbackResult;
@@ -70,7 +70,7 @@ impl fmt::Debug for What {
 }
 
 impl Goagain {
-    /// Saves bytes for the next process: the keys of TLS tickets, counters, a cache. The next process gets them with
+    /// Saves bytes for the next process, such as the keys of TLS tickets, counters or a cache. The next process gets them with
     /// [`restore_state`](Goagain::restore_state) under the same name.
     ///
     /// `write` is called at each restart, by the process that is the owner then, and writes the bytes to a sealed memory file
@@ -86,12 +86,13 @@ impl Goagain {
     /// that execs, the process that serves in between is asked once more, when the old process execs.
     ///
     /// # Limits
-    /// All state of a restart has to be written within [`Builder::state_timeout`](crate::Builder::state_timeout), and each item has to
-    /// be smaller than [`Builder::state_limit`](crate::Builder::state_limit). The library has no thread that watches the time: it is
-    /// checked at each write and at the end. A function that collects for long without writing should ask [`StateWriter::is_late`].
+    /// All state of a restart has to be written within [`Builder::state_timeout`](crate::Builder::state_timeout), which
+    /// defaults to 10 seconds. Each item may have at most [`Builder::state_limit`](crate::Builder::state_limit) bytes, which
+    /// defaults to 1 GiB. The library has no thread that watches the time. It checks the time at each write and at the end. A
+    /// function that collects data for long without writing should check [`StateWriter::is_late`].
     ///
-    /// If `write` fails, panics, or exceeds a limit, the restart fails and this process keeps serving. The report is
-    /// [`EventKind::StateNotSaved`](crate::EventKind::StateNotSaved).
+    /// If `write` fails, panics, or exceeds a limit, the restart fails and this process keeps serving.
+    /// [`EventKind::StateNotSaved`](crate::EventKind::StateNotSaved) reports it.
     pub fn save_state<R: CallbackResult>(
         &mut self,
         name: &str,
@@ -102,17 +103,17 @@ impl Goagain {
         self.serving_mut().offers.add(name, What::Bytes(version, write));
     }
 
-    /// Saves a descriptor for the next process: a file, a pipe, a connection. The next process gets it with
+    /// Saves a descriptor for the next process, such as a file, a pipe or a connection. The next process gets it with
     /// [`restore_fd`](Goagain::restore_fd) under the same name.
     ///
     /// At each restart a duplicate is handed over (`fcntl(F_DUPFD_CLOEXEC)`), so the processes share the file offset and O_NONBLOCK.
     /// A later call with the same name replaces this one. A process that restores a descriptor has to call `save_fd` too, so that its
     /// own successor gets it.
     ///
-    /// How this differs from [`keep_fd`](Goagain::keep_fd): `keep_fd` is called once, and its descriptor goes to every successor of
-    /// this process, together with the sockets. `save_fd` belongs to the state, which is made anew at each restart by the process that
-    /// is the owner at that moment. The two differ under a strategy that execs: when the old process execs and comes back, it gets what
-    /// the process that served in between has saved.
+    /// [`keep_fd`](Goagain::keep_fd) is for a descriptor that stays the same: it is called once, and its descriptor goes to
+    /// every successor of this process, together with the sockets. `save_fd` belongs to the state, which the owner makes anew
+    /// at each restart. The two differ under a strategy that execs: the old process that has exec'd gets what the process that
+    /// served in between has saved.
     pub fn save_fd(&mut self, name: &str, fd: impl Into<OwnedFd>) {
         self.serving_mut().offers.add(name, What::Descriptor(fd.into()));
     }
@@ -125,7 +126,8 @@ impl Goagain {
     /// the owner in between has saved.
     ///
     /// # Errors
-    /// [`RestoreError`]: return it and exit, and the owner keeps serving with its state. [`ready`](Goagain::ready) fails with it too.
+    /// [`RestoreError`]: return it and exit. The owner keeps serving, with its state. [`ready`](Goagain::ready) fails with this
+    /// error too.
     pub fn restore_state(&mut self, name: &str) -> Result<Option<StateItem>, RestoreError> {
         self.restore(name, true)
     }
@@ -135,7 +137,7 @@ impl Goagain {
     /// [`kept_fd`](Goagain::kept_fd).
     ///
     /// # Errors
-    /// [`RestoreError`]
+    /// The errors of [`restore_state`](Goagain::restore_state).
     pub fn restore_fd(&mut self, name: &str) -> Result<Option<OwnedFd>, RestoreError> {
         Ok(self.restore(name, false)?.map(OwnedFd::from))
     }

@@ -1,4 +1,4 @@
-//! Servers with a thread for each connection, by the standard library alone.
+//! Servers with a thread for each connection, with the standard library only.
 //!
 //! ```no_run
 //! use goagain::{Guard, Single, Stream};
@@ -35,16 +35,18 @@ use std::thread;
 /// The name of the listener of each `run` that takes an address.
 pub(crate) const MAIN: &str = "main";
 
-/// Runs a server with one listener and a thread for each connection: [`goagain::run`](crate::run) with a [`server`].
+/// Runs a server with one listener and a thread for each connection, from its start to its exit. It calls
+/// [`goagain::run`](crate::run) with a [`server`].
 ///
-/// `address` is anything that displays as `127.0.0.1:3000`, `[::1]:3000`, `unix:/run/http.sock` or `unix:@name`; a
-/// `SocketAddr` does. The listener has the name `main`. If the address is another one than before the restart, the new process
-/// binds it and the old one is closed.
+/// `address` is anything that displays as `127.0.0.1:3000`, `[::1]:3000`, `unix:/run/http.sock` or `unix:@name`, such as a
+/// `SocketAddr`. The listener has the name `main`. If the address has changed since the predecessor was started, the new
+/// process binds the new address, and the old socket is closed.
 ///
-/// `handler` gets each connection with its [`Guard`], which the drain waits for. What it returns is ignored.
+/// `handler` is called with each connection and its [`Guard`]. A drain waits until the guard is dropped. What `handler` returns
+/// is ignored.
 ///
 /// # Errors
-/// [`Error`]
+/// [`Error`]: pass it to [`exit`](crate::exit), or return it from `main`.
 pub fn run<H, R>(builder: impl Into<Builder>, address: impl Display, handler: H) -> Result<(), Error>
 where
     H: Fn(Stream, Guard) -> R + Send + Sync + 'static,
@@ -62,14 +64,17 @@ where
 
 /// What [`goagain::run`](crate::run) serves: a [`server`], a closure, or a tuple or `Vec` of these for several listeners.
 pub trait Serve: Send + Sync + 'static {
-    /// Serves one [term](crate::guide::restart#words). It is called in a thread of its own, once a term: after this process has become
-    /// the owner, and again if its successor fails in the probation period.
+    /// Serves for one [term](crate::guide::restart#words). [`goagain::run`](crate::run) calls it once for each term, in a
+    /// thread of its own: when this process has become the owner, and again if its successor fails and this process takes over
+    /// again.
     ///
-    /// It accepts until the term ends, which an [`Acceptor`](crate::Acceptor) says by its end, and returns. It need not wait for the
-    /// connections: their guards make the drain wait. It may return at once if it has started threads that do the same.
+    /// It should accept until the term ends, and then return. An [`Acceptor`](crate::Acceptor) ends with the term. It need not
+    /// wait for the connections, because a drain waits for their guards. If it starts threads that accept, it may return at
+    /// once.
     ///
     /// # Errors
-    /// An error before the end of the term ends this process as if it had crashed: see [`goagain::run`](crate::run).
+    /// An error before the end of the term ends this process as if it had crashed: see [`goagain::run`](crate::run). A later
+    /// error is ignored.
     fn serve(&self) -> Result<(), BoxError>;
 
     /// What each thread of a term does.
@@ -142,7 +147,7 @@ where
     }
 }
 
-/// Serves each in threads of its own.
+/// Serves each of them, in threads of their own.
 impl<S: Serve> Serve for Vec<S> {
     fn serve(&self) -> Result<(), BoxError> {
         all(self.iter().map(|each| each as &dyn Servable))
@@ -160,7 +165,7 @@ impl<S: Serve> Serve for Vec<S> {
 
 macro_rules! serve_each {
     ($($server:ident $index:tt),+) => {
-        /// Serves each in threads of its own.
+        /// Serves each of them, in threads of their own.
         impl<$($server: Serve),+> Serve for ($($server,)+) {
             fn serve(&self) -> Result<(), BoxError> {
                 all([$(&self.$index as &dyn Servable),+].into_iter())

@@ -1,4 +1,4 @@
-//! The whole life as a future, and listeners as tokio's.
+//! Servers for tokio: [`run`] as a future, and listeners and streams of tokio.
 //!
 //! ```no_run
 //! use goagain::{Guard, Single, tokio::Stream};
@@ -28,17 +28,18 @@
 //! ```
 //!
 //! # By hand
-//! [`Goagain::into_tokio`](crate::Goagain::into_tokio) gives the calls of which [`run`] is made, for a program that has its own
-//! order of things; the example `by_hand_tokio` shows them. Signals, messages and deadlines are handled while
-//! [`ready`](Goagain::ready), [`wait`](Goagain::wait), [`drain`](Goagain::drain) or [`finish`](Goagain::finish) is awaited, by the
-//! task that awaits it: there is no other task, and no thread. Each of these futures can be dropped and called again at any time,
-//! as `select!` does.
+//! [`run`] decides the order of things. A program that needs another order makes the calls itself, on the [`Goagain`] that
+//! [`Goagain::into_tokio`](crate::Goagain::into_tokio) returns. The example `by_hand_tokio` shows them.
 //!
-//! Both flavors of runtime do, with IO and time enabled. [`Goagain`] and [`run`] exist on Linux, where one descriptor stands for
-//! everything that the loop waits for.
+//! Signals, messages and deadlines are handled while [`ready`](Goagain::ready), [`wait`](Goagain::wait),
+//! [`drain`](Goagain::drain) or [`finish`](Goagain::finish) is awaited, by the task that awaits it. There is no other task and
+//! no thread. Each of these futures can be dropped at any time, as `select!` does, and the method can be called again.
 //!
-//! A runtime that is dropped waits for every `spawn_blocking` closure that runs. If one of yours can run for long, build the runtime
-//! yourself and end it with `shutdown_timeout`, or the process stays after it has handed over.
+//! Both flavors of the runtime work. IO and time have to be enabled. [`Goagain`] and [`run`] exist on Linux only, because only
+//! there does one descriptor stand for everything that the loop waits for.
+//!
+//! A runtime that is dropped waits for every `spawn_blocking` closure that runs. If one of your closures may run for long,
+//! build the runtime yourself and end it with `shutdown_timeout`. Otherwise the process stays alive after it has handed over.
 
 mod acceptor;
 pub(crate) mod guard;

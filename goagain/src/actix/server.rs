@@ -19,14 +19,17 @@ use std::{io, thread};
 #[cfg(all(target_os = "linux", not(goagain_portable)))]
 use {crate::life::Builder, crate::tokio::run::run_one, std::fmt::Display};
 
-/// Runs an application at one address, from start to exit: [`goagain::tokio::run`](crate::tokio::run) with a [`server`].
+/// Runs an application at one address, from the start of the process to its exit: [`goagain::tokio::run`](crate::tokio::run)
+/// with a [`server`].
 ///
-/// `app` makes the application, once for each worker. `address` is anything that displays as `127.0.0.1:3000`, `[::1]:3000`,
-/// `unix:/run/http.sock` or `unix:@name`; a `SocketAddr` does. The listener has the name `main`. If the address is another one than
-/// before the restart, the new process binds it and the old one is closed.
+/// `app` creates the application, once for each worker thread and term.
+///
+/// `address` is anything that displays as `127.0.0.1:3000`, `[::1]:3000`, `unix:/run/http.sock` or `unix:@name`, such as a
+/// `SocketAddr`. The listener has the name `main`. If the address has changed since the predecessor was started, the new
+/// process binds the new address, and the old socket is closed.
 ///
 /// # Errors
-/// [`Error`](crate::Error)
+/// [`Error`](crate::Error): pass it to [`exit`](crate::exit), or return it from `main`.
 #[cfg(all(target_os = "linux", not(goagain_portable)))]
 pub async fn run<A, I, S, B>(
     builder: impl Into<Builder>,
@@ -47,8 +50,8 @@ where
     run_one(builder, address, |listener| server(listener, app)).await
 }
 
-/// Returns a server of this application on `listener`, for [`goagain::tokio::run`](crate::tokio::run). `app` makes the application,
-/// once for each worker.
+/// Returns a server of this application on `listener`, for [`goagain::tokio::run`](crate::tokio::run). `app` creates the
+/// application, once for each worker thread and term.
 pub fn server<A, I, S, B>(listener: Listener, app: A) -> Server
 where
     A: Fn() -> I + Clone + Send + 'static,
@@ -82,7 +85,8 @@ pub struct Server {
 }
 
 impl Server {
-    /// Sets how many threads serve. Defaults to the number of processors; at least 1.
+    /// Sets the number of worker threads. Defaults to the number of processors
+    /// ([`available_parallelism`](std::thread::available_parallelism)). The value 0 counts as 1.
     pub fn workers(mut self, workers: usize) -> Server {
         self.workers = workers.max(1);
         self

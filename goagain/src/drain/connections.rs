@@ -22,14 +22,16 @@ pub(super) const CLOSING_LONG_LIVED: u64 = 1 << 61;
 pub(super) const DRAINING: u64 = 1 << 62;
 pub(super) const CLOSING_IDLE: u64 = 1 << 63;
 
-/// All connections in flight, and other work that a drain waits for. Each holds a [`Guard`].
+/// All connections in flight, and other work that a drain waits for. Each of them holds a [`Guard`]. Returned by
+/// [`Goagain::connections`](crate::Goagain::connections).
 ///
-/// An acceptor makes a guard for each connection. For other work call [`Connections::begin`]. A guard costs one atomic addition
-/// when it begins, one when it ends, and one when it changes from idle to busy or back.
+/// An [`Acceptor`](crate::Acceptor) makes a guard for each connection. For other work, call [`Connections::begin`]. A guard
+/// costs one atomic addition when it begins, one when it ends, and one when it changes from idle to busy or back.
 ///
-/// A drain has this order: nothing is accepted any longer; idle connections are asked to close; requests are finished; long-lived
-/// connections are asked to close, and get their time. [`Connections::shutdown_signal`] returns a phase of the drain as something
-/// to wait for: a descriptor, a future, or a blocking call.
+/// A drain has this order: the process stops accepting; idle connections are asked to close; requests are finished; long-lived
+/// connections are asked to close, and have [`long_lived_timeout`](crate::Builder::long_lived_timeout) for it.
+/// [`Connections::shutdown_signal`] returns a signal for a phase of the drain. Code can wait for this signal by its descriptor,
+/// as a future, or with a blocking call.
 #[derive(Clone, Debug)]
 pub struct Connections(pub(super) Arc<Shared>);
 
@@ -70,23 +72,24 @@ impl Connections {
         })))
     }
 
-    /// Returns a guard for one more connection, or for other work, until it is dropped. A new guard is idle.
+    /// Returns a guard for one more connection, or for other work. A drain waits until the guard is dropped. A new guard is
+    /// idle.
     pub fn begin(&self) -> Guard {
         self.0.state.fetch_add(ONE + ONE_IDLE, Ordering::SeqCst);
         Guard::new(self.clone())
     }
 
-    /// Returns the number of guards.
+    /// Returns the number of guards: of all connections in flight and of other work.
     pub fn len(&self) -> usize {
         (self.state() & COUNT) as usize
     }
 
-    /// Returns whether there is no guard.
+    /// Returns whether there is no guard, so that a drain has nothing to wait for.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Returns the number of guards that are idle: of new connections, and of those that wait for their next request.
+    /// Returns the number of idle guards: those of new connections, and of connections that wait for their next request.
     pub fn waiting(&self) -> usize {
         ((self.state() / ONE_IDLE) & COUNT) as usize
     }
@@ -100,8 +103,8 @@ impl Connections {
         InFlight { idle, in_request: all - idle - long_lived, long_lived }
     }
 
-    /// Returns the guards in the list, the oldest first, for an operator who wants to know what a drain waits for. The list contains
-    /// the guards that have [a name](Guard::set_name) or [a socket](Guard::set_socket).
+    /// Returns the guards that have [a name](Guard::set_name) or [a socket](Guard::set_socket), the oldest first. It is for an
+    /// operator who wants to know what a drain waits for.
     pub fn list(&self) -> Vec<ConnectionInfo> {
         self.0.list.list()
     }
@@ -123,7 +126,7 @@ impl Connections {
         self.state() & CLOSING_LONG_LIVED != 0
     }
 
-    /// Returns the signal for a phase of the drain of the current term, to wait for.
+    /// Returns a signal for a phase of the drain of the current term, to wait for.
     pub fn shutdown_signal(&self, phase: DrainPhase) -> ShutdownSignal {
         self.0.latches.shutdown_signal(phase)
     }

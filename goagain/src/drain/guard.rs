@@ -89,25 +89,25 @@ impl Guard {
     /// Returns whether the response to be written now should be the last one of its connection (`Connection: close`): this process
     /// drains, and the client has sent nothing more.
     ///
-    /// `unread` is what the server has read from the connection and not served yet. What waits in the socket is looked at
-    /// (`recv` with MSG_PEEK). So requests that a client has sent together are all answered. From
-    /// [`DrainPhase::ClosingIdle`](crate::drain::DrainPhase::ClosingIdle) on every response is the last one.
+    /// `unread` contains the bytes that the server has read from the connection and not served yet. The call also looks at what
+    /// waits in the socket (`recv` with MSG_PEEK). So all requests that a client has sent together get a response. From
+    /// [`DrainPhase::ClosingIdle`](crate::drain::DrainPhase::ClosingIdle) on, every response is the last one.
     pub fn should_close(&self, stream: impl AsFd, unread: &[u8]) -> bool {
         self.is_draining() && (self.is_past_closing_idle() || unread.is_empty() && !has_more(stream.as_fd()))
     }
 
-    /// Sets that the connection waits for its next request.
+    /// Marks the connection as idle: it waits for its next request.
     pub fn idle(&mut self) {
         self.set_kind(ConnectionKind::Idle);
     }
 
-    /// Sets that a request has begun.
+    /// Marks the connection as busy: it serves a request.
     pub fn busy(&mut self) {
         self.set_kind(ConnectionKind::InRequest);
     }
 
-    /// Sets that the connection is long-lived: it was upgraded, or it serves a subscription of a protocol of your own. From now on a
-    /// drain counts it as such, and asks it to close last. A streamed HTTP response is a request instead.
+    /// Marks the connection as long-lived: it was upgraded, or it serves a subscription of a protocol of your own. A drain asks
+    /// it to close last. A streamed HTTP response is a request instead: see [`busy`](Guard::busy).
     pub fn long_lived(&mut self) {
         self.set_kind(ConnectionKind::LongLived);
     }
@@ -142,8 +142,8 @@ impl Guard {
     /// Adds the guard to the [list](Connections::list) under this name, or changes its name there. Good names are the client and
     /// the request.
     ///
-    /// A guard in the list costs one allocation, one look at the clock, and, when it is added and when it is dropped, a lock that
-    /// all guards in the list share. A guard that is not in the list costs nothing of this.
+    /// A guard in the list costs one allocation and one look at the clock. It also costs a lock that all guards in the list
+    /// share, once when it is added and once when it is dropped. A guard that is not in the list costs nothing of this.
     pub fn set_name(&mut self, name: impl Into<Cow<'static, str>>) {
         self.entry().set_name(name.into());
     }
@@ -193,15 +193,17 @@ impl Guard {
         self.migration.is_migrated
     }
 
-    /// Attaches bytes to the connection that travel with it when it [migrates](crate::Builder::migrate_connections). For example, a
-    /// client sends the line of the PROXY protocol only once, so the successor can know what it said only in this way.
+    /// Attaches bytes to the connection that travel with it when it [migrates](crate::Builder::migrate_connections), at most 16
+    /// MiB. Replaces what was attached before.
     ///
-    /// At most 16 MiB. Replaces what was attached before.
+    /// An example is the line of the PROXY protocol. A client sends it only once, so the successor can learn only from these
+    /// bytes what it said.
     pub fn attach(&mut self, bytes: impl Into<Arc<[u8]>>) {
         self.migration.attached = Some(bytes.into());
     }
 
-    /// Returns what is [attached](Guard::attach) to the connection, by this process or by the predecessor. Empty if nothing is.
+    /// Returns the bytes that are [attached](Guard::attach) to the connection, by this process or by the predecessor. Returns
+    /// an empty slice if there are none.
     pub fn attached(&self) -> &[u8] {
         self.migration.attached.as_deref().unwrap_or_default()
     }

@@ -58,8 +58,8 @@ impl Linger {
         Linger(Deadline::new(Instant::now(), bytes_unsent(stream)))
     }
 
-    /// Reads and discards what has come (`recv` with MSG_DONTWAIT). Returns when to call it again at the latest, or `None` when the
-    /// connection can be dropped.
+    /// Reads and discards what has arrived (`recv` with MSG_DONTWAIT). Returns the latest moment for the next call, or `None`
+    /// when the connection can be dropped.
     pub fn step(&mut self, stream: impl AsFd) -> Option<Instant> {
         let stream = stream.as_fd();
         let mut dropped = [0; 16 * 1024];

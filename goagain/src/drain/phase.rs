@@ -1,4 +1,4 @@
-//! The phases of a drain, as something to wait for.
+//! The phases of a drain, and signals to wait for them.
 
 use crate::drain::latch::Latch;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -10,13 +10,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
-/// How far a drain has come. The phases come in this order.
+/// How far a drain has come. The phases come in this order. [`guide::drain`](crate::guide::drain) describes them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum DrainPhase {
-    /// Nothing is accepted any longer. A connection that sends a request is still served, and the response closes the connection.
+    /// Nothing is accepted any longer. A connection that sends a request is still served, and the response closes the
+    /// connection, unless the client has sent more.
     Draining,
-    /// Idle connections are asked to close. Begins [`Builder::idle_grace`](crate::Builder::idle_grace) after the drain.
+    /// Idle connections are asked to close. Begins [`Builder::idle_grace`](crate::Builder::idle_grace) after the drain has
+    /// begun.
     ClosingIdle,
     /// Long-lived connections are asked to close. Begins when the idle connections were asked and only long-lived connections are
     /// left, and in any case early enough before the deadline of the drain: see
@@ -34,8 +36,8 @@ pub enum DrainPhase {
 /// - It is a future for any executor, and needs no descriptor to be registered.
 /// - [`wait`](ShutdownSignal::wait) blocks.
 ///
-/// It belongs to the term in which it was made. A term is the time in which a process accepts: from the moment when it becomes the
-/// owner until it hands over or stops. After a rollback make a new signal.
+/// It belongs to the term in which it was made. A [term](crate::guide::restart#words) is the time in which a process accepts:
+/// from the moment when it becomes the owner until it hands over or stops. If this process takes over again, make a new signal.
 #[derive(Debug)]
 #[must_use = "a future does nothing unless it is awaited"]
 pub struct ShutdownSignal {

@@ -33,15 +33,16 @@ impl Guard {
 
     /// Returns when this connection is asked to close, or `None` before [its phase](Guard::shutdown_signal) has begun.
     ///
-    /// This is the beginning of the phase, or, with [`Builder::drain_jitter`](crate::Builder::drain_jitter), a random moment within
-    /// the jitter after it. A connection that first waits for a request during the drain, for example after a long TLS handshake,
-    /// has [`idle_grace`](crate::Builder::idle_grace) from then on, as a new connection has.
+    /// This is the beginning of the phase. With [`Builder::drain_jitter`](crate::Builder::drain_jitter) it is a moment within
+    /// the jitter after that, another one for each connection. A connection that first waits for a request during the drain,
+    /// for example after a long TLS handshake, has [`idle_grace`](crate::Builder::idle_grace) from then on, as a new connection
+    /// has.
     pub fn shutdown_at(&self) -> Option<Instant> {
         self.shutdown_at_after(&self.shutdown_signal())
     }
 
-    /// Returns whether this connection is asked to close now. A connection that waits for a request should be closed; a
-    /// long-lived one should come to its end as its protocol has it.
+    /// Returns whether this connection is asked to close now. If it waits for a request, it should be closed. If it is
+    /// long-lived, it should be ended in the way of its protocol.
     pub fn is_shutdown_requested(&self) -> bool {
         let flag = if self.kind == ConnectionKind::LongLived { CLOSING_LONG_LIVED } else { CLOSING_IDLE };
         self.connections.state() & flag != 0 && self.is_shutdown_due()

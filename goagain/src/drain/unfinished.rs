@@ -4,7 +4,7 @@ use nix::sys::socket::{Shutdown, shutdown};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
-/// What happens to a connection that is still in flight at the deadline of a drain. Set with
+/// What happens to a connection that is still in flight when a drain ends. Set with
 /// [`Builder::unfinished`](crate::Builder::unfinished). Defaults to [`Unfinished::Leave`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]

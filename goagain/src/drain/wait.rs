@@ -11,10 +11,11 @@ impl Guard {
     /// Waits for the next request on `stream` (`poll`). Returns `true` when there is something to read, and `false` when this
     /// connection is asked to close and there is nothing to read. The guard is idle while it waits, and busy after `true`.
     ///
-    /// A long-lived connection stays long-lived, and is asked to close when the long-lived ones are. After `false`, say goodbye as
-    /// the protocol has it, and go on reading without this call.
+    /// A long-lived connection stays long-lived, and is asked to close in the phase for long-lived connections. After `false`,
+    /// such a server sends the goodbye of its protocol and continues to read without this call.
     ///
-    /// For servers with a thread for each connection. It waits as a blocking `read` does, and in addition for the drain.
+    /// This is for servers with a thread for each connection. It waits like a blocking `read`, but also ends when a drain asks
+    /// the connection to close.
     ///
     /// # Errors
     /// The errors of `poll`, except EINTR.

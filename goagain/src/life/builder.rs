@@ -1,4 +1,4 @@
-//! Everything that can be chosen, and the start.
+//! The settings of a server, and its start.
 
 use crate::drain::{Connections, Unfinished};
 use crate::life::Goagain;
@@ -17,7 +17,17 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// The settings of a server. Made by [`Goagain::builder`], or from a strategy by `into`.
+/// The settings of a server. Returned by [`Goagain::builder`], or made from a strategy with `into`.
+///
+/// Pass it to [`run`](crate::run), or call [`start`](Builder::start). Times of more than 100 years count as 100 years.
+///
+/// # Callbacks
+/// The callbacks run in the signal loop. This is the code that handles signals, messages and deadlines. It runs in the thread
+/// or the task that called [`run`](crate::run), or that calls [`wait`](Goagain::wait) and [`finish`](Goagain::finish). While a
+/// callback runs, nothing else is handled, so a callback should not block.
+///
+/// If a callback returns an error or panics, the event [`EventKind::CallbackFailed`](crate::EventKind::CallbackFailed) reports
+/// it, and the process continues.
 #[derive(Debug)]
 #[must_use = "nothing happens before `start`"]
 pub struct Builder {
@@ -61,7 +71,7 @@ impl Adjust {
     }
 }
 
-/// So that a strategy alone is enough where nothing else is to be chosen.
+/// Converts a strategy into a builder with the default settings, so that `run(Single, ...)` works.
 impl<S: Strategy + 'static> From<S> for Builder {
     fn from(strategy: S) -> Builder {
         Builder::new(Box::new(strategy))
@@ -83,8 +93,11 @@ impl Builder {
         }
     }
 
-    /// Sets how long a new process may take from its start to READY. After that it is aborted, and the old process keeps serving.
-    /// Defaults to 60 seconds.
+    /// Sets how long a new process may take from its start until it is ready. Defaults to 60 seconds.
+    ///
+    /// A process is ready when it sends [READY](crate::guide::restart#words): when `prepare` has returned, or by
+    /// [`Goagain::ready`]. A new process that takes longer is aborted, and the old process keeps serving. The setting of the
+    /// old process applies.
     pub fn ready_timeout(mut self, time: Duration) -> Builder {
         self.adjust.ready_timeout = Some(time);
         self
@@ -92,55 +105,61 @@ impl Builder {
 
     /// Sets how long draining may take. Connections that are still open after that are handled as
     /// [`unfinished`](Builder::unfinished) says. Defaults to 30 seconds.
+    ///
+    /// The time begins when this process stops accepting. [`guide::drain`](crate::guide::drain) describes a drain.
     pub fn drain_timeout(mut self, time: Duration) -> Builder {
         self.adjust.drain_timeout = Some(time);
         self
     }
 
-    /// Sets how long the first phase of a drain lasts, in which idle connections are still served. After that they are asked to close. Defaults to 5
-    /// seconds.
+    /// Sets how long the first phase of a drain lasts. In this phase idle connections are still served; after it, they are
+    /// asked to close. Defaults to 5 seconds.
     ///
-    /// A client that sends its requests further apart than this may find its connection closed, as it may with the keep-alive timeout of
-    /// any server.
+    /// A client that waits longer than this between two requests may find its connection closed. The keep-alive timeout of any
+    /// server has the same effect.
     pub fn idle_grace(mut self, time: Duration) -> Builder {
         self.adjust.idle_grace = Some(time);
         self
     }
 
-    /// Sets how long [long-lived](crate::Guard::long_lived) connections may take to close, once they are asked to. Defaults to half of
-    /// [`drain_timeout`](Builder::drain_timeout), which bounds it.
+    /// Sets how long [long-lived](crate::Guard::long_lived) connections may take to close after they were asked to. Defaults to
+    /// half of [`drain_timeout`](Builder::drain_timeout), which also limits it.
     ///
-    /// They are asked when `idle_grace` is over and nothing else is in flight, or, at the latest, this long before the drain times out.
+    /// They are asked when [`idle_grace`](Builder::idle_grace) is over and only long-lived connections are left. At the latest,
+    /// they are asked this long before the drain times out.
     pub fn long_lived_timeout(mut self, time: Duration) -> Builder {
         self.adjust.long_lived_timeout = Some(time);
         self
     }
 
-    /// Sets a window over which the requests to close are spread evenly: first those to idle connections, later those to long-lived ones. Defaults
-    /// to zero.
+    /// Sets a window of time over which the requests to close are spread evenly. Defaults to zero: all connections of a phase
+    /// are asked at the same moment.
     ///
-    /// It keeps the clients of many long connections from coming back all at once. Each drain takes longer by up to this time. A long-lived
-    /// connection has [`long_lived_timeout`](Builder::long_lived_timeout) from the end of the window, as far as `drain_timeout` allows.
+    /// A window keeps the clients of many connections from reconnecting all at once. Idle connections are asked within the
+    /// window after the second phase of the drain has begun, and long-lived ones within the window after the third has begun.
+    /// Each of the two phases may take longer by up to this time, within [`drain_timeout`](Builder::drain_timeout). A
+    /// long-lived connection has [`long_lived_timeout`](Builder::long_lived_timeout) from the end of the window, as far as
+    /// `drain_timeout` allows.
     pub fn drain_jitter(mut self, window: Duration) -> Builder {
         self.adjust.drain_jitter = Some(window);
         self
     }
 
-    /// Sets what happens to connections that are still open when a drain ends, because it timed out or because of a stop. Defaults to
-    /// [`Unfinished::Leave`].
+    /// Sets what happens to connections that are still open when a drain ends. A drain ends with open connections when it times
+    /// out or when a stop ends it. Defaults to [`Unfinished::Leave`].
     ///
-    /// For the other choices an acceptor keeps a duplicate of the descriptor of each connection: count two for each in RLIMIT_NOFILE.
+    /// With the other values, each accepted connection takes two descriptors, because the acceptor keeps a duplicate. Both
+    /// count in RLIMIT_NOFILE.
     pub fn unfinished(mut self, unfinished: Unfinished) -> Builder {
         self.adjust.unfinished = unfinished;
         self
     }
 
-    /// Sets a callback for a drain that ends while connections are still open. It runs before these are handled as
-    /// [`unfinished`](Builder::unfinished) says.
+    /// Sets a callback that is called when a drain ends while connections are still open. It is called before these connections
+    /// are handled as [`unfinished`](Builder::unfinished) says. See [Callbacks](Builder#callbacks).
     ///
-    /// It gets the connections that have a name: see [`Connections::list`](crate::Connections::list). The event
-    /// [`EventKind::Unfinished`](crate::EventKind::Unfinished) has the number of all. The callback runs in the signal loop, so it should not
-    /// block. An error or a panic is reported, and the process continues.
+    /// The callback gets the connections that have a name: see [`Connections::list`](crate::Connections::list). The event
+    /// [`EventKind::Unfinished`](crate::EventKind::Unfinished) has the number of all open connections.
     pub fn on_unfinished<R: CallbackResult>(
         mut self,
         mut callback: impl FnMut(&[ConnectionInfo]) -> R + Send + 'static,
@@ -149,38 +168,50 @@ impl Builder {
         self
     }
 
-    /// Sets how many processes of this service may drain at the same time, of whatever generation. Defaults to no limit; at least 1.
+    /// Sets how many processes of this service may drain at the same time, whatever their generation. Defaults to no limit. The
+    /// value 0 counts as 1.
     ///
-    /// A restart that would exceed it is refused with a reason that has their pids. Ask again when one of them has exited. Processes
-    /// of the Go package goagain are not counted.
+    /// A restart that would exceed the limit is refused ([`EventKind::Refused`](crate::EventKind::Refused)). The reason
+    /// contains the pids of the processes that drain. Request the restart again when one of them has exited. Processes of the
+    /// Go package goagain are not counted.
     pub fn max_draining(mut self, processes: usize) -> Builder {
         self.adjust.max_draining = Some(processes);
         self
     }
 
-    /// Sets the probation period: how long the old process stays the fallback, at the least, after the new process took over. Defaults to 1 second.
+    /// Sets the [probation period](crate::guide::restart#words): how long the old process stays the fallback, at the least,
+    /// after the new process took over. Defaults to 1 second.
     ///
-    /// If the new process dies in this time, the old one takes over again. The next restart can begin when it is over.
+    /// If the new process dies in this time, the old process takes over again. The next restart cannot begin before this time
+    /// is over.
     pub fn probation(mut self, time: Duration) -> Builder {
         self.adjust.probation = Some(time);
         self
     }
 
-    /// Sets how long a new process may take from the commit until it accepts. After that it is killed, and the old process takes over again.
-    /// Defaults to 5 seconds. Nobody accepts in this time; connections wait in the kernel's queue.
+    /// Sets how long a new process may take from the [commit](crate::guide::restart#words), which makes it the owner, until it
+    /// accepts connections. Defaults to 5 seconds.
+    ///
+    /// If it takes longer, the old process kills it (SIGKILL) and takes over again. In this time no process accepts, and
+    /// connections wait in the kernel's queue.
     pub fn serving_timeout(mut self, time: Duration) -> Builder {
         self.adjust.serving_timeout = Some(time);
         self
     }
 
-    /// Sets how long an aborted process may take to exit. After that it is killed (SIGKILL). Defaults to 5 seconds.
+    /// Sets how long a new process may take to exit after it was [aborted](crate::guide::restart#words). After that it is
+    /// killed (SIGKILL). Defaults to 5 seconds.
     pub fn abort_timeout(mut self, time: Duration) -> Builder {
         self.adjust.abort_timeout = Some(time);
         self
     }
 
-    /// Sets how long the process may take from its `execve` to READY, under a strategy that execs. After that its child, which serves meanwhile,
-    /// gives it up. Defaults to [`ready_timeout`](Builder::ready_timeout).
+    /// Sets how long an exec in place may take, under a strategy that execs, such as `Double`: from RELEASED, which the old
+    /// process sends just before its `execve(2)`, until its new image is ready. Defaults to
+    /// [`ready_timeout`](Builder::ready_timeout).
+    ///
+    /// If it takes longer, the child, which serves meanwhile, aborts that process and keeps serving. Then the service has
+    /// another pid.
     pub fn reexec_timeout(mut self, time: Duration) -> Builder {
         self.adjust.reexec_timeout = Some(time);
         self
@@ -192,62 +223,76 @@ impl Builder {
         self
     }
 
-    /// Sets how long saving the [state](Goagain::save_state) for one restart may take, all items together. Defaults to 10 seconds.
+    /// Sets how long saving the [state](Goagain::save_state) for one restart may take, for all items together. Defaults to 10
+    /// seconds.
     ///
-    /// The time is checked when a function writes and when it returns: one that takes longer fails the restart then. Under a strategy that
-    /// execs, saving counts into [`reexec_timeout`](Builder::reexec_timeout).
+    /// The time is checked at each write of a function, and when the function returns. A function is not interrupted. If it
+    /// takes longer, the restart fails when it writes or returns. Under a strategy that execs, the time for saving also counts
+    /// into [`reexec_timeout`](Builder::reexec_timeout).
     pub fn state_timeout(mut self, time: Duration) -> Builder {
         self.offers.within = time.min(FOREVER);
         self
     }
 
-    /// Lets idle connections move to the new process instead of being closed, and accepts those of the old one. Both processes have to call this.
-    /// Off by default.
+    /// Lets idle connections [migrate](crate::migrate) to the new process instead of being closed, and accepts the connections
+    /// that the old process sends. Defaults to off. Both processes have to call this.
     ///
-    /// The servers for hyper and axum send their connections by themselves. Other servers send them by
-    /// [`Migrator::wait`](crate::migrate::Migrator::wait) or [`Migrator::send`](crate::migrate::Migrator::send). A migrated connection comes
-    /// out of the acceptor of the listener of the same name, as if just accepted. What the old process had read of it and not served comes
-    /// first from its [`Stream`](crate::Stream). Only what the socket itself holds can move: no TLS session, and no state of HTTP/2.
+    /// The servers for hyper and axum send their HTTP/1.1 connections by themselves. Other servers send them by
+    /// [`Migrator::wait`](crate::migrate::Migrator::wait) or [`Migrator::send`](crate::migrate::Migrator::send).
+    ///
+    /// In the new process, the acceptor of the listener with the same name yields a migrated connection like a new one. Its
+    /// [`Stream`](crate::Stream) first yields the bytes that the old process has read and not served. Only what the socket
+    /// itself holds can migrate: a TLS session and the state of HTTP/2 cannot.
     pub fn migrate_connections(mut self) -> Builder {
         self.moves = true;
         self
     }
 
-    /// Sets a callback for HUP. By custom it reloads the configuration.
+    /// Sets the callback for SIGHUP, which usually reloads the configuration. See [Callbacks](Builder#callbacks).
     ///
-    /// It runs in the signal loop, so it should not block. An error or a panic is reported, and the server continues.
+    /// [`signals`](Builder::signals) can give this action ([`SignalAction::Reload`](crate::signal::SignalAction::Reload)) to
+    /// another signal.
     pub fn on_hup<R: CallbackResult>(mut self, callback: impl FnMut() -> R + Send + 'static) -> Builder {
         self.callbacks.on_hup = Some(boxed(callback));
         self
     }
 
-    /// Sets a callback for USR1. By custom it reopens the logs. See [`on_hup`](Builder::on_hup) for where it runs.
+    /// Sets the callback for SIGUSR1, which usually reopens the logs. See [Callbacks](Builder#callbacks).
+    ///
+    /// [`signals`](Builder::signals) can give this action ([`SignalAction::Reopen`](crate::signal::SignalAction::Reopen)) to
+    /// another signal.
     pub fn on_usr1<R: CallbackResult>(mut self, callback: impl FnMut() -> R + Send + 'static) -> Builder {
         self.callbacks.on_usr1 = Some(boxed(callback));
         self
     }
 
-    /// Sets a callback for the last work of a process that has served: to flush a log, or to deregister from a registry.
+    /// Sets a callback for the last work of a process that has served, such as flushing a log or deregistering from a registry.
     ///
-    /// It runs once, when nothing is in flight any longer or the drain has timed out: before this process exits, or, under a strategy
-    /// that execs, before `execve(2)`, which runs no destructors. If that exec fails, the process goes on after it. It runs in the
-    /// signal loop, so the process leaves when it returns. An error or a panic is reported, and the process leaves anyway.
+    /// It runs once, when nothing is in flight any longer or the drain has timed out. It runs before this process exits or,
+    /// under a strategy that execs, before `execve(2)`, which runs no destructors. If that exec fails, the process continues
+    /// after the callback has run.
+    ///
+    /// The callback runs in the [signal loop](Builder#callbacks). The process exits or execs when the callback returns. It does
+    /// so even if the callback fails or panics.
     pub fn before_exit<R: CallbackResult>(mut self, callback: impl FnMut() -> R + Send + 'static) -> Builder {
         self.callbacks.before_exit = Some(boxed(callback));
         self
     }
 
-    /// Adds a callback that gets every [`Event`]. It may be called more than once.
+    /// Adds a callback that gets every [`Event`]. Each call adds one more. See [Callbacks](Builder#callbacks).
     ///
-    /// It runs in the signal loop, so it should not block. See [`log_to_stderr`](Builder::log_to_stderr) for the common case.
+    /// For lines on standard error, see [`log_to_stderr`](Builder::log_to_stderr). A panic in this callback is not reported as
+    /// an event.
     pub fn on_event(mut self, observer: impl FnMut(&Event) + Send + 'static) -> Builder {
         self.callbacks.on_event.push(Box::new(observer));
         self
     }
 
     /// Writes each event as one line to standard error, by one `write(2)`, so that the lines of the two processes of a restart
-    /// do not mix: a pipe takes up to `PIPE_BUF` bytes at once (4096 on Linux, see pipe(7)). If the write fails, the line is lost
-    /// and the server goes on; if nobody reads a full pipe, the write blocks.
+    /// do not mix. A pipe takes up to `PIPE_BUF` bytes at once (4,096 on Linux, see pipe(7)).
+    ///
+    /// If the write fails, the line is lost and the server continues. If standard error is a full pipe that nobody reads, the
+    /// write blocks.
     ///
     /// ```text
     /// goagain[4720] generation 2: serving; previous process 4711 is the fallback for now
@@ -255,22 +300,26 @@ impl Builder {
     /// goagain[4711] generation 1: restart 2 (process 4720) failed after 5.6 ms: no database; this process keeps serving
     /// ```
     ///
-    /// A line has no timestamp: journald, syslog and container runtimes add their own. Where nothing does, write the line with
-    /// a timestamp in [`on_event`](Builder::on_event), or use the feature `tracing`.
+    /// A line has no timestamp, because journald, syslog and container runtimes add their own. If yours does not, write the
+    /// line with a timestamp in [`on_event`](Builder::on_event), or use the feature `tracing`.
     pub fn log_to_stderr(self) -> Builder {
         self.on_event(crate::life::log::to_stderr)
     }
 
-    /// Sets which signal does what. Defaults to [`Signals::default`].
+    /// Sets which signal does what. Defaults to [`Signals::default`]: HUP and USR1 call the callbacks, USR2 restarts, QUIT
+    /// stops gracefully, INT and TERM stop now.
     pub fn signals(mut self, signals: Signals) -> Builder {
         self.adjust.signals = Some(signals);
         self
     }
 
-    /// Sets the program that a restart starts. Defaults to the program that runs: `argv[0]`, through PATH and the working directory of the
-    /// start.
+    /// Sets the program that a restart starts. Defaults to the program of this process.
     ///
-    /// The path is looked up anew at each restart, so a replaced file or a changed link is followed.
+    /// The default is `argv[0]`, looked up in PATH if it has no slash, and otherwise relative to the working directory at
+    /// [`start`](Builder::start). If that is not an executable file, it is the file that the system reports
+    /// ([`current_exe`](std::env::current_exe)).
+    ///
+    /// The path is resolved again at each restart, so a replaced file or a changed symbolic link takes effect.
     pub fn image(mut self, path: impl Into<PathBuf>) -> Builder {
         self.image = Some(path.into());
         self
@@ -286,29 +335,33 @@ impl Builder {
         self
     }
 
-    /// Sets the working directory of the new process. The path is followed anew at each restart, so that a link which a deployment changes to the
-    /// next release, such as `/srv/app/current`, leads there. If this process is in that directory, a relative `argv[0]` is looked up there too.
+    /// Sets the working directory of the new process. Defaults to the working directory of this process at
+    /// [`start`](Builder::start).
     ///
-    /// Defaults to the working directory of this process at [`start`](Builder::start): the path in the variable `PWD`, as a shell sets it, if
-    /// that is absolute and names this directory, and otherwise the one of `getcwd(3)`. If that default cannot be entered at a restart, the
-    /// new process starts where this process is, and a [`Warning`](crate::EventKind::Warning) says so. If the directory that you set cannot be
-    /// entered, the restart fails.
+    /// The path is resolved again at each restart. So a symbolic link that a deployment changes to the next release, such as
+    /// `/srv/app/current`, leads there. If this process is in that directory, a relative `argv[0]` is looked up there too. If
+    /// the directory cannot be entered, the restart fails.
+    ///
+    /// The default is the path in the variable `PWD`, as a shell sets it, if that is absolute and names this directory.
+    /// Otherwise it is the path of `getcwd(3)`. If the default directory cannot be entered at a restart, the new process starts
+    /// where this process is, and a [`Warning`](crate::EventKind::Warning) says so.
     pub fn working_directory(mut self, path: impl Into<PathBuf>) -> Builder {
         self.directory = Some(path.into());
         self
     }
 
-    /// Reads what the predecessor handed over, installs the signal handlers (`sigaction`), and unblocks their signals in this thread
-    /// (`pthread_sigmask`). [`run`](crate::run) calls it.
+    /// Starts this process: reads what the predecessor handed over, installs the signal handlers (`sigaction`), and unblocks
+    /// their signals in this thread (`pthread_sigmask`). [`run`](crate::run) calls it.
     ///
-    /// Other threads may be running. A new process starts with HUP, USR1 and USR2 blocked, and with INT, QUIT and TERM too if it was exec'd
-    /// in place. A thread that is older than this call keeps them blocked. No signal is lost by that. But a program that such a thread
-    /// starts inherits its mask, unless [`unblock_signals`](crate::signal::unblock_signals) was called in that thread before.
-    /// `goagain::tokio::run` calls it in the worker threads of the runtime, so `#[tokio::main]` needs nothing more.
+    /// Other threads may be running already. A new process starts with HUP, USR1 and USR2 blocked. A process that was exec'd in
+    /// place also starts with INT, QUIT and TERM blocked. A thread that was started before this call keeps them blocked. No
+    /// signal is lost by that. But a program that such a thread starts inherits its mask, unless the thread has called
+    /// [`unblock_signals`](crate::signal::unblock_signals) before. `goagain::tokio::run` calls that function in the worker
+    /// threads of the runtime, so `#[tokio::main]` needs nothing more.
     ///
     /// # Errors
-    /// [`StartError`]: this process has called it before, a variable or a descriptor of the handoff is broken, or a system call
-    /// failed. The predecessor, if there is one, keeps serving.
+    /// [`StartError`]: this process has called `start` before, a variable or a descriptor of the handoff is broken, or a system
+    /// call failed. The predecessor, if there is one, keeps serving.
     pub fn start(self) -> Result<Goagain, StartError> {
         let Chosen { settings, strategy, mut serving } = self.chosen()?;
         let (inner, inherited) = Loop::start(settings, strategy)?;
@@ -316,10 +369,12 @@ impl Builder {
         Ok(Goagain::from_parts(inner, serving))
     }
 
-    /// Makes a server without an environment and without signal handlers, for unit tests. A process may have any number of them.
+    /// Starts a process of a service for unit tests, without a handoff and without signal handlers. A test program may have any
+    /// number of them.
     ///
-    /// Nothing is inherited, and signals do what they did before. Requests come by a [`Handle`](crate::Handle) alone. A restart starts the
-    /// [image](Builder::image) that was set, and fails if none was: the program that runs is the test.
+    /// It inherits nothing, and signals do what they did before. Only a [`Handle`](crate::Handle) can request a restart or a
+    /// stop. A restart starts the [image](Builder::image) that was set. If none was set, the restart fails, because the program
+    /// that runs is the test.
     ///
     /// # Errors
     /// [`StartError`]: a system call failed.

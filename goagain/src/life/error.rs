@@ -1,30 +1,31 @@
-//! Why a process could not serve.
+//! The error of `run`: why a process could not serve.
 
 use crate::error::{BoxError, ListenError, ReadyError};
 use goagain_signals::StartError;
 use std::{error, fmt, io};
 
-/// Why [`run`](crate::run), or the `run` of a server, has ended with an error.
+/// Why [`run`](crate::run), or the `run` of a module such as [`threads`](crate::threads), has failed.
 ///
-/// `Debug` writes the error and its causes in one line, so a `main` that returns `Result<(), goagain::Error>` prints it readably.
-/// [`exit`](crate::exit) writes the same, and returns an exit code.
+/// `Debug` writes the error and its causes in one line, so a `main` that returns `Result<(), goagain::Error>` prints it
+/// readably. [`exit`](crate::exit) writes the same line, and returns an exit code.
 #[non_exhaustive]
 pub enum Error {
     /// [`Builder::start`](crate::Builder::start) failed: the handoff is broken, or a system call failed.
     Start(StartError),
-    /// The application could not prepare itself. The predecessor, if there is one, has read the same text and keeps serving.
+    /// `prepare` returned this error. The predecessor, if there is one, has received its text and keeps serving.
     Prepare(BoxError),
     /// This process did not become the owner.
     Ready(ReadyError),
-    /// Serving failed before the term was over. This process has stopped as if it had crashed.
+    /// Serving returned this error before the term was over. This process has stopped as if it had crashed.
     Serve(BoxError),
-    /// The loop could not wait for signals and messages (`epoll_wait`, `poll`).
+    /// The loop could not wait for signals and messages (`epoll_wait`, `poll`), or the tokio runtime could not watch the
+    /// descriptor of the loop.
     Wait(io::Error),
 }
 
 impl Error {
-    /// Returns whether this process was not needed, in contrast to one that failed: its predecessor aborted it, or it was asked
-    /// to stop, before it became the owner.
+    /// Returns whether this process was not needed, and has not failed: before it became the owner, its predecessor aborted it
+    /// or it was asked to stop.
     pub fn is_not_needed(&self) -> bool {
         matches!(self, Error::Ready(ReadyError::Aborted(_) | ReadyError::Stopped(_)))
     }

@@ -9,12 +9,12 @@ use std::process::ExitCode;
 /// EX_TEMPFAIL of sysexits(3).
 const NOT_NEEDED: u8 = 75;
 
-/// Returns the exit code for the result of `run`, and writes an error to stderr: one line, by one `write(2)`.
+/// Returns the exit code for the result of `run`, and writes an error to stderr as one line, with one `write(2)`.
 ///
 /// | the process | exit code | last line on stderr |
 /// |---|---|---|
-/// | has served and left, or was asked to stop | 0 | |
-/// | was asked to stop before it was the owner | 0 | `server[4711]: not needed: ...` |
+/// | has served and is done, or was asked to stop | 0 | |
+/// | was asked to stop while it waited in [`Goagain::ready`](crate::Goagain::ready), called by hand (`run` returns `Ok` then) | 0 | `server[4711]: not needed: ...` |
 /// | failed | 1 | `server[4711]: cannot bind ...` |
 /// | was aborted by its predecessor | 75 (EX_TEMPFAIL) | `server[4711]: not needed: ...` |
 ///

@@ -15,18 +15,23 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::Duration;
 
-/// One process of a service: it prepares itself, serves, hands over or stops, drains, and exits.
+/// One process of a service, from its start to its exit. Returned by [`Builder::start`].
 ///
-/// Made by [`Builder::start`]. [`run`](crate::run) makes these calls for you. By hand the order is: listeners and state,
-/// [`ready`](Goagain::ready), [`wait`](Goagain::wait), [`finish`](Goagain::finish), and again from `wait` if that returns
-/// [`Finish::Resume`].
+/// [`run`](crate::run) makes all calls for you. If you make them yourself, their order is:
 ///
-/// Signals, messages and timeouts are handled in these calls only: this type has no thread. On Linux it has one descriptor. A program
-/// with an event loop of its own polls it, and calls [`step`](Goagain::step) when it is readable.
+/// 1. Bind the listeners ([`listen`](Goagain::listen)), restore state, and prepare everything else.
+/// 2. Call [`ready`](Goagain::ready). When it returns `Ok`, this process is the owner.
+/// 3. Serve in other threads, and call [`wait`](Goagain::wait). It returns when this process has to stop accepting.
+/// 4. Call [`finish`](Goagain::finish). If it returns [`Finish::Exit`], exit. If it returns [`Finish::Resume`], continue with
+///    step 3.
 ///
-/// Dropping it before this process is the owner tells the predecessor that this process has failed. Dropping it later looks to the
-/// other processes as if this one had died: acceptors end, and the listeners are closed. Either way, signals have their default action
-/// from then on.
+/// Signals, messages and deadlines are handled only during these calls: this type has no thread. On Linux it has one descriptor
+/// (`AsFd`). A program with an event loop of its own polls this descriptor, and calls [`step`](Goagain::step) when it is
+/// readable.
+///
+/// If it is dropped before this process is the owner, the predecessor learns that this process has failed. If it is dropped
+/// later, the other processes see this process as dead: its acceptors end, and its listeners are closed. In both cases, signals
+/// have their default action from then on.
 #[derive(Debug)]
 #[must_use = "dropping it tells the predecessor that this process has failed"]
 pub struct Goagain {
@@ -40,19 +45,20 @@ pub struct Goagain {
     pub(super) has_left: bool,
 }
 
-/// What to do after [`Goagain::finish`].
+/// What to do after [`Goagain::finish`] or [`Goagain::drain`].
 // Exhaustive: a `main` that ignored a third answer would end, or serve, wrongly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Finish {
-    /// Exit: return from `main`.
+    /// Exit: return from `main`. After [`Goagain::drain`]: the drain is over, so do the last work and call [`Goagain::finish`].
     Exit,
-    /// Serve again. The successor failed and this process is the owner again, perhaps in the middle of its drain; or its exec failed.
+    /// Serve again, because this process is the owner again. Its successor failed, perhaps while this process still drained, or
+    /// its own exec failed.
     Resume,
 }
 
 impl Goagain {
-    /// Returns the settings for a server under this strategy, to be changed and [started](Builder::start), or passed to
-    /// [`run`](crate::run).
+    /// Returns a [`Builder`] with this strategy and the default settings. Change the settings, and then [start](Builder::start)
+    /// it or pass it to [`run`](crate::run).
     pub fn builder(strategy: impl Strategy + 'static) -> Builder {
         Builder::new(Box::new(strategy))
     }
@@ -69,29 +75,31 @@ impl Goagain {
         (&mut self.inner, &mut self.serving)
     }
 
-    /// Returns the generation: the number of this process in the life of the service, counted from 1. After a handover from the Go package
-    /// goagain, which does not count, it is 2.
+    /// Returns the generation of this process, counted from 1. It counts the starts of an image in the life of the service, so
+    /// a restart under `Double` adds two. The Go package goagain does not count: after a handover from it, the generation is 2.
     pub fn generation(&self) -> u64 {
         self.inner.generation()
     }
 
-    /// Returns whether a predecessor handed over to this process.
+    /// Returns whether a restart has started this process or its image. If not, this is the first process of the service.
     pub fn is_successor(&self) -> bool {
         self.generation() > 1
     }
 
-    /// Returns a handle to request a restart or a stop from any thread.
+    /// Returns a handle that requests a restart or a stop from any thread.
     pub fn handle(&self) -> Handle {
         self.inner.handle()
     }
 
-    /// Returns the connections in flight: to count and list them, to hold [guards](crate::Guard), and to wait for the phases of a drain.
+    /// Returns the connections in flight. Use them to count and list connections, to make [guards](Connections::begin) for
+    /// other work, and to wait for a phase of a drain.
     pub fn connections(&self) -> Connections {
         self.serving.connections.clone()
     }
 
-    /// Returns the listener of this name: the inherited one, or one that is bound to `address`, such as `127.0.0.1:80`, `[::1]:80`,
-    /// `unix:/run/http.sock` or `unix:@name`. See [`Bind::listen`].
+    /// Returns the listener of this name: the inherited one, or a new one that is bound to `address`.
+    ///
+    /// The address is text: `127.0.0.1:80`, `[::1]:80`, `unix:/run/http.sock` or `unix:@name`. See [`Bind::listen`].
     ///
     /// # Errors
     /// [`ListenError`]
@@ -99,8 +107,8 @@ impl Goagain {
         self.bind(name).listen(address)
     }
 
-    /// Returns the listener of this name, as [`listen`](Goagain::listen) does. If the predecessor has another address or kind under this name,
-    /// binds the new address and drops the old one: the listener moves in one restart.
+    /// Returns the listener of this name, like [`listen`](Goagain::listen). If the predecessor has a socket of another address
+    /// or kind under this name, binds the new address and drops the old socket. So one restart changes the address.
     ///
     /// # Errors
     /// [`ListenError`], but never [`ListenError::AnotherAddress`].
@@ -124,24 +132,24 @@ impl Goagain {
         self.bind(name).unix(path)
     }
 
-    /// Begins to bind a socket of this name, of any kind and with options.
+    /// Returns a builder for a socket of this name, of any kind and with options.
     pub fn bind(&mut self, name: &str) -> Bind<'_> {
         Bind::new(self, name)
     }
 
-    /// Takes the descriptor that the predecessor kept under this name by [`keep_fd`](Goagain::keep_fd), or returns `None`. To hand it to
-    /// this process's own successor too, keep it again.
+    /// Returns the descriptor that the predecessor kept under this name with [`keep_fd`](Goagain::keep_fd), or `None` if there
+    /// is none. It can be taken once. To hand it to the successor of this process too, keep it again.
     pub fn kept_fd(&mut self, name: &str) -> Option<OwnedFd> {
         self.serving.inherited.take(name).map(|descriptor| descriptor.fd)
     }
 
-    /// Keeps a descriptor for every successor of this process, under this name. A successor takes it by [`kept_fd`](Goagain::kept_fd). Give
-    /// a duplicate of what you use yourself.
+    /// Keeps a descriptor for every successor of this process. A successor gets it with [`kept_fd`](Goagain::kept_fd) under the
+    /// same name. The library owns `fd` from then on, so pass a duplicate of a descriptor that you use yourself.
     ///
-    /// A descriptor that only exists at the restart, or changes, is saved by [`save_fd`](Goagain::save_fd).
+    /// For a descriptor that exists only at the moment of the restart, or that changes, use [`save_fd`](Goagain::save_fd).
     ///
     /// # Errors
-    /// [`ListenError::NameTaken`]
+    /// [`ListenError::NameTaken`]: this process already has a socket or a descriptor of this name.
     pub fn keep_fd(&mut self, name: &str, fd: impl Into<OwnedFd>) -> Result<(), ListenError> {
         if self.serving.has(name) {
             return Err(ListenError::NameTaken { name: name.to_owned() });
@@ -150,7 +158,8 @@ impl Goagain {
         Ok(())
     }
 
-    /// Tells the predecessor that this process cannot serve, and why. The predecessor keeps serving.
+    /// Tells the predecessor that this process cannot serve, and why. The predecessor keeps serving and reports the reason
+    /// ([`EventKind::Failed`](crate::EventKind::Failed)). Exit after this call.
     pub fn fail(mut self, reason: impl Into<String>) {
         self.fail_because(reason.into());
     }

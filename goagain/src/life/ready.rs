@@ -1,4 +1,4 @@
-//! Getting ready: until this process is the owner.
+//! Getting ready: from the preparation until this process is the owner.
 
 use crate::error::ReadyError;
 use crate::life::Goagain;
@@ -6,13 +6,17 @@ use goagain_signals::{EventKind, Input, RestoreError, Turn};
 use std::io;
 
 impl Goagain {
-    /// Says READY, and returns when this process is the owner. Closes what was inherited and not claimed.
+    /// Sends [READY](crate::guide::restart#words), and returns when this process is the owner. Without a predecessor it returns
+    /// at once.
     ///
-    /// Do everything that can fail before: bind the listeners, read the configuration, reach the database. From here on nothing of the
-    /// predecessor is needed.
+    /// It first closes the sockets, descriptors and state that were inherited and not asked for, and reports each as
+    /// [`EventKind::Unclaimed`].
+    ///
+    /// Before this call, do everything that can fail: bind the listeners, read the configuration, connect to the database.
+    /// After this call, this process needs nothing from its predecessor.
     ///
     /// # Errors
-    /// [`ReadyError`]: this process does not serve. Exit. The predecessor keeps serving.
+    /// [`ReadyError`]: this process did not become the owner, and should exit. The predecessor keeps serving.
     pub fn ready(&mut self) -> Result<(), ReadyError> {
         self.announce_ready();
         loop {
@@ -24,8 +28,10 @@ impl Goagain {
         }
     }
 
-    /// Says READY and returns at once, for a program with an event loop of its own, which calls [`step`](Goagain::step) until it returns
-    /// [`Turn::Serve`]. In a process that was exec'd in place it returns when the owner has saved its state, as
+    /// Sends [READY](crate::guide::restart#words) and returns at once. Otherwise like [`ready`](Goagain::ready).
+    ///
+    /// For programs with an event loop of their own. After this call, call [`step`](Goagain::step) until it returns
+    /// [`Turn::Serve`]. In a process that was exec'd in place, this call waits until the owner has saved its state, as
     /// [`restore_state`](Goagain::restore_state) does.
     pub fn announce_ready(&mut self) {
         // This may wait. Until signals are read, a stop signal has its default action at once.
@@ -84,7 +90,8 @@ impl Goagain {
         }
     }
 
-    /// Returns why [`step`](Goagain::step) returned [`Turn::Exit`] before [`Turn::Serve`].
+    /// Returns why this process did not become the owner. Call it when [`step`](Goagain::step) returns [`Turn::Exit`] or
+    /// [`Turn::Drain`] before it has returned [`Turn::Serve`].
     pub fn ready_error(&self) -> ReadyError {
         if let Some(error) = &self.untold {
             return ReadyError::Channel(io::Error::new(error.kind(), error.to_string()));

@@ -1,4 +1,4 @@
-//! The whole life in one call, for servers with threads.
+//! A server with threads in one call, from its start to its exit.
 
 use crate::error::{BoxError, ReadyError};
 use crate::life::error::text_of;
@@ -10,11 +10,15 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
-/// Runs a server with threads, from start to exit: it starts, prepares, serves, restarts on USR2, drains and leaves.
+/// Runs a server with threads, from its start to its exit: it prepares, serves, restarts on USR2, drains and exits.
 ///
-/// `builder` is a strategy, or [`Goagain::builder`] with what is chosen. `prepare` runs once, before this process says that it is
-/// ready: it binds listeners, restores state, reaches the database. What it returns [serves](Serve), once a
-/// [term](crate::guide::restart#words). For a server with one listener there is [`threads::run`](crate::threads::run).
+/// `builder` is a strategy, or the result of [`Goagain::builder`] with the settings that you change.
+///
+/// `prepare` runs once, before this process is [ready](crate::guide::restart#words). It binds listeners, restores state, and
+/// connects to a database, for example. It returns a server, or several in a tuple or a `Vec`. Each of them is
+/// [called](Serve::serve) once for each [term](crate::guide::restart#words).
+///
+/// For a server with one listener, use [`threads::run`](crate::threads::run).
 ///
 /// ```no_run
 /// use goagain::{Guard, Single, Stream, threads};
@@ -29,16 +33,17 @@ use std::thread;
 /// # fn serve(_: Stream, _: Guard) {}
 /// ```
 ///
-/// What else happens:
+/// In detail:
 ///
-/// - An error of `prepare`, or a panic, reaches the predecessor with its text. The predecessor keeps serving.
-/// - A stop signal before this process is ready ends it by the signal's default action. A stop that comes while it waits for its
-///   predecessor's answer ends it too, and `run` returns `Ok`.
-/// - If serving returns an error or panics before the term is over, this process stops accepting at once and `run` returns, as if the
-///   process had crashed: a predecessor that is still the fallback takes over again, and a successor that is being started takes
-///   over when it is ready. Connections in flight are closed when `main` returns.
-/// - `run` returns when this process has handed over or stopped, and drained. Under a strategy that execs the process becomes the
-///   new image instead. Work that has to be done before either goes into [`Builder::before_exit`].
+/// - If `prepare` returns an error or panics, the predecessor receives the text of it, and keeps serving.
+/// - A stop signal before this process is ready ends it by the signal's default action. A stop that comes later, while this
+///   process waits for its predecessor to commit, ends it too, and `run` returns `Ok`.
+/// - If serving returns an error or panics before the term is over, this process stops accepting at once and `run` returns, as
+///   if the process had crashed. A predecessor that is still the fallback takes over again. A successor that is being started
+///   takes over when it is ready. Connections in flight are closed when `main` returns.
+/// - `run` returns `Ok` when this process has handed over or was stopped, and has drained. Under a strategy that execs, the
+///   process becomes the new image instead, and `run` does not return. [`Builder::before_exit`] is for work that has to be done
+///   in both cases.
 ///
 /// # Errors
 /// [`Error`]: pass it to [`exit`](crate::exit), or return it from `main`.

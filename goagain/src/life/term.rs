@@ -6,11 +6,12 @@ use goagain_signals::{EventKind, Input, Server, Stop, Turn};
 use std::io;
 
 impl Goagain {
-    /// Handles signals, restarts and messages until the term ends, which is when this process has to stop accepting. Returns at once while that
-    /// is so. The acceptors end by themselves.
+    /// Handles signals, restarts and messages until the [term](crate::guide::restart#words) ends: until this process has to
+    /// stop accepting. If it has to stop already, returns at once. The acceptors end by themselves.
     ///
     /// # Errors
-    /// Those of `epoll_wait`, and [`io::ErrorKind::InvalidInput`] before [`ready`](Goagain::ready).
+    /// - [`io::ErrorKind::InvalidInput`] before [`ready`](Goagain::ready).
+    /// - The errors of `epoll_wait` on Linux, and of `poll` elsewhere.
     pub fn wait(&mut self) -> io::Result<()> {
         self.inner.tell(Input::Waiting, &mut self.serving);
         loop {
@@ -22,7 +23,7 @@ impl Goagain {
         }
     }
 
-    /// Returns why this process stops accepting, or `None` if it does not.
+    /// Returns why this process has to stop accepting, or `None` if it does not have to.
     pub fn stopping(&self) -> Option<Stop> {
         match self.inner.turn() {
             Turn::Serve if self.serving.missed_the_end() => Some(Stop::HandedOver),
@@ -32,11 +33,17 @@ impl Goagain {
         }
     }
 
-    /// Waits until nothing is in flight, the drain has timed out, or a stop ends it. Last work between that and
-    /// [`finish`](Goagain::finish) goes after it. [`Finish::Resume`]: serve again.
+    /// Waits until nothing is in flight, the drain has timed out, or a stop ends the drain.
+    ///
+    /// [`finish`](Goagain::finish) drains too, so most programs do not need this call. It is for work that has to be done after
+    /// the last connection and before this process exits or execs: do that work between `drain` and `finish`.
+    ///
+    /// Returns [`Finish::Exit`] when the drain is over, and [`Finish::Resume`] if this process is the owner again and has to
+    /// serve.
     ///
     /// # Errors
-    /// Those of `epoll_wait`, and [`io::ErrorKind::InvalidInput`] before [`ready`](Goagain::ready).
+    /// - [`io::ErrorKind::InvalidInput`] before [`ready`](Goagain::ready).
+    /// - The errors of `epoll_wait` on Linux, and of `poll` elsewhere.
     pub fn drain(&mut self) -> io::Result<Finish> {
         loop {
             match self.drained()? {
@@ -60,11 +67,13 @@ impl Goagain {
         })
     }
 
-    /// Drains, stays the fallback for as long as the strategy wants, and, under a strategy that execs, execs. Returns when this process
-    /// has to exit, or to serve again.
+    /// Drains, stays the [fallback](crate::guide::restart#words) for as long as the strategy wants, and then execs if the
+    /// strategy says so. Returns when this process has to exit, or has to serve again. Does not return after a successful
+    /// `execve(2)`.
     ///
     /// # Errors
-    /// Those of `epoll_wait`, and [`io::ErrorKind::InvalidInput`] before [`ready`](Goagain::ready).
+    /// - [`io::ErrorKind::InvalidInput`] before [`ready`](Goagain::ready).
+    /// - The errors of `epoll_wait` on Linux, and of `poll` elsewhere.
     pub fn finish(&mut self) -> io::Result<Finish> {
         loop {
             match self.finished()? {
@@ -88,12 +97,15 @@ impl Goagain {
         })
     }
 
-    /// Does what can be done without blocking, and returns what the application has to do: for a program with an event loop of its own. Call
-    /// [`announce_serving`](Goagain::announce_serving) when you accept, and [`announce_done`](Goagain::announce_done) when you drain and have no
-    /// last work left.
+    /// Handles everything that has arrived, without blocking, and returns what the application has to do.
     ///
-    /// A term whose acceptors have ended is followed by [`Turn::Drain`] before the next [`Turn::Serve`], even if the successor has died in
-    /// between.
+    /// For programs with an event loop of their own. Call [`announce_serving`](Goagain::announce_serving) when the application
+    /// accepts. Call [`announce_done`](Goagain::announce_done) when this process drains and the application has no work left
+    /// except its connections.
+    ///
+    /// If the acceptors of a term have ended, this returns [`Turn::Drain`] until [`announce_done`](Goagain::announce_done) is
+    /// called, and [`Turn::Serve`] only after that, even if the successor has died in between. So the application does not miss
+    /// that it needs new acceptors.
     pub fn step(&mut self) -> Turn {
         match self.inner.step(&mut self.serving) {
             Turn::Serve if self.serving.missed_the_end() && !self.serving.finishing => {
@@ -123,12 +135,14 @@ impl Goagain {
         }
     }
 
-    /// Tells the predecessor that this process accepts. [`wait`](Goagain::wait) does this first.
+    /// Tells the predecessor that this process accepts connections ([SERVING](crate::guide::restart#words)).
+    /// [`wait`](Goagain::wait) does this first.
     pub fn announce_serving(&mut self) {
         self.inner.tell(Input::Waiting, &mut self.serving);
     }
 
-    /// Says that the application has no work left but its connections. [`finish`](Goagain::finish) does this first.
+    /// Tells the loop that the application has no work left except its connections. [`finish`](Goagain::finish) does this
+    /// first.
     pub fn announce_done(&mut self) {
         self.serving.finishing = true;
         // Where nothing is in flight any longer, no guard will wake the loop.

@@ -8,16 +8,17 @@ use std::{error, fmt, io};
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum MigrateError {
-    /// There is no successor that serves, or it takes no connections. Connections can be sent from the moment when the successor
-    /// has said that it serves (SERVING) until it hands over itself.
+    /// There is no successor that serves, or the successor takes no connections. Connections can be sent from the moment when
+    /// the successor has sent [SERVING](crate::guide::restart#words) until the successor itself hands over.
     NotOpen,
-    /// The successor has not taken the connections that were sent before: the buffer of the socket is full.
+    /// The successor has not taken the connections that were sent before: the buffer of the socketpair is full. Try again
+    /// later.
     Full,
     /// The name of the listener is longer than 500 bytes.
     Name,
-    /// More than 16 MiB were read from the connection and not served, or are attached to it.
+    /// The bytes that were read from the connection and not served, or the attached bytes, are more than 16 MiB.
     TooLong,
-    /// A system call failed.
+    /// A system call failed: `sendmsg`, or one that writes the bytes to a memory file (`memfd_create`).
     System(io::Error),
 }
 

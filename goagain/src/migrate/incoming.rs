@@ -20,8 +20,8 @@ pub struct IncomingConnection {
 }
 
 impl IncomingConnection {
-    /// Returns the descriptor of the connection, and the bytes that the predecessor has read and not served. These come before what
-    /// is read from the descriptor.
+    /// Returns the descriptor of the connection, and the bytes that the predecessor has read and not served. Serve these bytes
+    /// before those that you read from the descriptor.
     ///
     /// The descriptor is close-on-exec, and has the options that the predecessor has set (O_NONBLOCK, timeouts).
     pub fn into_parts(self) -> (OwnedFd, Vec<u8>) {
@@ -68,8 +68,10 @@ impl IncomingConnection {
 /// The connections of one listener that the predecessor has sent and that wait to be accepted.
 ///
 /// Returned by [`Listener::incoming_migrations`](crate::Listener::incoming_migrations), for code that accepts without an
-/// [`Acceptor`](crate::Acceptor). An acceptor yields them by itself. The descriptor is readable as long as there are some. Take them
-/// all before looking whether the term is over: those that are left then are lost.
+/// [`Acceptor`](crate::Acceptor). An acceptor yields these connections by itself.
+///
+/// The descriptor is readable as long as there are connections. At the end of the term, take all of them before you stop:
+/// connections that are left are lost.
 #[derive(Clone, Debug)]
 pub struct Incoming(Arc<Shared>);
 

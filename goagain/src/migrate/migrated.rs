@@ -8,7 +8,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// A migrated connection with bytes that the predecessor has read. They come before what is read from its descriptor.
+/// A migrated connection with bytes that the predecessor has read and not served. Reading yields these bytes first, and then
+/// those of the socket.
 #[derive(Debug)]
 pub struct Migrated {
     /// Shared by all clones, so that each byte is read once.

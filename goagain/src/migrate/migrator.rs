@@ -17,8 +17,9 @@ pub(super) const MAX_NAME: usize = 500;
 
 /// Sends connections of one listener to the successor, from any thread. Returned by [`Listener::migrator`](crate::Listener::migrator).
 ///
-/// If this process or the next one does not call [`Builder::migrate_connections`](crate::Builder::migrate_connections), no connection
-/// is ever sent, and everything else is as without a migrator.
+/// If this process or the next one does not call [`Builder::migrate_connections`](crate::Builder::migrate_connections), no
+/// connection is ever sent. [`send`](Migrator::send) then always fails with [`MigrateError::NotOpen`], and
+/// [`wait`](Migrator::wait) waits like [`Guard::wait_readable`].
 #[derive(Clone, Debug)]
 pub struct Migrator {
     listener: String,
@@ -26,13 +27,13 @@ pub struct Migrator {
     connections: Connections,
 }
 
-/// How the wait of a connection for its next request has ended.
+/// How [`Migrator::wait`] has ended.
 // Exhaustive: a server has to do something else for each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WaitOutcome {
     /// There is something to read.
     Readable,
-    /// The successor has the connection. Drop yours, without `shutdown`.
+    /// The successor has the connection. Drop yours without `shutdown`, which would end it for the successor too.
     Migrated,
     /// The connection is asked to close.
     Close,
@@ -60,12 +61,12 @@ impl Migrator {
 
     /// Sends a connection that waits for a request to the successor (`sendmsg(2)` with SCM_RIGHTS). Never blocks.
     ///
-    /// `unread` is what was read from the connection and not served. It travels along, and so do the bytes that are
-    /// [attached](Guard::attach) to the guard. In the successor, the acceptor of the listener with the same name yields the connection
-    /// as if just accepted, and [`Guard::is_migrated`] returns `true`.
+    /// `unread` contains the bytes that were read from the connection and not served. They travel with the connection, and so
+    /// do the bytes that are [attached](Guard::attach) to the guard. In the successor, the acceptor of the listener with the
+    /// same name yields the connection like a new one, and [`Guard::is_migrated`] returns `true`.
     ///
-    /// After `Ok` drop your connection without `shutdown`, which would end it for the successor too. After an error the connection is
-    /// yours, unchanged: serve it, or close it as usual.
+    /// After `Ok`, drop your connection without `shutdown`, which would end it for the successor too. After an error, the
+    /// connection is still yours and unchanged: serve it, or close it as usual.
     ///
     /// # Errors
     /// [`MigrateError`]
@@ -111,9 +112,10 @@ impl Migrator {
         }
     }
 
-    /// Waits for the next request (`poll`) like [`Guard::wait_readable`], and migrates the connection as soon as there is a successor
-    /// that serves and takes it. `unread` is what was read from the connection and not served. For servers with a thread for each
-    /// connection.
+    /// Waits for the next request (`poll`) like [`Guard::wait_readable`], and migrates the connection as soon as a successor
+    /// serves and takes it. `unread` contains the bytes that were read from the connection and not served.
+    ///
+    /// For servers with a thread for each connection.
     ///
     /// # Errors
     /// The errors of `poll`, except EINTR.
@@ -167,8 +169,9 @@ impl Migrator {
     /// Returns a descriptor that becomes readable, and stays so, once connections can be sent. For code that does not wait with
     /// [`Migrator::wait`].
     ///
-    /// It belongs to the current term: ask again after [`Finish::Resume`](crate::Finish::Resume). `None` means that no connection
-    /// will ever be sent.
+    /// It belongs to the current term: call this again after [`Finish::Resume`](crate::Finish::Resume). Returns `None` if
+    /// [`Builder::migrate_connections`](crate::Builder::migrate_connections) was not called, so that no connection is ever
+    /// sent.
     pub fn successor_ready(&self) -> Option<SuccessorReady> {
         self.outgoing.as_ref().map(|outgoing| SuccessorReady(outgoing.opening()))
     }

@@ -12,9 +12,11 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::{Arc, OnceLock, Weak};
 
-/// An iterator over connections that ends with the term of this process.
+/// An iterator over connections that ends with the term of this process. Returned by
+/// [`Listener::acceptor`](crate::Listener::acceptor).
 ///
-/// A term is the time in which a process accepts: from the moment when it becomes the owner until it hands over or stops.
+/// A [term](crate::guide::restart#words) is the time in which a process accepts: from the moment when it becomes the owner
+/// until it hands over or stops.
 ///
 /// It waits in `poll` for the listener and for the end of the term, and accepts each connection with a non-blocking
 /// `accept`, since a blocked `accept` would take one more connection after the end. Any number of threads can have an
@@ -23,8 +25,8 @@ use std::sync::{Arc, OnceLock, Weak};
 /// If the successor has dropped the listener, the acceptor still yields the connections that are in the queue at the end of the
 /// term, and ends after them.
 ///
-/// Connections that the predecessor migrated to this process are yielded first. Those that have arrived before the end of the term
-/// are all yielded.
+/// Connections that the predecessor [migrated](crate::migrate) to this process are yielded first. All of those that have
+/// arrived before the end of the term are yielded.
 ///
 /// # Errors
 /// - An error that belongs to one connection, such as ECONNABORTED, is skipped.

@@ -14,17 +14,17 @@ use std::path::Path;
 
 /// A builder for a listener or a datagram socket of a given name. Returned by [`Goagain::bind`].
 ///
-/// First come the options, then the kind: [`tcp`](Bind::tcp), [`unix`](Bind::unix), [`udp`](Bind::udp) and so on. Naming the kind
-/// ends the builder and returns the socket.
+/// Call the options first, and then a method that names the kind: [`tcp`](Bind::tcp), [`unix`](Bind::unix), [`udp`](Bind::udp)
+/// and so on. That method ends the builder and returns the socket.
 ///
-/// - If the predecessor has handed over a socket of this name, that socket is returned. This process *inherits* it. Its kind and
-///   its address have to be those that are asked for; otherwise the result is [`ListenError::AnotherAddress`], or, with
+/// - If the predecessor has handed over a socket of this name, that socket is returned. This process *inherits* it. Its kind
+///   and its address have to be the requested ones. Otherwise the result is [`ListenError::AnotherAddress`], or, with
 ///   [`or_rebind`](Bind::or_rebind), a new socket.
 /// - If not, a new socket is bound.
 ///
-/// **The options apply to a new socket only.** An inherited socket keeps the options with which it was bound. So a changed
-/// backlog, mode or socket option takes effect when the service is started anew, or when the socket gets a new name or a new
-/// address, and not at a restart.
+/// **The options apply to a new socket only.** An inherited socket keeps the options with which it was bound. So a restart does
+/// not apply a changed backlog, mode or socket option. The change takes effect when the service is stopped and started, or when
+/// the socket gets a new name or a new address.
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -77,8 +77,8 @@ impl<'a> Bind<'a> {
         self
     }
 
-    /// Sets IPV6_V6ONLY: whether an IPv6 socket takes no IPv4 clients. Defaults to what the system has. On Linux that is
-    /// `net.ipv6.bindv6only`, which is normally 0, so that `[::]:80` takes both.
+    /// Sets IPV6_V6ONLY: whether an IPv6 socket refuses IPv4 clients. Defaults to what the system has. On Linux that is
+    /// `net.ipv6.bindv6only`, which is normally 0, so that `[::]:80` accepts both.
     pub fn v6only(mut self, on: bool) -> Bind<'a> {
         self.options.v6only = Some(on);
         self
@@ -131,8 +131,8 @@ impl Bind<'_> {
         }
     }
 
-    /// Returns the TCP listener of this name: the inherited one, or a new one that is bound to `address`. With port 0, an
-    /// inherited listener keeps its port.
+    /// Returns the TCP listener of this name: the inherited one, or a new one that is bound to `address`. An inherited listener
+    /// fits port 0 whatever its port is, and keeps its port.
     ///
     /// # Errors
     /// - [`ListenError::NameTaken`]: this process already has a socket of this name.
@@ -146,9 +146,9 @@ impl Bind<'_> {
     /// Returns TCP listeners that share one address (SO_REUSEPORT), each with a queue of its own. They are inherited, or bound.
     /// Their names are `name`, `name#2`, `name#3`, and so on.
     ///
-    /// All members of the predecessor's group are inherited, even if they are more than `members`: the queue of a member that is
-    /// left behind would be lost. If they are fewer, new members are bound. A new member begins to listen when this process is
-    /// the owner.
+    /// All members of the predecessor's group are inherited, even if there are more than `members`, because the queue of a
+    /// member that is not inherited would be lost. If there are fewer, new members are bound. A new member begins to listen
+    /// when this process is the owner.
     ///
     /// # Errors
     /// The errors of [`Bind::tcp`], for any member.
@@ -185,8 +185,8 @@ impl Bind<'_> {
         self.listener(&Requested::unix(SockType::SeqPacket, path))
     }
 
-    /// Returns the UDP socket of this name: the inherited one, or a new one that is bound to `address`. With port 0, an inherited
-    /// socket keeps its port.
+    /// Returns the UDP socket of this name: the inherited one, or a new one that is bound to `address`. An inherited socket
+    /// fits port 0 whatever its port is, and keeps its port.
     ///
     /// # Errors
     /// - [`ListenError::NameTaken`]: this process already has a socket of this name.
@@ -199,8 +199,8 @@ impl Bind<'_> {
 
     /// Returns UDP sockets that share one address (SO_REUSEPORT), each with a queue of its own, like [`Bind::tcp_group`].
     ///
-    /// An inherited group keeps its size, whatever `members` is: a new member would get datagrams that nothing reads before this
-    /// process is the owner.
+    /// An inherited group keeps its size, whatever `members` is. A new member would receive datagrams that no process reads
+    /// before this process is the owner.
     ///
     /// # Errors
     /// The errors of [`Bind::udp`], for any member.
@@ -225,10 +225,11 @@ impl Bind<'_> {
     /// service manager or a parent process, with the number of a descriptor that this process was started with, or a crate such as
     /// `listenfd`.
     ///
-    /// Any address is accepted. The socket is made close-on-exec and non-blocking, and crosses restarts like any other.
+    /// Any address is accepted. The socket becomes close-on-exec and non-blocking, and crosses restarts like any other.
     ///
-    /// If the predecessor has handed over a listener of this name, that listener is returned. Then the number is not looked at, and
-    /// an owned socket is closed. When the service stops, the path of a Unix socket is removed if no other process holds the socket.
+    /// If the predecessor has handed over a listener of this name, that listener is returned. Then a number is ignored, and an
+    /// owned socket is closed. When the service stops, the path of a Unix socket is removed if no other process holds the
+    /// socket.
     ///
     /// # Errors
     /// - [`ListenError::NotAdopted`]: `socket` is not a listener, or its number is not open, or the number belongs to this

@@ -11,7 +11,8 @@ use std::net::UdpSocket;
 use std::os::unix::net::UnixDatagram;
 use std::sync::Arc;
 
-/// A datagram socket, UDP or Unix, that crosses restarts. The library keeps the socket; this is a handle to it.
+/// A datagram socket, UDP or Unix, that crosses restarts. The library keeps the socket, and this is a handle to it. Returned by
+/// [`Bind::udp`](crate::socket::Bind::udp) and the like.
 ///
 /// Several processes may hold the socket, but only the owner may read it. The socket has one queue, whichever process holds it.
 /// A datagram that arrives while the owner changes stays in the queue (SO_RCVBUF limits its size), and each datagram is read once.
@@ -47,8 +48,8 @@ impl Datagrams {
 
     /// Returns a receiver for the current term. One that is made after the end of a term, and before the next term, ends at once.
     ///
-    /// A term is the time in which a process accepts, or reads datagrams: from the moment when it becomes the owner until it hands
-    /// over or stops.
+    /// A [term](crate::guide::restart#words) is the time in which a process accepts, or reads datagrams: from the moment when
+    /// it becomes the owner until it hands over or stops.
     ///
     /// # Errors
     /// - [`io::ErrorKind::InvalidInput`] before [`ready`](crate::Goagain::ready) has returned: the predecessor still reads.

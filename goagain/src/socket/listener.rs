@@ -16,7 +16,8 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
 use std::sync::{Arc, Weak};
 
-/// A listener that crosses restarts. The library keeps the socket; this is a handle to it.
+/// A listener that crosses restarts. The library keeps the socket, and this is a handle to it. Returned by
+/// [`Goagain::listen`](crate::Goagain::listen) and [`Bind`](crate::socket::Bind).
 ///
 /// The socket is non-blocking and has to stay so: O_NONBLOCK belongs to the open file description, which all processes share.
 #[derive(Clone, Debug)]
@@ -48,7 +49,8 @@ impl Listener {
 
     /// Returns an acceptor for the current term. One that is made after the end of a term, and before the next term, ends at once.
     ///
-    /// A term is the time in which a process accepts: from the moment when it becomes the owner until it hands over or stops.
+    /// A [term](crate::guide::restart#words) is the time in which a process accepts: from the moment when it becomes the owner
+    /// until it hands over or stops.
     ///
     /// # Errors
     /// - [`io::ErrorKind::InvalidInput`] before [`ready`](crate::Goagain::ready) has returned: this process must not accept yet.
@@ -69,7 +71,7 @@ impl Listener {
         self.shared.is_dropped()
     }
 
-    /// Returns what sends connections of this listener to the successor. Without
+    /// Returns a [`Migrator`], which sends connections of this listener to the successor. Without
     /// [`Builder::migrate_connections`](crate::Builder::migrate_connections) it never sends any.
     pub fn migrator(&self) -> Migrator {
         let outgoing = self.moves.as_ref().map(|moves| moves.outgoing.clone());

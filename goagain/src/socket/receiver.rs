@@ -11,11 +11,12 @@ use std::os::fd::AsFd;
 use std::os::unix::net as unix;
 use std::sync::Arc;
 
-/// Receives datagrams until the term of this process ends.
+/// Receives datagrams until the term of this process ends. Returned by
+/// [`Datagrams::receiver`](crate::socket::Datagrams::receiver).
 ///
-/// A term is the time in which a process accepts, or reads datagrams: from the moment when it becomes the owner until it hands
-/// over or stops. What has not been read by then is left to the successor. If the successor has dropped the socket, the receiver
-/// reads what is in the queue before it ends.
+/// A [term](crate::guide::restart#words) is the time in which a process accepts, or reads datagrams: from the moment when it
+/// becomes the owner until it hands over or stops. Datagrams that have not been read by then are left to the successor. If the
+/// successor has dropped the socket, the receiver reads what is in the queue before it ends.
 ///
 /// It waits in `poll` for a datagram and for the end of the term, and reads without blocking. Any number of threads can have a
 /// receiver each, or share one.
@@ -28,7 +29,7 @@ pub struct Receiver {
     connections: Connections,
 }
 
-/// The sender of a datagram, or the one to which a datagram is sent.
+/// The peer of a datagram: its sender, or the receiver to which it is sent.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Peer {
@@ -87,8 +88,8 @@ impl Receiver {
     /// Waits (`poll`) until there is something to read or the term has ended. Returns `true` if there is something to read, and
     /// `false` if the term has ended.
     ///
-    /// For code that reads by itself, on a [duplicate](crate::socket::Datagrams::to_std_udp). After `true`, read without blocking:
-    /// another thread may have been faster.
+    /// For code that reads on a [duplicate](crate::socket::Datagrams::to_std_udp) of the socket. After `true`, read without
+    /// blocking, because another thread may have read the datagram already.
     ///
     /// # Errors
     /// The errors of `poll`, except EINTR.

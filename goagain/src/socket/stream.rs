@@ -13,7 +13,8 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-/// An accepted connection. Reads and writes block.
+/// An accepted connection. Reads and writes block, unless [`set_nonblocking`](Stream::set_nonblocking) says otherwise. For
+/// tokio, see `goagain::tokio::Stream`.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Stream {
@@ -24,7 +25,8 @@ pub enum Stream {
     /// A connection of a SOCK_SEQPACKET Unix socket. The type is that of the standard library, since the calls are the same: each
     /// write sends one packet, and each read receives one packet, truncated to the length of the buffer.
     UnixSeqpacket(UnixStream),
-    /// A connection that the predecessor has migrated to this process, with bytes that the predecessor has read and not served.
+    /// A connection that the predecessor has [migrated](crate::migrate) to this process, with bytes that the predecessor has
+    /// read and not served.
     Migrated(Migrated),
 }
 
@@ -107,8 +109,8 @@ impl Stream {
     /// It shuts down the writing side, reads and discards what the client still sends, and returns when the client has closed its
     /// side, or 2 seconds after the last sign of life from the client. See [`Linger`].
     ///
-    /// A drain waits for this call, since the guard is dropped at its end. Without this call, the end of the last response can be
-    /// lost if the client sends more at that moment.
+    /// A drain waits for this call, because the guard is dropped at its end. Without this call, the end of the last response
+    /// can be lost if the client sends more at that moment.
     pub fn close(self, guard: Guard) {
         let mut linger = Linger::begin(&self);
         while let Some(moment) = linger.step(&self) {
@@ -178,8 +180,8 @@ impl AsFd for Stream {
     }
 }
 
-/// Converts the connection into its descriptor. The bytes that a [migrated](Stream::Migrated) connection comes with are lost: take
-/// them first, with [`Migrated::into_parts`].
+/// Converts the connection into its descriptor. The bytes that a [migrated](Stream::Migrated) connection comes with are lost.
+/// Take them first, with [`Migrated::into_parts`].
 impl From<Stream> for OwnedFd {
     fn from(stream: Stream) -> OwnedFd {
         either!(stream, stream => stream.into())

@@ -11,11 +11,11 @@ use std::io;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 
-/// Yields connections until the term of this process ends: [`crate::Acceptor`] as futures. Made by
-/// [`Listener::to_tokio`](crate::Listener::to_tokio).
+/// Yields connections until the [term](crate::guide::restart#words) of this process ends: [`crate::Acceptor`] for tokio.
+/// Returned by [`Listener::to_tokio`](crate::Listener::to_tokio).
 ///
-/// Connections that the predecessor migrated to this process come out of it too. If the successor does not use this listener any more,
-/// the acceptor yields what is in the queue at the end of the term.
+/// Connections that the predecessor [migrated](crate::migrate) to this process are yielded too. If the successor has dropped
+/// this listener, the acceptor yields the connections that are in the queue at the end of the term, and ends after them.
 #[derive(Debug)]
 pub struct Acceptor {
     /// `None` once it has ended, so that the listener is not held.
@@ -68,7 +68,7 @@ impl Acceptor {
         }
     }
 
-    /// Returns what moves connections of this listener to the successor, or `None` if
+    /// Returns the [`Migrator`], which sends connections of this listener to the successor, or `None` if
     /// [`Builder::migrate_connections`](crate::Builder::migrate_connections) was not called. See
     /// [`Listener::migrator`](crate::Listener::migrator).
     pub fn migrator(&self) -> Option<Migrator> {
@@ -85,11 +85,12 @@ impl Acceptor {
         self
     }
 
-    /// Returns the next connection (`accept4`), or `None` from the end of the term on. The future can be dropped at any time, and no
-    /// connection is lost.
+    /// Returns the next connection (`accept4`). Returns `None` when the term has ended. The future can be dropped at any time,
+    /// and no connection is lost.
     ///
-    /// An error of one connection is skipped, and when descriptors or memory are short it tries again, as [`crate::Acceptor`] does.
-    /// `Some(Err)` is an error that another call would return again. The acceptor has ended then.
+    /// An error of one connection is skipped. If descriptors or memory are short, the acceptor waits and tries again, as
+    /// [`crate::Acceptor`] does. Any other error is returned as `Some(Err)`. Accepting again would not help, so the acceptor
+    /// has ended after it.
     ///
     /// # Panics
     /// If descriptors are short and the runtime was built without `enable_time`.

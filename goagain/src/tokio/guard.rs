@@ -1,4 +1,4 @@
-//! What a connection waits for, as futures.
+//! What a connection waits for in a drain, as futures.
 
 use super::Stream;
 use crate::drain::{Guard, ShutdownSignal};
@@ -11,21 +11,22 @@ use std::task::Poll;
 use std::time::Instant;
 
 impl Guard {
-    /// Waits until this connection is asked to close: when [its phase](Guard::shutdown_signal) of the drain has begun, at
-    /// [its moment](Guard::shutdown_at) of it. If the drain is rolled back before that, waits for the next one.
+    /// Waits until this connection is asked to close: until [`shutdown_at`](Guard::shutdown_at), in [its
+    /// phase](Guard::shutdown_signal) of a drain. If the drain is rolled back before that, it waits for the next drain.
     ///
     /// # Panics
-    /// With a [jitter](crate::Builder::drain_jitter), if the runtime was built without `enable_time`.
+    /// If [`Builder::drain_jitter`](crate::Builder::drain_jitter) is set and the runtime was built without `enable_time`.
     pub async fn shutdown_requested(&self) {
         shutdown_requested(|| (self.shutdown_signal(), self.shutdown_at())).await;
     }
 
-    /// Waits for the next request, as [`Guard::wait_readable`] does. Returns `true` when there is something to read on `stream`, and
-    /// `false` when this connection is asked to close and there is nothing. Unless the connection is long-lived, the guard is idle
-    /// meanwhile, and busy after `true`.
+    /// Waits for the next request on `stream`, as [`Guard::wait_readable`] does. Returns `true` when there is something to
+    /// read, and `false` when this connection is asked to close and there is nothing to read.
+    ///
+    /// The guard is idle while it waits, and busy after `true`. A long-lived connection stays long-lived.
     ///
     /// # Errors
-    /// The runtime is shutting down.
+    /// An error if the runtime is shutting down.
     ///
     /// # Panics
     /// Those of [`Guard::shutdown_requested`].

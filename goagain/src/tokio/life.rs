@@ -8,9 +8,9 @@ use goagain_env::Watched;
 use goagain_signals::{Handle, Stop, Turn};
 use std::io;
 
-/// [`crate::Goagain`] in a tokio runtime. Made by [`crate::Goagain::into_tokio`].
+/// [`crate::Goagain`] in a tokio runtime. Returned by [`crate::Goagain::into_tokio`].
 ///
-/// Dropping it does what dropping that one does.
+/// Dropping it has the same effect as dropping a [`crate::Goagain`].
 #[derive(Debug)]
 #[must_use = "dropping it tells the predecessor that this process has failed"]
 pub struct Goagain {
@@ -20,14 +20,14 @@ pub struct Goagain {
 }
 
 impl goagain::Goagain {
-    /// Moves this process's loop into the tokio runtime of the caller, which registers its one descriptor (`epoll_ctl`). What was bound,
-    /// inherited or kept stays so.
+    /// Moves the signal loop of this process into the tokio runtime of the caller, which watches its descriptor (`epoll_ctl`).
+    /// Listeners, descriptors and state stay as they are.
     ///
     /// # Errors
-    /// - There is no runtime here.
-    /// - Those of `fcntl(F_DUPFD_CLOEXEC)` and `epoll_ctl`.
+    /// - The caller is not in a runtime.
+    /// - The errors of `fcntl(F_DUPFD_CLOEXEC)` and `epoll_ctl`.
     ///
-    /// An error drops `self`, so the predecessor learns that this process has failed, and keeps serving.
+    /// An error drops `self`. So the predecessor learns that this process has failed, and keeps serving.
     ///
     /// # Panics
     /// If the runtime was built without `enable_io`.
@@ -38,28 +38,28 @@ impl goagain::Goagain {
 }
 
 impl Goagain {
-    /// Returns the generation. See [`crate::Goagain::generation`].
+    /// Returns the generation of this process. See [`crate::Goagain::generation`].
     pub fn generation(&self) -> u64 {
         self.inner.generation()
     }
 
-    /// Returns whether a predecessor handed over to this process.
+    /// Returns whether a restart has started this process or its image. See [`crate::Goagain::is_successor`].
     pub fn is_successor(&self) -> bool {
         self.inner.is_successor()
     }
 
-    /// Returns a handle to request a restart or a stop from any thread.
+    /// Returns a handle that requests a restart or a stop from any thread.
     pub fn handle(&self) -> Handle {
         self.inner.handle()
     }
 
-    /// Returns the connections in flight.
+    /// Returns the connections in flight. See [`crate::Goagain::connections`].
     pub fn connections(&self) -> Connections {
         self.inner.connections()
     }
 
-    /// Returns the listener of this name. See [`crate::Goagain::listen`]. Other sockets, state and descriptors are handled before
-    /// [`into_tokio`](crate::Goagain::into_tokio).
+    /// Returns the listener of this name. See [`crate::Goagain::listen`]. For other sockets, state and descriptors, make the
+    /// calls before [`into_tokio`](crate::Goagain::into_tokio).
     ///
     /// # Errors
     /// [`ListenError`]
@@ -67,10 +67,10 @@ impl Goagain {
         self.inner.listen(name, address)
     }
 
-    /// Says READY, and returns when this process is the owner. See [`crate::Goagain::ready`].
+    /// Sends READY, and returns when this process is the owner. See [`crate::Goagain::ready`].
     ///
     /// # Errors
-    /// [`ReadyError`]: this process does not serve. Exit. The predecessor keeps serving.
+    /// [`ReadyError`]: this process did not become the owner, and should exit. The predecessor keeps serving.
     pub async fn ready(&mut self) -> Result<(), ReadyError> {
         self.inner.announce_ready();
         loop {
@@ -82,11 +82,11 @@ impl Goagain {
         }
     }
 
-    /// Handles signals, restarts and messages until the term ends, which is when this process has to stop accepting. The acceptors end by
-    /// themselves. See [`crate::Goagain::wait`].
+    /// Handles signals, restarts and messages until this process has to stop accepting. The acceptors end by themselves. See
+    /// [`crate::Goagain::wait`].
     ///
     /// # Errors
-    /// [`io::ErrorKind::InvalidInput`] before [`ready`](Goagain::ready), and where the runtime is shutting down.
+    /// [`io::ErrorKind::InvalidInput`] before [`ready`](Goagain::ready). Another error if the runtime is shutting down.
     pub async fn wait(&mut self) -> io::Result<()> {
         self.inner.announce_serving();
         loop {
@@ -98,16 +98,19 @@ impl Goagain {
         }
     }
 
-    /// Returns why this process stops accepting, or `None` if it does not.
+    /// Returns why this process has to stop accepting, or `None` if it does not have to.
     pub fn stopping(&self) -> Option<Stop> {
         self.inner.stopping()
     }
 
-    /// Waits until nothing is in flight, the drain has timed out, or a stop ends it. Last work between that and
-    /// [`finish`](Goagain::finish) goes after it. [`Finish::Resume`]: serve again. See [`crate::Goagain::drain`].
+    /// Waits until nothing is in flight, the drain has timed out, or a stop ends the drain. Returns [`Finish::Exit`] when the
+    /// drain is over, and [`Finish::Resume`] if this process is the owner again and has to serve.
+    ///
+    /// [`finish`](Goagain::finish) drains too. Use this call for work that has to be done between the two. See
+    /// [`crate::Goagain::drain`].
     ///
     /// # Errors
-    /// [`io::ErrorKind::InvalidInput`] before [`ready`](Goagain::ready), and where the runtime is shutting down.
+    /// [`io::ErrorKind::InvalidInput`] before [`ready`](Goagain::ready). Another error if the runtime is shutting down.
     pub async fn drain(&mut self) -> io::Result<Finish> {
         loop {
             match self.inner.drained()? {
@@ -117,11 +120,11 @@ impl Goagain {
         }
     }
 
-    /// Drains, stays the fallback for as long as the strategy wants, and, under a strategy that execs, execs, which ends every task and
-    /// thread. Returns when this process has to exit, or to serve again. See [`crate::Goagain::finish`].
+    /// Drains, stays the fallback for as long as the strategy wants, and then execs if the strategy says so. The exec ends
+    /// every task and thread. Returns when this process has to exit, or has to serve again. See [`crate::Goagain::finish`].
     ///
     /// # Errors
-    /// [`io::ErrorKind::InvalidInput`] before [`ready`](Goagain::ready), and where the runtime is shutting down.
+    /// [`io::ErrorKind::InvalidInput`] before [`ready`](Goagain::ready). Another error if the runtime is shutting down.
     pub async fn finish(&mut self) -> io::Result<Finish> {
         loop {
             match self.inner.finished()? {
@@ -131,7 +134,7 @@ impl Goagain {
         }
     }
 
-    /// Tells the predecessor that this process cannot serve, and why.
+    /// Tells the predecessor that this process cannot serve, and why. See [`crate::Goagain::fail`].
     pub fn fail(self, reason: impl Into<String>) {
         self.inner.fail(reason);
     }

@@ -11,13 +11,15 @@ use std::io;
 
 /// For a tokio runtime.
 impl Listener {
-    /// Returns an acceptor for this term, as futures. Between two terms it returns one that has ended. Connections that the predecessor
-    /// migrated come out of it too.
+    /// Returns an acceptor for the current term, for tokio. Between two terms, it returns an acceptor that has ended. It also
+    /// yields connections that the predecessor [migrated](crate::migrate).
     ///
     /// # Errors
-    /// - Before [`ready`](crate::Goagain::ready): nothing may be accepted yet.
-    /// - After the library has closed the listener: this process will not accept again.
-    /// - There is no tokio runtime here, and those of `fcntl(F_DUPFD_CLOEXEC)` and `epoll_ctl`.
+    /// - [`io::ErrorKind::InvalidInput`] before [`ready`](crate::Goagain::ready) has returned: this process must not accept
+    ///   yet.
+    /// - [`io::ErrorKind::NotConnected`] after the library has closed the listener: this process will not accept again.
+    /// - The caller is not in a tokio runtime.
+    /// - The errors of `fcntl(F_DUPFD_CLOEXEC)` and `epoll_ctl`.
     pub fn to_tokio(&self) -> io::Result<Acceptor> {
         let (ended, rest) = (self.end()?, self.acceptor()?);
         // After the term a closed listener is no error: the acceptor has ended anyway.
@@ -34,20 +36,20 @@ impl Listener {
         Ok(Acceptor::new(listener, ended, rest, incoming, migrator, self.connections.clone()))
     }
 
-    /// Returns a duplicate for tokio (`fcntl(F_DUPFD_CLOEXEC)`), non-blocking. As with [`Listener::to_std_tcp`], goagain cannot end the
-    /// accepting on it, and does not count its connections.
+    /// Returns a duplicate for tokio (`fcntl(F_DUPFD_CLOEXEC)`). It is non-blocking. As with [`Listener::to_std_tcp`], the
+    /// library can neither stop nor track what is accepted on it.
     ///
     /// # Errors
-    /// Those of [`Listener::to_std_tcp`], of `epoll_ctl`, and if there is no tokio runtime here.
+    /// The errors of [`Listener::to_std_tcp`] and of `epoll_ctl`, and an error if the caller is not in a tokio runtime.
     pub fn to_tokio_tcp(&self) -> io::Result<TcpListener> {
         in_a_runtime()?;
         TcpListener::from_std(self.to_std_tcp()?)
     }
 
-    /// Returns a duplicate for tokio, as [`Listener::to_tokio_tcp`] does, for Unix sockets.
+    /// Returns a duplicate for tokio like [`Listener::to_tokio_tcp`], of a Unix listener.
     ///
     /// # Errors
-    /// Those of [`Listener::to_std_unix`], of `epoll_ctl`, and if there is no tokio runtime here.
+    /// The errors of [`Listener::to_std_unix`] and of `epoll_ctl`, and an error if the caller is not in a tokio runtime.
     pub fn to_tokio_unix(&self) -> io::Result<UnixListener> {
         in_a_runtime()?;
         UnixListener::from_std(self.to_std_unix()?)

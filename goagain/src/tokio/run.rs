@@ -1,4 +1,4 @@
-//! The whole life in one call, as a future.
+//! A server in one call, from its start to its exit, as a future.
 
 use super::serve::{All, Serve, beside};
 use crate::error::BoxError;
@@ -15,13 +15,14 @@ use std::time::Duration;
 #[cfg(any(feature = "actix", feature = "hyper"))]
 use {crate::socket::Listener, crate::threads::MAIN, std::fmt::Display};
 
-/// Runs a server in the tokio runtime of the caller, from start to exit: [`goagain::run`](crate::run) as a future.
+/// Runs a server in the tokio runtime of the caller, from its start to its exit: [`goagain::run`](crate::run) as a future. What
+/// that page says of errors, panics and stops applies here too.
 ///
-/// Any runtime will do that has IO and time enabled, `#[tokio::main]` of either flavor included. Call it in `main`: it serves in
-/// the task that awaits it, spawns connections as tasks, and starts no thread. For a server with one listener there are
-/// [`axum::run`](crate::axum::run), [`hyper::run`](crate::hyper::run) and their like.
+/// Call it in `main`, in any runtime with IO and time enabled, such as `#[tokio::main]` of either flavor. It serves in the task
+/// that awaits it, and starts no thread itself. The servers spawn a task for each connection. For a server with one listener,
+/// use [`axum::run`](crate::axum::run), [`hyper::run`](crate::hyper::run) or the `run` of another module.
 ///
-/// `prepare` gets the [`Goagain`] of this process before it is ready. Its own waits are `async`; binding listeners is not.
+/// `prepare` gets the [`Goagain`] of this process before it is ready. It may await. Binding a listener is a blocking call.
 ///
 /// ```no_run
 /// # #[cfg(feature = "axum")]
@@ -46,7 +47,8 @@ use {crate::socket::Listener, crate::threads::MAIN, std::fmt::Display};
 /// [`Error`]: pass it to [`exit`](crate::exit), or return it from `main`.
 ///
 /// # Panics
-/// If `prepare` or serving panics, with the same payload; if the runtime was built without `enable_io`.
+/// - If `prepare` or serving panics, with the same payload.
+/// - If the runtime was built without `enable_io`.
 pub async fn run<S: Serve>(
     builder: impl Into<Builder>,
     prepare: impl AsyncFnOnce(&mut Goagain) -> Result<S, BoxError>,

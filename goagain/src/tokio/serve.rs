@@ -9,22 +9,25 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-/// What [`run`](super::run) serves: a [`server`], one of another module, a [`serve_fn`], or a tuple or `Vec` of these for
-/// several listeners.
+/// What [`run`](super::run) serves: a [`server`] of this module or of another one, a [`serve_fn`], or a tuple or `Vec` of these
+/// for several listeners.
 pub trait Serve {
-    /// Serves one [term](crate::guide::restart#words). It is called once a term: after this process has become the owner, and again
-    /// if its successor fails in the probation period.
+    /// Serves for one [term](crate::guide::restart#words). [`run`](super::run) calls it once for each term: when this process
+    /// has become the owner, and again if its successor fails and this process takes over again.
     ///
-    /// It accepts until the term ends, which an [`Acceptor`](super::Acceptor) says by its end. The future is polled by the task that
-    /// runs [`run`](super::run), beside the signal loop, until it is done or this process leaves. It need not wait for the connections:
-    /// their guards make the drain wait. It may be done at once if it has spawned tasks that do the same.
+    /// It should accept until the term ends, and then return. An [`Acceptor`](super::Acceptor) ends with the term. It need not
+    /// wait for the connections, because a drain waits for their guards. If it spawns tasks that accept, it may return at once.
+    ///
+    /// The task that awaits [`run`](super::run) polls this future, beside the signal loop, until the future is done or this
+    /// process exits or execs.
     ///
     /// # Errors
-    /// An error before the end of the term ends this process as if it had crashed: see [`goagain::run`](crate::run).
+    /// An error before the end of the term ends this process as if it had crashed: see [`goagain::run`](crate::run). A later
+    /// error is ignored.
     fn serve(&self) -> impl Future<Output = Result<(), BoxError>>;
 }
 
-/// Returns a server that is an async closure, for whatever the other servers do not do.
+/// Returns a server that calls an async closure once for each term. It is for everything that the other servers do not do.
 ///
 /// ```no_run
 /// # async fn doc() -> Result<(), goagain::Error> {
@@ -132,7 +135,8 @@ pub(crate) async fn beside<T>(
     .await
 }
 
-/// Returns a server that accepts on `listener` and calls `handler` for each connection. The future that it returns is spawned.
+/// Returns a server that accepts on `listener` and calls `handler` for each connection. It spawns the future that `handler`
+/// returns as a task.
 pub fn server<H, F>(listener: Listener, handler: H) -> Server<H>
 where
     H: Fn(Stream, Guard) -> F,

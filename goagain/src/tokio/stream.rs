@@ -52,19 +52,21 @@ impl Stream {
         }
     }
 
-    /// Waits until there is something to read. The end and an error count too.
+    /// Waits until there is something to read. The end of the stream and an error count as something to read.
     ///
     /// # Errors
-    /// The runtime is shutting down.
+    /// An error if the runtime is shutting down.
     pub async fn readable(&self) -> io::Result<()> {
         poll_fn(|cx| self.poll_arrived(cx)).await
     }
 
-    /// Closes this connection so that the client gets the last response: shuts down the writing side, reads and drops what arrives, and
-    /// returns when the client has closed, or 2 seconds after its last sign of life. See [`Linger`](crate::drain::Linger).
+    /// Closes this connection and waits until its client has received the last response.
     ///
-    /// The drain waits for it, because the guard is dropped at the end. Without this the end of what was written can be lost, where the
-    /// client sends more in that moment. Errors are ignored, because the connection ends anyway.
+    /// It shuts down the writing side, reads and discards what the client still sends, and returns when the client has closed
+    /// its side, or 2 seconds after the last sign of life from the client. See [`Linger`](crate::drain::Linger).
+    ///
+    /// A drain waits for this call, because the guard is dropped at its end. Without this call, the end of the last response
+    /// can be lost if the client sends more at that moment. Errors are ignored, because the connection ends anyway.
     ///
     /// # Panics
     /// If the runtime was built without `enable_time`.
@@ -80,7 +82,7 @@ impl Stream {
     /// Reads what has arrived (`recv`), and never waits.
     ///
     /// # Errors
-    /// [`io::ErrorKind::WouldBlock`] if nothing has arrived, and those of `recv`.
+    /// [`io::ErrorKind::WouldBlock`] if nothing has arrived, and the errors of `recv`.
     pub fn try_read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
             Stream::Tcp(stream) => stream.try_read(buffer),
