@@ -26,7 +26,7 @@ pub enum StrategyKind {
     /// Exec once; the child becomes the owner.
     #[default]
     Single,
-    /// Exec twice; the pid never changes.
+    /// Exec twice; the pid stays the same.
     Double,
     /// The custom example: the old process stays as a warm standby until it is dismissed.
     Standby,

@@ -202,7 +202,7 @@ impl Service {
     }
 
     /// Sends USR2 to the process that an operator would send it to: the current owner, or under Double the first process,
-    /// whose pid never changes. Later waits look at the events from here on.
+    /// whose pid stays the same. Later waits look at the events from here on.
     ///
     /// # Errors
     /// - that process is dead.
