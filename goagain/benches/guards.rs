@@ -4,9 +4,8 @@
 //! counters. The least of several runs counts: what is above it is the machine's.
 #![allow(clippy::print_stdout, reason = "it prints what it measures")]
 
-use goagain::{Connections, Goagain, Guard, Strategy};
-
 use goagain::strategy::{Next, View};
+use goagain::{Connections, Goagain, Guard, Strategy};
 use std::hint::black_box;
 use std::os::unix::net::UnixStream;
 use std::thread;

@@ -4,11 +4,9 @@
 
 mod support;
 
-use goagain::{EventKind, Finish, Goagain, Stop};
-
 use goagain::error::StartError;
-
 use goagain::signal::{Signal, SignalAction, Signals};
+use goagain::{EventKind, Finish, Goagain, Stop};
 use nix::sys::signal::{Signal as Raw, kill};
 use nix::unistd::Pid;
 use std::panic::resume_unwind;

@@ -3,13 +3,11 @@
 
 #![allow(clippy::unwrap_used, reason = "what makes the errors panics as the tests do")]
 
-use goagain::{Address, Stop};
-
 use goagain::error::{
     HandoffError, InheritError, LaunchError, ListenError, MigrateError, ReadyError, RestoreError, StartError,
 };
-
 use goagain::strategy::{GoSignal, Pid};
+use goagain::{Address, Stop};
 use goagain_env::{Channel, Handoff, Inherit, Link, State};
 use nix::errno::Errno;
 use std::collections::BTreeSet;

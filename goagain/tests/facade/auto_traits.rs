@@ -1,20 +1,15 @@
 //! Which public types can be sent to another thread, shared by threads, and used after a caught panic. The compiler derives this from
 //! their fields, so a change of a private field could take it away from users.
 
-use goagain::{Acceptor, Builder, Connections, Event, EventKind, Goagain, Guard, Handle, Listener, Stream};
-
 use goagain::drain::ShutdownSignal;
-
 use goagain::error::{
     HandoffError, InheritError, LaunchError, ListenError, MigrateError, ReadyError, RestoreError, SaveError,
     StartError, StateError,
 };
-
 use goagain::migrate::{Incoming, Migrator, SuccessorReady};
-
 use goagain::socket::{Datagrams, Receiver};
-
 use goagain::state::StateItem;
+use goagain::{Acceptor, Builder, Connections, Event, EventKind, Goagain, Guard, Handle, Listener, Stream};
 use std::error::Error;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 

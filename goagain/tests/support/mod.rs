@@ -1,9 +1,8 @@
 //! What the tests share: servers, clients, and waits with a deadline.
 #![allow(dead_code, reason = "each test program uses a part")]
 
-use goagain::{Acceptor, Address, Builder, Event, EventKind, Goagain, Listener, Strategy};
-
 use goagain::strategy::{Next, View};
+use goagain::{Acceptor, Address, Builder, Event, EventKind, Goagain, Listener, Strategy};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};

@@ -1,7 +1,6 @@
 #![deny(unused_must_use)]
 
 use goagain::{Goagain, Strategy};
-
 use goagain::error::StartError;
 
 fn dropped_at_once(strategy: impl Strategy + 'static) -> Result<(), StartError> {

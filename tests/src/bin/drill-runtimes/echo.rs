@@ -1,28 +1,28 @@
-//! The server of the README.
+//! The server with threads that the guide `servers` shows.
 
 use goagain::{Acceptor, Guard, Stream};
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::thread::JoinHandle;
 
-pub(crate) fn serve_all(acceptor: Acceptor) -> JoinHandle<std::io::Result<()>> {
+pub(crate) fn serve_all(acceptor: Acceptor) -> JoinHandle<io::Result<()>> {
     std::thread::spawn(move || {
         for accepted in acceptor {
             let (stream, guard) = accepted?;
-            std::thread::spawn(move || serve(stream, guard));
+            std::thread::spawn(move || echo(stream, guard));
         }
         Ok(())
     })
 }
 
-/// Exactly as in the README. A test of this file checks that.
-fn serve(mut stream: Stream, mut guard: Guard) -> std::io::Result<()> {
-    let mut word = [0; 64];
+/// Exactly as in the example `restartable_threads`. A test of this file checks that.
+fn echo(mut stream: Stream, mut guard: Guard) -> io::Result<()> {
+    let mut buffer = [0; 1024];
     while guard.wait_readable(&stream)? {
-        match stream.read(&mut word)? {
-            0 => break,
-            read => stream.write_all(&word[..read])?,
+        let read = stream.read(&mut buffer)?;
+        if read == 0 {
+            return Ok(());
         }
-        // A drain ends the connection after its last answer, when its client has sent nothing more.
+        stream.write_all(&buffer[..read])?;
         if guard.should_close(&stream, b"") {
             break;
         }
@@ -34,10 +34,11 @@ fn serve(mut stream: Stream, mut guard: Guard) -> std::io::Result<()> {
 #[cfg(test)]
 mod tests {
     #[test]
-    fn it_is_the_server_of_the_readme() {
-        let begins = "fn serve(mut stream: Stream";
+    fn it_is_the_server_of_the_guide() {
+        let begins = "fn echo(mut stream: Stream";
         let (_, here) = include_str!("echo.rs").split_once(begins).unwrap_or_default();
         let (here, _) = here.split_once("\n}\n").unwrap_or_default();
-        assert!(!here.is_empty() && include_str!("../../../../README.md").contains(here), "{here}");
+        let example = include_str!("../../../../goagain/examples/restartable/threads.rs");
+        assert!(!here.is_empty() && example.contains(here), "{here}");
     }
 }

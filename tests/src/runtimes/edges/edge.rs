@@ -57,8 +57,8 @@ pub(super) const HTTP1: &[Server] = &[
 /// The servers that speak HTTP/2.
 pub(super) const HTTP2: &[Server] = &[server("axum"), server("axum_serve"), TLS, server("tonic")];
 
-/// The server of the README, which echoes.
-pub(super) const README: &[Server] = &[server("echo")];
+/// The server of the guide `servers`, which echoes.
+pub(super) const GUIDE: &[Server] = &[server("echo")];
 
 /// The servers behind a load balancer.
 pub(super) const PROXIED: &[Server] = &[server("threads_proxied"), server("axum_proxied")];

@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, ensure};
 
-use super::edge::{Edge, HTTP1, LONG, README, each, is_sized};
+use super::edge::{Edge, GUIDE, HTTP1, LONG, each, is_sized};
 use super::wire::get;
 use crate::drills::Drill;
 
@@ -46,12 +46,12 @@ pub(super) fn all() -> Vec<Drill> {
             },
         ),
         Drill::both(
-            "edges_readme_server",
-            "2,000 bytes in one write to the README's server while it drains: all are echoed",
+            "edges_guide_server",
+            "2,000 bytes in one write to the server of the guide `servers` while it drains: all are echoed",
             |context| {
                 each(
                     context,
-                    README,
+                    GUIDE,
                     |config| config.idle_ms = LONG,
                     |_, edge| {
                         let mut wires = edge.connect()?;
