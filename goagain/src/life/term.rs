@@ -116,6 +116,14 @@ impl Goagain {
                 self.receive_connections();
                 Turn::Serve
             }
+            // This process became the owner, and handed over or was stopped, within this one step. The application has to hear of
+            // the term: without it, it would take itself for a process that was not needed, and exit while it is the fallback.
+            Turn::Drain(_) | Turn::Exit if self.serving.missed_the_first() => {
+                self.serving.begins_to_accept();
+                // The next step has more to say, and whoever polls is to make it.
+                self.serving.connections.wake_up();
+                Turn::Serve
+            }
             Turn::Exit => {
                 self.leave();
                 Turn::Exit

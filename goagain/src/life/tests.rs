@@ -118,8 +118,6 @@ fn before_exit_runs_once_and_only_after_serving() {
         let mut again = builder.isolated().unwrap();
         if serves {
             again.ready().unwrap();
-        } else {
-            again.announce_ready();
         }
         again.handle().stop_now();
         if serves {
@@ -129,4 +127,17 @@ fn before_exit_runs_once_and_only_after_serving() {
         assert_eq!(again.step(), Turn::Exit);
         assert_eq!(runs.load(Ordering::SeqCst), usize::from(serves));
     }
+}
+
+#[test]
+fn a_term_that_is_over_before_the_application_sees_it_is_served_and_drained() {
+    // The loop read READY's answer and the end of the term in one step: a restart that was requested at once, and was quick.
+    let mut again = Goagain::builder(Stays).isolated().unwrap();
+    let http = again.listen("http", "127.0.0.1:0").unwrap();
+    again.announce_ready();
+    again.handle().stop_gracefully();
+    assert_eq!(again.step(), Turn::Serve);
+    assert!(http.acceptor().unwrap().next().is_none(), "the term is over");
+    again.wait().unwrap();
+    assert_eq!(again.finish().unwrap(), Finish::Exit);
 }

@@ -69,6 +69,11 @@ impl Serving {
         self.table.keep(kept);
     }
 
+    /// Whether the first term has begun, and perhaps ended, and the application does not know of it.
+    pub(crate) fn missed_the_first(&self) -> bool {
+        self.term_count.has_missed_the_first()
+    }
+
     /// Whether the application has ever accepted.
     pub(crate) fn has_served(&self) -> bool {
         self.term_count.has_seen_any()

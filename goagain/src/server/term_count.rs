@@ -26,6 +26,11 @@ impl TermCount {
         self.seen != 0
     }
 
+    /// Whether the first term has begun, and perhaps ended, and the application does not know of it.
+    pub(super) fn has_missed_the_first(&self) -> bool {
+        self.seen == 0 && self.begun != 0
+    }
+
     /// Whether the acceptors of the application have ended while a new term has begun.
     pub(super) fn has_missed_an_end(&self) -> bool {
         self.seen != 0 && self.seen != self.begun
