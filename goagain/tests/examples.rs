@@ -10,8 +10,9 @@ use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStderr, Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
 
 /// The examples that the features of this build include.
@@ -49,11 +50,15 @@ fn program(example: &str) -> PathBuf {
     test.ancestors().nth(2).unwrap().join("examples").join(example)
 }
 
+/// How long a line may take that has to come. It is generous, since a machine may be busy.
+const DEADLINE: Duration = Duration::from_secs(60);
+
 /// A running example. Its process may change: every process and image of it writes into the same pipe, and is in the
 /// process group of the first one.
 struct Running {
     child: Child,
-    stderr: BufReader<ChildStderr>,
+    /// Its lines, and those of the processes that it becomes.
+    stderr: Receiver<String>,
     ended: bool,
 }
 
@@ -73,15 +78,18 @@ impl Running {
         let mut command = Command::new(program(example));
         command.arg(address).stdin(Stdio::null()).stderr(Stdio::piped()).process_group(0);
         let mut child = command.spawn().unwrap();
-        let stderr = BufReader::new(child.stderr.take().unwrap());
+        let (lines, stderr) = channel();
+        let written = BufReader::new(child.stderr.take().unwrap());
+        std::thread::spawn(move || {
+            written.lines().map_while(Result::ok).try_for_each(|line| lines.send(line))
+        });
         Running { child, stderr, ended: false }
     }
 
     /// Reads until an image reports that it serves. Returns its pid and its address.
     fn serves(&mut self) -> (i32, String) {
         loop {
-            let mut line = String::new();
-            assert_ne!(self.stderr.read_line(&mut line).unwrap(), 0, "the server has ended");
+            let line = self.stderr.recv_timeout(DEADLINE).expect("a process that accepts");
             // As in `goagain[4711] generation 1: accepting on tcp:127.0.0.1:48879`.
             let line = line.trim().strip_prefix("goagain[").and_then(|line| line.split_once(']'));
             if let Some((pid, (_, address))) =
@@ -95,7 +103,7 @@ impl Running {
     /// Stops the owner, and waits until no image is left: then the pipe has no writer.
     fn stop(mut self, owner: i32) {
         kill(Pid::from_raw(owner), Signal::SIGQUIT).unwrap();
-        self.stderr.read_to_string(&mut String::new()).unwrap();
+        while self.stderr.recv_timeout(DEADLINE) != Err(RecvTimeoutError::Disconnected) {}
         self.child.wait().unwrap();
         self.ended = true;
     }
