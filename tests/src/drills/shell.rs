@@ -55,7 +55,8 @@ fn interactive(context: &Context) -> anyhow::Result<()> {
     }
     // The shell reads it when it has its terminal back. Then the helper gets the Ctrl-C.
     let helper = format!("DRILL_HELPER=1 {image}");
-    writeln!(keys, "sh -c 'trap \"{helper}; exit\" INT; {helper}; cat'")?;
+    // A Ctrl-C that comes just before the shell starts a program is handled when that program ends, so it runs short ones.
+    writeln!(keys, "sh -c 'trap \"{helper}; exit\" INT; {helper}; while :; do sleep 0.1; done'")?;
     for (number, what) in [(0, "a line for the shell"), (1, "a Ctrl-C for the program that it runs now")] {
         let ran = |all: &[Event]| all.iter().filter(|event| event.name == "helper").nth(number).map(drop);
         shell.inbox.wait(0, DEADLINE, ran).with_context(|| format!("{what}: expected its event"))?;
