@@ -63,33 +63,21 @@ where
 }
 
 /// What [`goagain::run`](crate::run) serves: a [`server`], a closure, or a tuple or `Vec` of these for several listeners.
-pub trait Serve: Send + Sync + 'static {
-    /// Serves for one [term](crate::guide::restart#words). [`goagain::run`](crate::run) calls it once for each term, in a
-    /// thread of its own: when this process has become the owner, and again if its successor fails and this process takes over
-    /// again.
-    ///
-    /// It should accept until the term ends, and then return. An [`Acceptor`](crate::Acceptor) ends with the term. It need not
-    /// wait for the connections, because a drain waits for their guards. If it starts threads that accept, it may return at
-    /// once.
-    ///
-    /// # Errors
-    /// An error before the end of the term ends this process as if it had crashed: see [`goagain::run`](crate::run). A later
-    /// error is ignored.
-    fn serve(&self) -> Result<(), BoxError>;
-
-    /// What each thread of a term does.
-    #[doc(hidden)]
-    fn parts(self: Arc<Self>) -> Vec<Part>
-    where
-        Self: Sized,
-    {
-        vec![Box::new(move || self.serve())]
-    }
+///
+/// [`goagain::run`](crate::run) calls each server or closure once for each [term](crate::guide::restart#words), in a thread of its
+/// own: when this process has become the owner, and again if its successor fails and this process takes over again.
+///
+/// A closure should accept until the term ends, and then return. An [`Acceptor`](crate::Acceptor) ends with the term. The closure
+/// need not wait for the connections, because a drain waits for their guards. If it starts threads that accept, it may return at once.
+/// An error before the end of the term ends this process as if it had crashed: see [`goagain::run`](crate::run). A later error is
+/// ignored.
+pub trait Serve {
+    /// Returns what each thread of a term calls. A type of your own returns its closures.
+    fn into_parts(self) -> Vec<Part>;
 }
 
-/// What one thread does for one term.
-#[doc(hidden)]
-pub type Part = Box<dyn FnOnce() -> Result<(), BoxError> + Send>;
+/// What one thread of each term calls.
+pub type Part = Arc<dyn Fn() -> Result<(), BoxError> + Send + Sync>;
 
 /// A server with a thread for each connection, made by [`server`].
 pub struct Server<H> {
@@ -107,12 +95,16 @@ impl<H, R> Serve for Server<H>
 where
     H: Fn(Stream, Guard) -> R + Send + Sync + 'static,
 {
-    fn serve(&self) -> Result<(), BoxError> {
-        for accepted in self.listener.acceptor()? {
-            let (stream, guard) = accepted?;
-            spawn(&self.handler, stream, guard);
-        }
-        Ok(())
+    fn into_parts(self) -> Vec<Part> {
+        let Server { listener, handler } = self;
+        let serve = move || {
+            for accepted in listener.acceptor()? {
+                let (stream, guard) = accepted?;
+                spawn(&handler, stream, guard);
+            }
+            Ok(())
+        };
+        serve.into_parts()
     }
 }
 
@@ -142,40 +134,22 @@ impl<F> Serve for F
 where
     F: Fn() -> Result<(), BoxError> + Send + Sync + 'static,
 {
-    fn serve(&self) -> Result<(), BoxError> {
-        self()
+    fn into_parts(self) -> Vec<Part> {
+        vec![Arc::new(self)]
     }
 }
 
-/// Serves each of them, in threads of their own.
 impl<S: Serve> Serve for Vec<S> {
-    fn serve(&self) -> Result<(), BoxError> {
-        all(self.iter().map(|each| each as &dyn Servable))
-    }
-
-    fn parts(self: Arc<Self>) -> Vec<Part> {
-        (0..self.len())
-            .map(|index| {
-                let this = Arc::clone(&self);
-                Box::new(move || this[index].serve()) as Part
-            })
-            .collect()
+    fn into_parts(self) -> Vec<Part> {
+        self.into_iter().flat_map(S::into_parts).collect()
     }
 }
 
 macro_rules! serve_each {
     ($($server:ident $index:tt),+) => {
-        /// Serves each of them, in threads of their own.
         impl<$($server: Serve),+> Serve for ($($server,)+) {
-            fn serve(&self) -> Result<(), BoxError> {
-                all([$(&self.$index as &dyn Servable),+].into_iter())
-            }
-
-            fn parts(self: Arc<Self>) -> Vec<Part> {
-                vec![$({
-                    let this = Arc::clone(&self);
-                    Box::new(move || this.$index.serve())
-                }),+]
+            fn into_parts(self) -> Vec<Part> {
+                [$(self.$index.into_parts()),+].concat()
             }
         }
     };
@@ -184,24 +158,3 @@ macro_rules! serve_each {
 serve_each!(A 0, B 1);
 serve_each!(A 0, B 1, C 2);
 serve_each!(A 0, B 1, C 2, D 3);
-
-/// [`Serve`] without what needs a size.
-trait Servable: Sync {
-    fn serve(&self) -> Result<(), BoxError>;
-}
-
-impl<S: Serve> Servable for S {
-    fn serve(&self) -> Result<(), BoxError> {
-        Serve::serve(self)
-    }
-}
-
-/// Serves several that stand within another one, each in a thread.
-fn all<'a>(servers: impl Iterator<Item = &'a dyn Servable>) -> Result<(), BoxError> {
-    thread::scope(|scope| {
-        let serving: Vec<_> = servers.map(|server| scope.spawn(|| server.serve())).collect();
-        serving.into_iter().try_for_each(|serving| {
-            serving.join().unwrap_or_else(|payload| std::panic::resume_unwind(payload))
-        })
-    })
-}

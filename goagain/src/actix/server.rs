@@ -14,7 +14,8 @@ use std::fmt::{self, Debug};
 use std::future::poll_fn;
 use std::num::NonZero;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+use std::sync::mpsc::channel;
 use std::{io, thread};
 #[cfg(all(target_os = "linux", not(goagain_portable)))]
 use {crate::life::Builder, crate::tokio::run::run_one, std::fmt::Display};
@@ -103,16 +104,17 @@ impl Debug for Server {
 impl Serve for Server {
     async fn serve(&self) -> Result<(), BoxError> {
         let mut ended = self.listener.end()?;
-        let failure: Arc<Mutex<Option<io::Error>>> = Arc::default();
+        let (failures, failure) = channel();
         let latch = Arc::new(Latch::new()?);
         for number in 0..self.workers {
-            let (work, failure, latch) =
-                ((self.work)(self.listener.clone()), Arc::clone(&failure), Arc::clone(&latch));
+            let work = (self.work)(self.listener.clone());
+            let (failures, latch) = (failures.clone(), Arc::clone(&latch));
             let worker = move || {
                 let served = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
                 let served = served.unwrap_or_else(|_| Err(io::Error::other("a worker panicked")));
                 if let Err(error) = served {
-                    lock(&failure).get_or_insert(error);
+                    // Nobody waits for what fails after the term.
+                    let _ = failures.send(error);
                     latch.set();
                 }
             };
@@ -125,11 +127,6 @@ impl Serve for Server {
             if failed.is_ready() { failed } else { Pin::new(&mut ended).poll(cx) }
         })
         .await;
-        let failed = lock(&failure).take();
-        failed.map_or(Ok(()), |error| Err(error.into()))
+        failure.try_recv().map_or(Ok(()), |error| Err(error.into()))
     }
-}
-
-fn lock(failure: &Mutex<Option<io::Error>>) -> MutexGuard<'_, Option<io::Error>> {
-    failure.lock().unwrap_or_else(PoisonError::into_inner)
 }

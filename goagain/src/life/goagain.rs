@@ -167,11 +167,6 @@ impl Goagain {
     pub(crate) fn fail_because(&mut self, reason: String) {
         self.inner.tell(Input::Fail(reason), &mut self.serving);
     }
-
-    /// Waits until there may be something to do.
-    pub(crate) fn block(&self) -> io::Result<()> {
-        self.inner.wait(&self.serving)
-    }
 }
 
 impl Drop for Goagain {

@@ -4,10 +4,10 @@ use crate::error::{BoxError, ReadyError};
 use crate::life::error::text_of;
 use crate::life::{Builder, Error, Finish, Goagain};
 use crate::threads::Serve;
-use goagain_signals::Turn;
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::mpsc::channel;
 use std::thread;
 
 /// Runs a server with threads, from its start to its exit: it prepares, serves, restarts on USR2, drains and exits.
@@ -16,7 +16,7 @@ use std::thread;
 ///
 /// `prepare` runs once, before this process is [ready](crate::guide::restart#words). It binds listeners, restores state, and
 /// connects to a database, for example. It returns a server, or several in a tuple or a `Vec`. Each of them is
-/// [called](Serve::serve) once for each [term](crate::guide::restart#words).
+/// [called](Serve) once for each [term](crate::guide::restart#words).
 ///
 /// For a server with one listener, use [`threads::run`](crate::threads::run).
 ///
@@ -56,31 +56,35 @@ pub fn run<S: Serve>(
 ) -> Result<(), Error> {
     let mut again = builder.into().start()?;
     let prepared = catch_unwind(AssertUnwindSafe(|| prepare(&mut again)));
-    let mut again = Starting(again);
-    let server = Arc::new(again.prepared(prepared)?);
-    let mut again = again.0;
+    let parts = again.prepared(prepared)?.into_parts();
     if let Err(error) = again.ready() {
         return not_the_owner(error);
     }
     loop {
-        let failure = Failure::default();
-        for part in Arc::clone(&server).parts() {
-            let failure = failure.clone();
-            let connections = again.connections();
+        let (failures, failure) = channel();
+        for part in &parts {
+            let (part, failures, connections) = (Arc::clone(part), failures.clone(), again.connections());
             let serving = move || {
-                if let Some(failed) = Failed::of(catch_unwind(AssertUnwindSafe(part))) {
-                    failure.set(failed);
+                let failed = match catch_unwind(AssertUnwindSafe(|| part())) {
+                    Ok(Ok(())) => return,
+                    Ok(Err(error)) => Failed::Error(error),
+                    Err(payload) => Failed::Panic(payload),
+                };
+                // Nobody waits for what fails after its term: it has stopped accepting all the same.
+                if failures.send(failed).is_ok() {
                     connections.wake_up();
                 }
             };
             let spawned = thread::Builder::new().name("goagain serving".into()).spawn(serving);
             spawned.map_err(|error| Error::Serve(error.into()))?;
         }
-        if let Some(failed) = again.wait_unless(|| failure.take()).map_err(Error::Wait)? {
+        if let Some(failed) = again.wait_unless(|| failure.try_recv().ok()).map_err(Error::Wait)? {
             drop(again);
-            return Err(failed.into_error());
+            match failed {
+                Failed::Error(error) => return Err(Error::Serve(error)),
+                Failed::Panic(payload) => resume_unwind(payload),
+            }
         }
-        // A server that fails after its term has stopped accepting all the same.
         match again.finish().map_err(Error::Wait)? {
             Finish::Exit => return Ok(()),
             Finish::Resume => {}
@@ -97,20 +101,17 @@ pub(crate) fn not_the_owner(error: ReadyError) -> Result<(), Error> {
     }
 }
 
-/// A process that is not ready yet: whatever goes wrong, its predecessor reads why.
-pub(crate) struct Starting(pub(crate) Goagain);
-
-impl Starting {
-    /// Takes what `prepare` has come to.
+impl Goagain {
+    /// Takes the outcome of `prepare`. If it is not a server, the predecessor reads why.
     pub(crate) fn prepared<S>(&mut self, prepared: thread::Result<Result<S, BoxError>>) -> Result<S, Error> {
         match prepared {
             Ok(Ok(server)) => Ok(server),
             Ok(Err(error)) => {
-                self.0.fail_because(text_of(&*error));
+                self.fail_because(text_of(&*error));
                 Err(Error::Prepare(error))
             }
             Err(payload) => {
-                self.0.fail_because(format!("it panicked: {}", panic_text(&*payload)));
+                self.fail_because(format!("it panicked: {}", panic_text(&*payload)));
                 resume_unwind(payload)
             }
         }
@@ -118,61 +119,13 @@ impl Starting {
 }
 
 /// How serving failed.
-pub(crate) enum Failed {
+enum Failed {
     Error(BoxError),
     Panic(Box<dyn Any + Send>),
 }
 
-impl Failed {
-    fn of(served: thread::Result<Result<(), BoxError>>) -> Option<Failed> {
-        match served {
-            Ok(Ok(())) => None,
-            Ok(Err(error)) => Some(Failed::Error(error)),
-            Err(payload) => Some(Failed::Panic(payload)),
-        }
-    }
-
-    /// Goes on with the panic, if it was one.
-    fn into_error(self) -> Error {
-        match self {
-            Failed::Error(error) => Error::Serve(error),
-            Failed::Panic(payload) => resume_unwind(payload),
-        }
-    }
-}
-
-/// The first failure of a term's threads.
-#[derive(Clone, Default)]
-struct Failure(Arc<Mutex<Option<Failed>>>);
-
-impl Failure {
-    fn set(&self, failed: Failed) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(failed);
-    }
-
-    fn take(&self) -> Option<Failed> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
-}
-
 /// Returns what a panic says, as std's hook prints it.
-pub(crate) fn panic_text(payload: &(dyn Any + Send)) -> &str {
+fn panic_text(payload: &(dyn Any + Send)) -> &str {
     let text = payload.downcast_ref::<&str>().copied();
     text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("without a text")
-}
-
-impl Goagain {
-    /// [`Goagain::wait`], which comes back with what `failed` returns as soon as it returns something.
-    fn wait_unless<T>(&mut self, failed: impl Fn() -> Option<T>) -> std::io::Result<Option<T>> {
-        self.announce_serving();
-        loop {
-            if let Some(failed) = failed() {
-                return Ok(Some(failed));
-            }
-            match self.step() {
-                Turn::Serve => self.block()?,
-                _ => return Ok(None),
-            }
-        }
-    }
 }

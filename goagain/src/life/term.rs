@@ -13,12 +13,20 @@ impl Goagain {
     /// - [`io::ErrorKind::InvalidInput`] before [`ready`](Goagain::ready).
     /// - The errors of `epoll_wait` on Linux, and of `poll` elsewhere.
     pub fn wait(&mut self) -> io::Result<()> {
-        self.inner.tell(Input::Waiting, &mut self.serving);
+        self.wait_unless(|| None::<()>).map(drop)
+    }
+
+    /// [`Goagain::wait`], which returns what `failed` returns as soon as that is something.
+    pub(crate) fn wait_unless<T>(&mut self, failed: impl Fn() -> Option<T>) -> io::Result<Option<T>> {
+        self.announce_serving();
         loop {
+            if let Some(failed) = failed() {
+                return Ok(Some(failed));
+            }
             match self.step() {
                 Turn::Serve => self.inner.wait(&self.serving)?,
                 Turn::Prepare => return Err(before_ready()),
-                Turn::Drain(_) | Turn::Exit => return Ok(()),
+                Turn::Drain(_) | Turn::Exit => return Ok(None),
             }
         }
     }

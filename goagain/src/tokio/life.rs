@@ -31,9 +31,14 @@ impl goagain::Goagain {
     ///
     /// # Panics
     /// If the runtime was built without `enable_io`.
-    pub fn into_tokio(self) -> io::Result<Goagain> {
-        let watched = Watched::new(&self)?;
-        Ok(Goagain { inner: self, watched })
+    pub fn into_tokio(mut self) -> io::Result<Goagain> {
+        match Watched::new(&self) {
+            Ok(watched) => Ok(Goagain { inner: self, watched }),
+            Err(error) => {
+                self.fail_because(format!("cannot use the tokio runtime: {error}"));
+                Err(error)
+            }
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::serve::{All, Serve, beside};
 use crate::error::BoxError;
-use crate::life::run::{Starting, not_the_owner};
+use crate::life::run::not_the_owner;
 use crate::life::{Builder, Error, Finish, Goagain};
 use ::tokio::runtime::{Handle, RuntimeFlavor};
 use std::future::poll_fn;
@@ -11,7 +11,7 @@ use std::pin::pin;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::task::Poll;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 #[cfg(any(feature = "actix", feature = "hyper"))]
 use {crate::socket::Listener, crate::threads::MAIN, std::fmt::Display};
 
@@ -53,13 +53,13 @@ pub async fn run<S: Serve>(
     builder: impl Into<Builder>,
     prepare: impl AsyncFnOnce(&mut Goagain) -> Result<S, BoxError>,
 ) -> Result<(), Error> {
-    let mut starting = Starting(builder.into().start()?);
-    if starting.0.is_successor() {
+    let mut again = builder.into().start()?;
+    if again.is_successor() {
         unblock_workers().await;
     }
-    let prepared = caught(prepare(&mut starting.0)).await;
-    let server = starting.prepared(prepared)?;
-    let mut again = starting.0.into_tokio().map_err(Error::Wait)?;
+    let prepared = caught(prepare(&mut again)).await;
+    let server = again.prepared(prepared)?;
+    let mut again = again.into_tokio().map_err(Error::Wait)?;
     if let Err(error) = again.ready().await {
         return not_the_owner(error);
     }
@@ -94,7 +94,8 @@ async fn unblock_workers() {
         return;
     }
     let workers = runtime.metrics().num_workers();
-    let meeting = Arc::new(Meeting::default());
+    let meeting =
+        Arc::new(Meeting { present: Mutex::new(0), arrived: Condvar::new(), end: Instant::now() + PATIENCE });
     let tasks = (0..workers).map(|_| {
         let meeting = Arc::clone(&meeting);
         ::tokio::spawn(async move {
@@ -108,22 +109,24 @@ async fn unblock_workers() {
     }
 }
 
+/// A worker that is busy with something else for longer keeps its mask, and does not keep this process from getting ready.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// Where as many threads meet as there are workers: each holds one task there, so that no worker runs two of them.
-#[derive(Default)]
 struct Meeting {
     present: Mutex<usize>,
     arrived: Condvar,
+    /// Of the whole meeting: tasks that share a worker wait one after another.
+    end: Instant,
 }
 
 impl Meeting {
-    /// A worker that is busy with something else for longer keeps its mask, and does not keep this process from getting ready.
-    const TIMEOUT: Duration = Duration::from_secs(1);
-
     fn wait_for(&self, threads: usize) {
         let mut present = self.present.lock().unwrap_or_else(PoisonError::into_inner);
         *present += 1;
         self.arrived.notify_all();
-        let _ = self.arrived.wait_timeout_while(present, Self::TIMEOUT, |present| *present < threads);
+        let left = self.end.saturating_duration_since(Instant::now());
+        let _ = self.arrived.wait_timeout_while(present, left, |present| *present < threads);
     }
 }
 
