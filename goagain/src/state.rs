@@ -100,7 +100,7 @@ impl Goagain {
         mut write: impl FnMut(&mut StateWriter) -> R + Send + 'static,
     ) {
         let write = Box::new(move |writer: &mut StateWriter| write(writer).into_result());
-        self.serving_mut().offers.add(name, What::Bytes(version, write));
+        self.serving_mut().saved_state.add(name, What::Bytes(version, write));
     }
 
     /// Saves a descriptor for the next process, such as a file, a pipe or a connection. The next process gets it with
@@ -115,7 +115,7 @@ impl Goagain {
     /// at each restart. The two differ under a strategy that execs: the old process that has exec'd gets what the process that
     /// served in between has saved.
     pub fn save_fd(&mut self, name: &str, fd: impl Into<OwnedFd>) {
-        self.serving_mut().offers.add(name, What::Descriptor(fd.into()));
+        self.serving_mut().saved_state.add(name, What::Descriptor(fd.into()));
     }
 
     /// Returns the bytes that the previous owner has [saved](Goagain::save_state) under this name, or `None` if there is no previous

@@ -36,8 +36,8 @@ pub struct Builder {
     args: Option<Vec<OsString>>,
     directory: Option<PathBuf>,
     callbacks: Callbacks,
-    offers: SavedState,
-    moves: bool,
+    saved_state: SavedState,
+    migrations: bool,
     adjust: Adjust,
 }
 
@@ -80,15 +80,15 @@ impl<S: Strategy + 'static> From<S> for Builder {
 
 impl Builder {
     pub(crate) fn new(strategy: Box<dyn Strategy>) -> Builder {
-        let (callbacks, offers) = (Callbacks::default(), SavedState::default());
+        let (callbacks, saved_state) = (Callbacks::default(), SavedState::default());
         Builder {
             strategy,
             image: None,
             args: None,
             directory: None,
             callbacks,
-            offers,
-            moves: false,
+            saved_state,
+            migrations: false,
             adjust: Adjust::default(),
         }
     }
@@ -219,7 +219,7 @@ impl Builder {
 
     /// Sets how many bytes one item of [state](Goagain::save_state) may have. Defaults to 1 GiB.
     pub fn state_limit(mut self, bytes: u64) -> Builder {
-        self.offers.limit = bytes;
+        self.saved_state.limit = bytes;
         self
     }
 
@@ -230,7 +230,7 @@ impl Builder {
     /// takes longer, the restart fails when it writes or returns. Under a strategy that execs, the time for saving also counts
     /// into [`reexec_timeout`](Builder::reexec_timeout).
     pub fn state_timeout(mut self, time: Duration) -> Builder {
-        self.offers.within = time.min(FOREVER);
+        self.saved_state.within = time.min(FOREVER);
         self
     }
 
@@ -244,7 +244,7 @@ impl Builder {
     /// [`Stream`](crate::Stream) first yields the bytes that the old process has read and not served. Only what the socket
     /// itself holds can migrate: a TLS session and the state of HTTP/2 cannot.
     pub fn migrate_connections(mut self) -> Builder {
-        self.moves = true;
+        self.migrations = true;
         self
     }
 
@@ -424,11 +424,14 @@ impl Builder {
         let idle_grace = settings.idle_grace.min(settings.drain_timeout);
         let connections = Connections::new(settings.drain_jitter, unfinished, idle_grace)
             .map_err(system("make a socketpair"))?;
-        let moves =
-            if self.moves { Some(Migrations::new().map_err(system("make a socketpair"))?) } else { None };
-        let Builder { strategy, callbacks, offers, .. } = self;
+        let migrations = if self.migrations {
+            Some(Migrations::new().map_err(system("make a socketpair"))?)
+        } else {
+            None
+        };
+        let Builder { strategy, callbacks, saved_state, .. } = self;
         let mut serving = Serving::new(connections, callbacks);
-        (serving.offers, serving.moves) = (offers, moves);
+        (serving.saved_state, serving.migrations) = (saved_state, migrations);
         Ok(Chosen { settings, strategy, serving })
     }
 }

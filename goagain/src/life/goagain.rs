@@ -38,9 +38,9 @@ pub struct Goagain {
     pub(super) inner: Loop,
     pub(super) serving: Serving,
     /// Why the predecessor could not be told which sockets this process has.
-    pub(super) untold: Option<io::Error>,
+    pub(super) send_error: Option<io::Error>,
     /// Why the state of the predecessor did not arrive.
-    pub(super) stateless: Option<RestoreError>,
+    pub(super) state_error: Option<RestoreError>,
     /// `before_exit` has run.
     pub(super) has_left: bool,
 }
@@ -64,7 +64,7 @@ impl Goagain {
     }
 
     pub(crate) fn from_parts(inner: Loop, serving: Serving) -> Goagain {
-        Goagain { inner, serving, untold: None, stateless: None, has_left: false }
+        Goagain { inner, serving, send_error: None, state_error: None, has_left: false }
     }
 
     pub(crate) fn serving_mut(&mut self) -> &mut Serving {

@@ -44,19 +44,19 @@ impl Goagain {
         let attempt = self.inner.attempt();
         let unclaimed = self.serving.drop_unclaimed();
         let (added, dropped) = self.serving.changes();
-        let told = self.inner.send_sockets(&self.serving.own(), &dropped);
+        let sent = self.inner.send_sockets(&self.serving.own(), &dropped);
         for name in unclaimed {
             self.inner.report(attempt, EventKind::Unclaimed { name }, &mut self.serving);
         }
         for name in if self.is_successor() { added } else { Vec::new() } {
             self.inner.report(attempt, EventKind::NotInherited { name }, &mut self.serving);
         }
-        match told {
+        match sent {
             Ok(()) => self.inner.tell(Input::Ready, &mut self.serving),
             Err(error) => {
                 let reason = format!("cannot tell the predecessor of the listeners: {error}");
                 self.inner.tell(Input::Fail(reason), &mut self.serving);
-                self.untold = Some(error);
+                self.send_error = Some(error);
             }
         }
     }
@@ -67,16 +67,16 @@ impl Goagain {
         let state = self.inner.state(&mut self.serving).map(|_| ());
         self.receive_connections();
         match state.and_then(|()| self.inner.state(&mut self.serving).map(std::mem::take)) {
-            Ok(parcels) => {
-                for parcel in parcels {
-                    let report = EventKind::Unclaimed { name: parcel.name().to_owned() };
+            Ok(items) => {
+                for item in items {
+                    let report = EventKind::Unclaimed { name: item.name().to_owned() };
                     self.inner.report(attempt, report, &mut self.serving);
                 }
                 true
             }
             Err(error) => {
                 self.inner.tell(Input::Fail(error.to_string()), &mut self.serving);
-                self.stateless = Some(error);
+                self.state_error = Some(error);
                 false
             }
         }
@@ -85,18 +85,18 @@ impl Goagain {
     /// Takes the socket for migrated connections, if there is one. Closing it tells the predecessor that none are taken.
     pub(super) fn receive_connections(&mut self) {
         let came = self.inner.take_connections();
-        if let (Some(moves), Some(predecessor)) = (&mut self.serving.moves, came) {
-            moves.come_from(predecessor);
+        if let (Some(migrations), Some(predecessor)) = (&mut self.serving.migrations, came) {
+            migrations.come_from(predecessor);
         }
     }
 
     /// Returns why this process did not become the owner. Call it when [`step`](Goagain::step) returns [`Turn::Exit`] or
     /// [`Turn::Drain`] before it has returned [`Turn::Serve`].
     pub fn ready_error(&self) -> ReadyError {
-        if let Some(error) = &self.untold {
+        if let Some(error) = &self.send_error {
             return ReadyError::Channel(io::Error::new(error.kind(), error.to_string()));
         }
-        if let Some(error) = self.stateless.clone().filter(|error| *error != RestoreError::Aborted) {
+        if let Some(error) = self.state_error.clone().filter(|error| *error != RestoreError::Aborted) {
             return ReadyError::State(error);
         }
         match (self.inner.aborted_because(), self.inner.stopped_by()) {

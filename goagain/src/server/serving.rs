@@ -30,8 +30,8 @@ pub(crate) struct Serving {
     pub(crate) callbacks: Callbacks,
     /// What the loop has still to report.
     warnings: Vec<String>,
-    pub(crate) offers: SavedState,
-    pub(crate) moves: Option<Migrations>,
+    pub(crate) saved_state: SavedState,
+    pub(crate) migrations: Option<Migrations>,
     /// Whether the application is done with the term, and waits in `finish`.
     pub(crate) finishing: bool,
     unlink: Unlink,
@@ -47,8 +47,8 @@ impl Serving {
             connections,
             callbacks,
             warnings: Vec::new(),
-            offers: SavedState::default(),
-            moves: None,
+            saved_state: SavedState::default(),
+            migrations: None,
             finishing: false,
             unlink: Unlink::default(),
         }
@@ -125,12 +125,12 @@ impl Serving {
 
     /// Returns what a new listener needs for its migrated connections.
     pub(crate) fn migrations_of(&mut self, listener: &str) -> io::Result<Option<ListenerMigrations>> {
-        self.moves.as_mut().map(|moves| moves.of_listener(listener)).transpose()
+        self.migrations.as_mut().map(|migrations| migrations.of_listener(listener)).transpose()
     }
 
     /// Warns of migrated connections that nothing has accepted, at the very end.
     pub(crate) fn report_left_over(&mut self) {
-        for text in self.moves.as_ref().map(Migrations::left_over).unwrap_or_default() {
+        for text in self.migrations.as_ref().map(Migrations::left_over).unwrap_or_default() {
             self.warn(text);
         }
     }
@@ -158,7 +158,7 @@ impl Server for Serving {
         self.warn_of("begin a term", begun);
         let served = self.connections.serve();
         self.warn_of("keep idle connections in this term", served);
-        let served = self.moves.as_mut().map_or(Ok(()), Migrations::serve);
+        let served = self.migrations.as_mut().map_or(Ok(()), Migrations::serve);
         self.warn_of("migrate connections after this term", served);
     }
 
@@ -169,7 +169,7 @@ impl Server for Serving {
     fn stop_accepting(&mut self) {
         self.table.mark_dropped();
         // Migrated connections that have come are in the queue before the acceptors see that the term has ended.
-        for text in self.moves.as_mut().map(Migrations::refuse_more).unwrap_or_default() {
+        for text in self.migrations.as_mut().map(Migrations::refuse_more).unwrap_or_default() {
             self.warn(text);
         }
         self.term.end();
@@ -238,27 +238,27 @@ impl Server for Serving {
 
     fn state(&mut self) -> Result<Vec<StateItem>, (String, SaveError)> {
         // First, so that no socket of an earlier attempt is left if a state item cannot be made.
-        let connections = self.moves.as_mut().map(Migrations::state_item).transpose();
+        let connections = self.migrations.as_mut().map(Migrations::state_item).transpose();
         let connections = connections.map_err(|error| ("".into(), SaveError::System(error.to_string())))?;
-        let mut items = self.offers.pack()?;
+        let mut items = self.saved_state.pack()?;
         items.extend(connections);
         Ok(items)
     }
 
     fn committed(&mut self) {
-        self.moves.iter_mut().for_each(Migrations::committed);
+        self.migrations.iter_mut().for_each(Migrations::committed);
     }
 
     fn successor_serves(&mut self) {
-        self.moves.iter_mut().for_each(Migrations::successor_serves);
+        self.migrations.iter_mut().for_each(Migrations::successor_serves);
     }
 
     fn incoming(&self) -> Option<BorrowedFd<'_>> {
-        self.moves.as_ref().and_then(Migrations::incoming)
+        self.migrations.as_ref().and_then(Migrations::incoming)
     }
 
     fn take_arrivals(&mut self) {
-        for text in self.moves.as_mut().map(Migrations::take).unwrap_or_default() {
+        for text in self.migrations.as_mut().map(Migrations::take).unwrap_or_default() {
             self.warn(text);
         }
     }

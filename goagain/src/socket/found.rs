@@ -125,11 +125,11 @@ impl Bind<'_> {
         let (shared, calls_ended) = SharedSocket::new(Arc::clone(&socket));
         let backlog = self.options.backlog;
         let serving = self.goagain.serving_mut();
-        let moves = serving.migrations_of(&name).map_err(failed)?;
+        let migrations = serving.migrations_of(&name).map_err(failed)?;
         let listener = KeptListener { shared: shared.clone(), socket, backlog, listens_later, calls_ended };
         serving.keep(Kept::listener(&name, &address, inherited, listener));
         let (term, connections) = (serving.term.clone(), serving.connections.clone());
-        Ok(Listener { name, address, inherited, shared, term, connections, moves })
+        Ok(Listener { name, address, inherited, shared, term, connections, migrations })
     }
 
     pub(super) fn keep_datagrams(&mut self, found: Found) -> Result<Datagrams, ListenError> {

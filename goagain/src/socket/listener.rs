@@ -28,7 +28,7 @@ pub struct Listener {
     pub(crate) shared: SharedSocket<Socket>,
     pub(crate) term: CurrentTerm,
     pub(crate) connections: Connections,
-    pub(crate) moves: Option<ListenerMigrations>,
+    pub(crate) migrations: Option<ListenerMigrations>,
 }
 
 impl Listener {
@@ -74,7 +74,7 @@ impl Listener {
     /// Returns a [`Migrator`], which sends connections of this listener to the successor. Without
     /// [`Builder::migrate_connections`](crate::Builder::migrate_connections) it never sends any.
     pub fn migrator(&self) -> Migrator {
-        let outgoing = self.moves.as_ref().map(|moves| moves.outgoing.clone());
+        let outgoing = self.migrations.as_ref().map(|migrations| migrations.outgoing.clone());
         Migrator::new(&self.name, outgoing, self.connections.clone())
     }
 
@@ -82,7 +82,7 @@ impl Listener {
     /// [`Acceptor`](crate::Acceptor). Returns `None` without
     /// [`Builder::migrate_connections`](crate::Builder::migrate_connections).
     pub fn incoming_migrations(&self) -> Option<Incoming> {
-        self.moves.as_ref().map(|moves| moves.incoming.clone())
+        self.migrations.as_ref().map(|migrations| migrations.incoming.clone())
     }
 
     /// Returns the end of the current term.

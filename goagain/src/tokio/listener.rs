@@ -32,7 +32,7 @@ impl Listener {
             Some(incoming) if listener.is_some() => Some(Watched::new(incoming)?),
             _ => None,
         };
-        let migrator = self.moves.is_some().then(|| self.migrator());
+        let migrator = self.migrations.is_some().then(|| self.migrator());
         Ok(Acceptor::new(listener, ended, rest, incoming, migrator, self.connections.clone()))
     }
 
