@@ -41,4 +41,5 @@ pub mod faults;
 pub mod runtimes;
 
 pub mod model;
+pub mod sources;
 pub mod state;

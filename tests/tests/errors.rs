@@ -14,7 +14,6 @@ use std::collections::BTreeSet;
 use std::error::Error;
 use std::ffi::OsString;
 use std::fmt;
-use std::fs;
 use std::io;
 use std::os::fd::IntoRawFd;
 use std::path::{Path, PathBuf};
@@ -178,18 +177,7 @@ fn every_error_contains_its_cause_exactly_once() {
 fn sources() -> Vec<String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let crates = ["goagain", "goagain-double", "goagain-env", "goagain-signals", "goagain-single"];
-    let mut folders: Vec<PathBuf> = crates.iter().map(|each| root.join(each).join("src")).collect();
-    let mut texts = Vec::new();
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            match path.extension() {
-                None => folders.push(path),
-                Some(_) => texts.push(fs::read_to_string(path).unwrap()),
-            }
-        }
-    }
-    texts
+    goagain_tests::sources::below(crates.iter().map(|each| root.join(each).join("src"))).unwrap()
 }
 
 /// Returns the names of an enum's variants, from a text in rustfmt's format.

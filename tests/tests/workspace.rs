@@ -162,6 +162,25 @@ fn only_the_public_crates_are_published() {
     assert_eq!(Vec::from_iter(published), PUBLIC);
 }
 
+/// Each defect of the Go package is answered by drills and tests, which can be renamed.
+#[test]
+fn the_drills_and_tests_that_answer_a_defect_exist() {
+    let crates = PUBLIC.iter().flat_map(|name| ["src", "tests"].map(|folder| root().join(name).join(folder)));
+    let folders = crates.filter(|folder| folder.is_dir()).chain([root().join("tests/src")]);
+    let code = goagain_tests::sources::below(folders).expect("the code can be read").concat();
+    let architecture = fs::read_to_string(root().join("ARCHITECTURE.md")).expect("it can be read");
+    let (_, table) = architecture.split_once("| # | defect of the Go package |").expect("the table");
+    let rows = table.lines().filter(|line| line.starts_with("| "));
+    let answers = rows.filter_map(|row| row.split(" | ").nth(2));
+    let names: BTreeSet<&str> = answers.flat_map(|answer| answer.split('`').skip(1).step_by(2)).collect();
+    let names: Vec<_> = names.into_iter().filter(|name| name.contains('_')).collect();
+    assert!(names.len() > 15, "{names:?}");
+    for name in names {
+        let stands = code.contains(&format!("\"{name}\"")) || code.contains(&format!("fn {name}("));
+        assert!(stands, "ARCHITECTURE.md: `{name}` is neither a drill nor a test");
+    }
+}
+
 #[test]
 fn the_changelog_has_the_version_of_all_crates() {
     let packages = metadata();
