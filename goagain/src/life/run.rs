@@ -36,10 +36,10 @@ use std::thread;
 /// In detail:
 ///
 /// - If `prepare` returns an error or panics, the predecessor receives the text of it, and keeps serving.
-/// - A stop signal before this process is ready ends it by the signal's default action. A stop that comes later, while this
+/// - A stop signal before this process is ready ends it by the signal's default action (QUIT as TERM, without a core dump). A stop that comes later, while this
 ///   process waits for its predecessor to commit, ends it too, and `run` returns `Ok`.
-/// - If serving returns an error or panics before the term is over, this process stops accepting at once and `run` returns, as
-///   if the process had crashed. A predecessor that is still the fallback takes over again. A successor that is being started
+/// - If serving returns an error or panics before the term is over, this process stops accepting at once, as if it had crashed.
+///   `run` returns the error, or goes on with the panic, which ends the process with the exit code 101. A predecessor that is still the fallback takes over again. A successor that is being started
 ///   takes over when it is ready. Connections in flight are closed when `main` returns.
 /// - `run` returns `Ok` when this process has handed over or was stopped, and has drained. Under a strategy that execs, the
 ///   process becomes the new image instead, and `run` does not return. [`Builder::before_exit`] is for work that has to be done
